@@ -1,0 +1,108 @@
+"""What a compression method is: a frozen dataclass with described fields and one function.
+
+A method's label, its sliders, its command-line flags and its contract tests all come from the dataclass, so adding one
+means one file and one line in COMPRESSORS.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ..errors import MethodError
+from ..stream import Compression, TokenStream
+
+
+@dataclass(frozen=True)
+class Option:
+    """How a person sets one field of a method: a bounded number, one of some choices, or a switch."""
+
+    name: str
+    label: str
+    help: str
+    default: Any
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    choices: tuple[str, ...] = ()
+    is_rate: bool = False  # a retention preset sets it; a person does so only under "custom"
+
+    @property
+    def kind(self) -> str:
+        """One of "switch", "choice", "integer", "number"."""
+        if isinstance(self.default, bool):
+            return "switch"
+        if self.choices:
+            return "choice"
+        return "integer" if isinstance(self.default, int) else "number"
+
+    def check(self, value: Any) -> None:
+        """Raise MethodError unless `value` is of this option's kind and within its bounds."""
+        if self.kind == "switch":
+            if not isinstance(value, bool):
+                raise MethodError(f"{self.name} is {value!r}; it is a switch, give true or false.")
+        elif self.kind == "choice":
+            if value not in self.choices:
+                raise MethodError(f"{self.name} is {value!r}; choose one of {', '.join(self.choices)}.")
+        else:
+            whole = self.kind == "integer"
+            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+                raise MethodError(f"{self.name} is {value!r}; give {'a whole number' if whole else 'a number'}.")
+            if not self.low <= value <= self.high:
+                raise MethodError(f"{self.name} is {value}; it must lie between {self.low:g} and {self.high:g}.")
+
+
+def option(default: Any, label: str, help: str, **bounds: Any) -> Any:
+    """A dataclass field that knows how to be shown: `option(0.3, "Audio pruning", "...", low=0, high=0.95, step=0.05)`."""
+    return dataclasses.field(default=default, metadata={"label": label, "help": help, **bounds})
+
+
+@dataclass(frozen=True)
+class Compressor(ABC):
+    """A method that chooses and merges tokens before the language model reads them.
+
+    Subclasses are frozen dataclasses whose fields are made with `option`.
+    """
+
+    name: ClassVar[str]  # key in COMPRESSORS and on the command line
+    label: ClassVar[str]  # what people read
+    summary: ClassVar[str]  # one sentence: what it keeps and why
+    source: ClassVar[str]  # paper or repository it is re-implemented from
+    needs: ClassVar[frozenset[str]] = frozenset()  # of "saliency", "saliency_windowed", "saliency_video"; may be narrowed per instance
+
+    def __post_init__(self) -> None:
+        for item in self.options():
+            item.check(getattr(self, item.name))
+
+    @classmethod
+    def options(cls) -> tuple[Option, ...]:
+        """The fields a person can set, in the order they are declared."""
+        return tuple(Option(name=f.name, default=f.default, **f.metadata) for f in dataclasses.fields(cls) if "label" in f.metadata)
+
+    @classmethod
+    def at_retention(cls, retention: float, stream: TokenStream, **fields: Any) -> Compressor:
+        """This method with the rates that keep `retention` of the stream's audio and video tokens.
+
+        Args:
+            retention: share of audio and video tokens to keep, in (0, 1].
+            fields: the method's other fields, as given to its constructor.
+        """
+        return cls(**fields)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Every field with its value, plain enough for JSON."""
+        return {item.name: getattr(self, item.name) for item in self.options()}
+
+    @abstractmethod
+    def compress(self, stream: TokenStream) -> Compression:
+        """Decide about every token. The stream is not written to."""
+
+
+def check_retention(retention: float) -> float:
+    """Return `retention` if it is a share in (0, 1], else raise MethodError."""
+    if isinstance(retention, bool) or not isinstance(retention, (int, float)) or not 0 < retention <= 1:
+        raise MethodError(f"The retention is {retention!r}; give a share above 0 and up to 1, such as 0.45.")
+    return float(retention)

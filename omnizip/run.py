@@ -1,0 +1,78 @@
+"""What a run is, in fields with units. No imports of ours: every other module may speak these words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One question about the clip and, once given, its answer."""
+
+    question: str
+    answer: str | None = None
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen. Temperature 0 is greedy."""
+
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """The language model's sizes, for counting operations and cache bytes."""
+
+    layers: int
+    width: int  # d
+    heads: int
+    kv_heads: int
+    head_dim: int
+    ffn: int  # m, gated
+    vocabulary: int
+    kv_bytes: int  # bytes of one cached number
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What every number of a run depends on."""
+
+    model: str
+    embedded: bool  # the model stored with the project
+    meaningless: bool  # random weights: its words mean nothing, its counts and timings are real
+    parameters: int
+    device: str
+    dtype: str
+    attention: str
+    threads: int
+    torch: str
+    transformers: str
+    platform: str
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds of each part of a run, measured with the device synchronised."""
+
+    decode_clip_ms: float | None  # reading the file; None when the clip was in memory already
+    encode_ms: float  # vision and audio encoders, shared by all runs of a clip
+    saliency_ms: float  # attention received, only what this method needs
+    compress_ms: float  # saliency_ms + choosing and merging
+    prefill_ms: float
+    first_token_ms: float  # from the end of prefill until the first token is chosen
+    ttft_ms: float  # compress + prefill + first token
+    decode_ms: float  # all tokens after the first
+    tokens_per_s: float | None  # decode speed after the first token; None for an answer of one token
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model said, as it was decoded."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    finish: str  # "end of turn", "length" or "stopped"

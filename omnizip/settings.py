@@ -1,0 +1,110 @@
+"""Every limit and default, in one place, with units: from flags first, then the environment, then the defaults here.
+
+A field `max_clip_s` is the flag `--max-clip-s` and the variable `OMNIZIP_MAX_CLIP_S`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import OmniZipError
+
+
+def setting(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
+    """A dataclass field with the sentence its flag and the README's table show."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run, a page or a server may do."""
+
+    model: str = setting("", "hub id or folder of a Qwen2.5-Omni checkpoint; empty for the embedded model")
+    device: str = setting("auto", "where the model runs", ("auto", "cuda", "cpu"))
+    dtype: str = setting("auto", "precision; auto is bfloat16 on CUDA and float32 on the CPU", ("auto", "bfloat16", "float16", "float32"))
+    attention: str = setting(
+        "auto", "attention backend; auto is flash-attn where importable, else SDPA", ("auto", "sdpa", "eager", "flash_attention_2")
+    )
+    four_bit: bool = setting(False, "load weights in 4 bits through bitsandbytes (CUDA only)")
+
+    fps: float = setting(2.0, "frames sampled per second of clip")
+    tokens_per_step: int = setting(128, "video tokens per step of two frames, at most")
+    max_frames: int = setting(128, "frames per clip, at most; a longer clip is sampled more sparsely, evenly")
+
+    max_new_tokens: int = setting(256, "tokens an answer may have")
+    temperature: float = setting(0.0, "0 is greedy, the most likely token each time")
+    top_p: float = setting(1.0, "share of probability that sampling draws from")
+    seed: int = setting(0, "seed of sampling and of random methods")
+
+    max_clip_s: float = setting(600.0, "longest clip accepted, seconds")
+    max_file_mb: float = setting(512.0, "largest file accepted, megabytes")
+    decode_pixels: int = setting(640 * 480, "pixels a decoded frame may have; larger ones are scaled down")
+    decode_timeout_s: float = setting(180.0, "seconds the decoder may take for one file")
+    decode_memory_mb: int = setting(4096, "memory the decoder may take, megabytes")
+    cached_clips: int = setting(4, "encoded clips kept in memory")
+
+    host: str = setting("127.0.0.1", "address the page listens on")
+    port: int = setting(7860, "port the page listens on")
+    queue_size: int = setting(16, "visitors that may wait for an answer")
+
+    def __post_init__(self) -> None:
+        for name, lowest in (
+            ("fps", 0.01),
+            ("tokens_per_step", 4),
+            ("max_frames", 2),
+            ("max_new_tokens", 1),
+            ("temperature", 0),
+            ("cached_clips", 1),
+        ):
+            if getattr(self, name) < lowest:
+                raise OmniZipError(f"{name} is {getattr(self, name)}; it must be at least {lowest}.")
+        if not 0 < self.top_p <= 1:
+            raise OmniZipError(f"top_p is {self.top_p}; it must lie above 0 and up to 1.")
+        for field in dataclasses.fields(self):
+            choices = field.metadata["choices"]
+            if choices and getattr(self, field.name) not in choices:
+                raise OmniZipError(f"{field.name} is {getattr(self, field.name)!r}; choose one of {', '.join(choices)}.")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Settings:
+        """Defaults, overridden by OMNIZIP_* variables. Raises OmniZipError for a value that does not parse."""
+        values = {}
+        for field in dataclasses.fields(cls):
+            variable = f"OMNIZIP_{field.name.upper()}"
+            if environ.get(variable):
+                values[field.name] = _parse(variable, environ[variable], type(field.default))
+        return cls(**values)
+
+    def override(self, arguments: argparse.Namespace) -> Settings:
+        """These settings with the flags that were given on the command line."""
+        given = {f.name: getattr(arguments, f.name, None) for f in dataclasses.fields(self)}
+        return dataclasses.replace(self, **{name: value for name, value in given.items() if value is not None})
+
+    @classmethod
+    def add_flags(cls, parser: argparse.ArgumentParser, names: tuple[str, ...] | None = None) -> None:
+        """Give `parser` one flag per setting (all, or those named); a flag not given leaves None."""
+        for field in dataclasses.fields(cls):
+            if names is not None and field.name not in names:
+                continue
+            flag = f"--{field.name.replace('_', '-')}"
+            text = f"{field.metadata['help']} (default: {field.default if field.default != '' else 'embedded'})"
+            if isinstance(field.default, bool):
+                parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
+            else:
+                parser.add_argument(flag, type=type(field.default), choices=field.metadata["choices"] or None, default=None, help=text)
+
+
+def _parse(name: str, text: str, kind: type) -> Any:
+    if kind is bool:
+        words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+        if text.lower() in words:
+            return words[text.lower()]
+        raise OmniZipError(f"{name} is {text!r}; give true or false.")
+    try:
+        return kind(text)
+    except ValueError:
+        raise OmniZipError(f"{name} is {text!r}; give {'a whole number' if kind is int else 'a number'}.") from None

@@ -1,0 +1,248 @@
+"""The words every module shares: a clip as a stream of tokens, what a compressor decided about it, the prompt that is left.
+
+Letters in shapes: L tokens of the whole prompt, D width of the language model, A audio tokens, V video tokens, W windows
+of two seconds, K kept tokens, F rows that folding rewrote.
+
+One clip, no batch axis. Nothing here is ever written to after it is made: a compressor returns a Compression and leaves
+the stream as it found it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from .errors import MethodError
+
+WINDOW_POSITIONS = 50  # 25 position ids per second, two seconds per window (Qwen2.5-Omni's TMRoPE)
+AUDIO_TOKENS_PER_WINDOW = 50  # 25 audio tokens per second
+STEPS_PER_WINDOW = 2  # at 2 frames per second two frames make one step of one second
+
+
+class Modality(IntEnum):
+    """What a position of the prompt holds. Markers around the clip count as text."""
+
+    TEXT = 0
+    AUDIO = 1
+    VIDEO = 2
+
+
+class Reason(IntEnum):
+    """Why a token is where it is; the page's colours and counts come from this."""
+
+    TEXT = 0
+    SALIENT = 1  # audio that receives much attention
+    ANCHOR = 2  # audio kept to stand for its minor neighbours
+    DENSITY_PEAK = 3  # video: centre of a group of alike patches in one step
+    CHANGE = 4  # video: unlike the same place one step earlier
+    METHOD_SCORE = 5  # kept by another rule; the method says which
+    FOLDED = 6  # not kept itself, lives on in the token `source` names
+    DROPPED = 7
+
+
+@dataclass(frozen=True, eq=False)
+class TokenStream:
+    """The unpruned prompt of one clip and one conversation, as the language model would read it.
+
+    Windows and steps are in time order along the stream; every step holds rows * columns video tokens, row by row.
+    """
+
+    embeds: Tensor  # (L, D) what the language model reads
+    positions: Tensor  # (3, L) int64 mRoPE: time (25 per second), height, width
+    modality: Tensor  # (L,) uint8, Modality
+    window: Tensor  # (L,) int64 two-second window, -1 outside the clip
+    grid: tuple[int, int, int]  # steps, rows, columns of video tokens
+    saliency: Tensor | None = None  # (L,) float32 attention received, softmax over the whole clip; NaN where not observed
+    saliency_windowed: Tensor | None = None  # (L,) float32 the same inside the encoder's own two-second blocks
+    saliency_kind: str = "attention"  # what the two saliencies are: "attention", "embedding norm", "given" or "uniform"
+
+    def __post_init__(self) -> None:
+        length = self.embeds.shape[0]
+        for name in ("modality", "window", "saliency", "saliency_windowed"):
+            value = getattr(self, name)
+            if value is not None and tuple(value.shape) != (length,):
+                raise MethodError(f"{name} has shape {tuple(value.shape)}, expected ({length},): one entry per token of the prompt.")
+        if tuple(self.positions.shape) != (3, length):
+            raise MethodError(f"positions has shape {tuple(self.positions.shape)}, expected (3, {length}): time, height, width.")
+        steps, rows, columns = self.grid
+        if steps * rows * columns != self.n_video:
+            raise MethodError(
+                f"The grid {self.grid} (steps, rows, columns) means {steps * rows * columns} video tokens, the stream has {self.n_video}."
+            )
+
+    @classmethod
+    def from_ids(
+        cls,
+        input_ids: Tensor,
+        embeds: Tensor,
+        positions: Tensor | None = None,
+        *,
+        audio_token_id: int,
+        video_token_id: int,
+        grid_thw: Tensor | tuple[int, int, int],
+        audio_saliency: Tensor | None = None,
+    ) -> TokenStream:
+        """Build a stream from what any Qwen-Omni processor gives.
+
+        Args:
+            input_ids: (L,) token ids with the placeholders of sound and picture in place.
+            embeds: (L, D) input embeddings, encoder outputs already scattered in.
+            positions: (3, L) mRoPE positions; None makes video step // 2 and audio index // 50 the windows.
+            grid_thw: (T, H, W) in patches, before the 2x2 merge; batch axes of size one are accepted.
+            audio_saliency: (A,) serves as both saliencies; None ranks by the L2 norm of the audio embeddings, and
+                `saliency_kind` (hence every report) says so.
+
+        Raises:
+            MethodError: shapes that do not fit each other.
+        """
+        ids = torch.as_tensor(input_ids).reshape(-1)
+        length = ids.shape[0]
+        if embeds.ndim != 2 or embeds.shape[0] != length:
+            raise MethodError(f"embeds has shape {tuple(embeds.shape)}, expected ({length}, D) for {length} ids.")
+        device = embeds.device
+        ids = ids.to(device)
+        modality = torch.zeros(length, dtype=torch.uint8, device=device)
+        modality[ids == audio_token_id] = Modality.AUDIO
+        modality[ids == video_token_id] = Modality.VIDEO
+        audio_index = (modality == Modality.AUDIO).nonzero().flatten()
+        video_index = (modality == Modality.VIDEO).nonzero().flatten()
+        steps, height, width = (int(n) for n in torch.as_tensor(grid_thw).reshape(-1).tolist())
+        grid = (steps, height // 2, width // 2) if video_index.numel() else (0, 0, 0)
+        window = torch.full((length,), -1, dtype=torch.int64, device=device)
+        if positions is None:
+            per_step = max(1, grid[1] * grid[2])
+            window[video_index] = torch.arange(video_index.numel(), device=device) // (per_step * STEPS_PER_WINDOW)
+            window[audio_index] = torch.arange(audio_index.numel(), device=device) // AUDIO_TOKENS_PER_WINDOW
+            positions = torch.arange(length, device=device).expand(3, length)
+        else:
+            positions = positions.reshape(3, length).to(device)
+            media = modality != Modality.TEXT
+            if bool(media.any()):
+                time = positions[0][media]
+                window[media] = (time - time.min()).to(torch.int64) // WINDOW_POSITIONS
+        kind = "given"
+        if audio_saliency is None:
+            kind = "embedding norm"
+            audio_saliency = embeds[audio_index].float().norm(dim=-1)
+        if audio_saliency.numel() != audio_index.numel():
+            raise MethodError(f"audio_saliency has {audio_saliency.numel()} entries, the stream has {audio_index.numel()} audio tokens.")
+        saliency = torch.full((length,), float("nan"), dtype=torch.float32, device=device)
+        saliency[audio_index] = audio_saliency.reshape(-1).to(device=device, dtype=torch.float32)
+        return cls(embeds, positions, modality, window, grid, saliency, saliency, kind)
+
+    @cached_property
+    def audio_index(self) -> Tensor:
+        """(A,) where the audio tokens stand in the prompt, in time order."""
+        return (self.modality == Modality.AUDIO).nonzero().flatten()
+
+    @cached_property
+    def video_index(self) -> Tensor:
+        """(V,) where the video tokens stand in the prompt: step by step, row by row."""
+        return (self.modality == Modality.VIDEO).nonzero().flatten()
+
+    @property
+    def n_tokens(self) -> int:
+        """L, the length of the unpruned prompt."""
+        return self.embeds.shape[0]
+
+    @property
+    def n_audio(self) -> int:
+        """A, the number of audio tokens."""
+        return self.audio_index.numel()
+
+    @property
+    def n_video(self) -> int:
+        """V, the number of video tokens."""
+        return self.video_index.numel()
+
+    @cached_property
+    def n_windows(self) -> int:
+        """W, the number of two-second windows the clip spans."""
+        return int(self.window.max()) + 1 if self.window.numel() else 0
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Video tokens of one step, rows * columns."""
+        return self.grid[1] * self.grid[2]
+
+    def prompt(self, compression: Compression) -> Prompt:
+        """Gather what the model reads: kept rows, folded ones patched in, positions of the unpruned sequence."""
+        index = compression.keep.nonzero().flatten()
+        embeds = self.embeds[index]
+        if compression.folded.numel():
+            row_of = compression.keep.cumsum(0) - 1
+            embeds[row_of[compression.folded]] = compression.folded_embeds.to(embeds.dtype)
+        return Prompt(embeds, self.positions[:, index], index, int(self.positions.max()) + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Compression:
+    """What a compressor decided about every token of a stream, and where the dropped ones went."""
+
+    stream: TokenStream = field(repr=False)
+    keep: Tensor  # (L,) bool, text always True
+    source: Tensor  # (L,) int64 the survivor each token lives on in, itself if kept, -1 if dropped
+    reason: Tensor  # (L,) uint8, Reason
+    folded: Tensor  # (F,) int64 the survivors whose embedding folding rewrote
+    folded_embeds: Tensor  # (F, D) their new embeddings
+    audio_retention: Tensor | None = None  # (W,) share of a window's audio that guides its video; NaN without audio; None: no opinion
+    video_pruning_rate: Tensor | None = None  # (W,) pruning rate as allocated; NaN without video; None: no opinion
+    notes: tuple[str, ...] = ()  # what the user has to know about this decision, one sentence each
+
+    @classmethod
+    def of(
+        cls,
+        stream: TokenStream,
+        reason: Tensor,
+        *,
+        source: Tensor | None = None,
+        folded: Tensor | None = None,
+        folded_embeds: Tensor | None = None,
+        audio_retention: Tensor | None = None,
+        video_pruning_rate: Tensor | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> Compression:
+        """Complete a decision given as one reason per token.
+
+        Args:
+            reason: (L,) uint8; DROPPED and FOLDED are not kept, all else is.
+            source: (L,) int64, read only at FOLDED tokens.
+        """
+        keep = reason < Reason.FOLDED
+        itself = torch.arange(stream.n_tokens, device=reason.device)
+        lives_on = torch.full_like(itself, -1) if source is None else torch.where(reason == Reason.FOLDED, source, -1)
+        if folded is None or folded_embeds is None:
+            folded = itself[:0]
+            folded_embeds = stream.embeds[:0]
+        return cls(
+            stream,
+            keep,
+            torch.where(keep, itself, lives_on),
+            reason,
+            folded,
+            folded_embeds,
+            audio_retention,
+            video_pruning_rate,
+            notes,
+        )
+
+    @property
+    def embeds(self) -> Tensor:
+        """(L, D) the stream's embeddings with the folded rows rewritten; a copy, made when asked."""
+        embeds = self.stream.embeds.clone()
+        embeds[self.folded] = self.folded_embeds.to(embeds.dtype)
+        return embeds
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """What the language model reads after compression."""
+
+    embeds: Tensor  # (K, D)
+    positions: Tensor  # (3, K) as they were in the unpruned sequence
+    index: Tensor  # (K,) where each row stood in the unpruned sequence
+    next_position: int  # mRoPE position of the first generated token, on all three axes
