@@ -1,1 +1,26 @@
-"""Audio-guided token compression for omnimodal language models: OmniZip and its field, on Qwen2.5-Omni."""
+"""Audio-guided token compression for omnimodal language models: OmniZip and its field, on Qwen2.5-Omni.
+
+Importing this loads torch and nothing heavier; the model side is in `omnizip.engine`.
+"""
+
+from .compressors import COMPRESSORS
+from .compressors.full import Full
+from .compressors.omnizip import OmniZip
+from .compressors.omnizip_official import OmniZipOfficial
+from .compressors.random import Random
+from .errors import OmniZipError
+from .stream import Compression, Modality, Prompt, Reason, TokenStream
+
+__all__ = [
+    "COMPRESSORS",
+    "Compression",
+    "Full",
+    "Modality",
+    "OmniZip",
+    "OmniZipError",
+    "OmniZipOfficial",
+    "Prompt",
+    "Random",
+    "Reason",
+    "TokenStream",
+]

@@ -17,10 +17,7 @@ import torch
 from torch import Tensor
 
 from .errors import MethodError
-
-WINDOW_POSITIONS = 50  # 25 position ids per second, two seconds per window (Qwen2.5-Omni's TMRoPE)
-AUDIO_TOKENS_PER_WINDOW = 50  # 25 audio tokens per second
-STEPS_PER_WINDOW = 2  # at 2 frames per second two frames make one step of one second
+from .windows import AUDIO_TOKENS_PER_WINDOW, STEPS_PER_WINDOW, Structure, window_of
 
 
 class Modality(IntEnum):
@@ -112,18 +109,15 @@ class TokenStream:
         video_index = (modality == Modality.VIDEO).nonzero().flatten()
         steps, height, width = (int(n) for n in torch.as_tensor(grid_thw).reshape(-1).tolist())
         grid = (steps, height // 2, width // 2) if video_index.numel() else (0, 0, 0)
-        window = torch.full((length,), -1, dtype=torch.int64, device=device)
         if positions is None:
+            window = torch.full((length,), -1, dtype=torch.int64, device=device)
             per_step = max(1, grid[1] * grid[2])
             window[video_index] = torch.arange(video_index.numel(), device=device) // (per_step * STEPS_PER_WINDOW)
             window[audio_index] = torch.arange(audio_index.numel(), device=device) // AUDIO_TOKENS_PER_WINDOW
             positions = torch.arange(length, device=device).expand(3, length)
         else:
             positions = positions.reshape(3, length).to(device)
-            media = modality != Modality.TEXT
-            if bool(media.any()):
-                time = positions[0][media]
-                window[media] = (time - time.min()).to(torch.int64) // WINDOW_POSITIONS
+            window = window_of(positions[0], modality != Modality.TEXT)
         kind = "given"
         if audio_saliency is None:
             kind = "embedding norm"
@@ -163,6 +157,11 @@ class TokenStream:
     def n_windows(self) -> int:
         """W, the number of two-second windows the clip spans."""
         return int(self.window.max()) + 1 if self.window.numel() else 0
+
+    @cached_property
+    def structure(self) -> Structure:
+        """Windows and steps of the clip's tokens, on the host."""
+        return Structure.of(self.window[self.audio_index], self.window[self.video_index], self.tokens_per_step, self.n_windows)
 
     @property
     def tokens_per_step(self) -> int:

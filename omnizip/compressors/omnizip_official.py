@@ -1,0 +1,162 @@
+"""OmniZip as its published code decides (March 2026 revision), for comparison decision by decision.
+
+Source: Tao et al., "OmniZip", CVPR 2026, and its reference implementation, re-implemented from a description. What it does
+otherwise than the paper: audio is ranked, sampled and merged over the whole clip; anchors come on top of the kept share;
+windows are runs of equal modality in the prompt; two windows or fewer get no budget correction, more get one that is
+approximate; the even steps' density peaks use cosine distance; nothing is merged in video.
+
+Departures: a clip without sound gets the video rate everywhere (the reference crashes); everything is batched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ..budget import official_rates, rates_for
+from ..merging import absorb, foremost
+from ..redundancy import density_peaks, echo, highest, norms
+from ..stream import Compression, Modality, Reason, TokenStream
+from ..windows import rank_in_group
+from .base import Compressor, option
+
+NEIGHBOURS = 5
+
+
+@dataclass(frozen=True)
+class OmniZipOfficial(Compressor):
+    """The reference code's decisions, drift of its budget on short clips included."""
+
+    name: ClassVar[str] = "omnizip-official"
+    label: ClassVar[str] = "OmniZip (published code)"
+    summary: ClassVar[str] = "OmniZip as its published code decides; on short clips it keeps more than it was asked to."
+    source: ClassVar[str] = "arXiv 2511.14582 and its reference code, March 2026"
+    needs: ClassVar[frozenset[str]] = frozenset({"saliency"})
+
+    rho_audio: float = option(
+        0.3, "Audio pruned", "Share of audio tokens not kept as salient.", low=0.0, high=0.95, step=0.01, is_rate=True
+    )
+    rho_video: float = option(0.6, "Video pruned", "Share of video tokens dropped, aimed at.", low=0.0, high=0.95, step=0.01, is_rate=True)
+    anchor_ratio: float = option(0.05, "Anchors", "Share of audio tokens kept in addition, as anchors.", low=0.0, high=0.3, step=0.01)
+    merge_size: int = option(3, "Merged per anchor", "Audio tokens folded into each anchor (the paper's G).", low=0, high=18, step=1)
+
+    @classmethod
+    def at_retention(cls, retention: float, stream: TokenStream, **fields: Any) -> OmniZipOfficial:
+        """The rates whose nominal retention is `retention`; what is really kept drifts from it, as in the reference."""
+        given = cls(**fields)
+        ratio = given.anchor_ratio if given.merge_size else 0.0
+        rho_audio, rho_video = rates_for(retention, stream.n_audio, stream.n_video, ratio)
+        return cls(**{**fields, "rho_audio": rho_audio, "rho_video": rho_video})
+
+    def compress(self, stream: TokenStream) -> Compression:
+        """Choose and merge as the reference does. Windows in the result are the reference's runs, not two-second blocks."""
+        reason = torch.zeros_like(stream.modality)
+        audio = self._audio(stream, reason)
+        runs = _Runs.of(stream)
+        kept = torch.where(runs.is_audio, reason < Reason.FOLDED, False)
+        retention = runs.mean(kept)
+        rates = official_rates(retention[runs.audio_run].double(), runs.sizes.double()[runs.video_run], self.rho_video)
+        self._video(stream, reason, runs, rates)
+        return Compression.of(
+            stream,
+            reason,
+            **audio,
+            audio_retention=retention[runs.audio_run],
+            video_pruning_rate=rates.float(),
+        )
+
+    def _audio(self, stream: TokenStream, reason: Tensor) -> dict[str, Tensor]:
+        index = stream.audio_index
+        count = index.numel()
+        if count == 0:
+            return {}
+        salient = min(count, round((1 - self.rho_audio) * count))
+        anchors = min(count - salient, round(self.anchor_ratio * count)) if self.merge_size else 0
+        chosen = torch.zeros(count, dtype=torch.bool, device=index.device)
+        chosen[stream.saliency[index].topk(salient).indices] = True
+        rest = index[(~chosen).long().argsort(descending=True, stable=True)[: count - salient]]
+        reason[index] = torch.where(chosen, Reason.SALIENT, Reason.DROPPED).to(reason.dtype)
+        if anchors == 0:
+            return {}
+        is_anchor = torch.zeros(rest.numel(), dtype=torch.bool, device=index.device)
+        is_anchor[torch.arange(anchors) * max(1, rest.numel() // anchors)] = True
+        anchor, member = rest[is_anchor], rest[~is_anchor]
+        reason[anchor] = Reason.ANCHOR
+        if member.numel() == 0:
+            return {}
+        anchor_rows, member_rows = stream.embeds[anchor].float(), stream.embeds[member].float()
+        unit = member_rows / norms(member_rows)
+        alike = unit @ (anchor_rows / norms(anchor_rows)).T  # (M, P)
+        weight, anchor_of = alike.max(dim=1)
+        if stream.n_video:
+            weight = _nearest_video(unit, stream)
+        absorbed = foremost(anchor_of, weight, self.merge_size)
+        reason[member] = torch.where(absorbed, Reason.FOLDED, Reason.DROPPED).to(reason.dtype)
+        source = torch.full_like(stream.window, -1)
+        source[member] = anchor[anchor_of]
+        folded_embeds = absorb(anchor_rows, member_rows, anchor_of, weight, absorbed)
+        return {"source": source, "folded": anchor, "folded_embeds": folded_embeds}
+
+    def _video(self, stream: TokenStream, reason: Tensor, runs: _Runs, rates: Tensor) -> None:
+        per_step = stream.tokens_per_step
+        if stream.n_video == 0:
+            return
+        reason[stream.video_index] = Reason.METHOD_SCORE  # what lies beyond a run's last whole step is kept
+        steps = runs.sizes[runs.video_run] // per_step
+        run_of_step = torch.repeat_interleave(torch.arange(steps.numel()), steps)
+        rank = rank_in_group(run_of_step, steps.numel())
+        first = runs.starts[runs.video_run][run_of_step] + rank * per_step
+        counts = (per_step * (1 - rates[run_of_step])).to(torch.int64)
+        place = torch.arange(per_step)
+        tokens = (first[:, None] + place).to(reason.device)  # (S, n) a run is contiguous in the prompt
+        odd = (rank % 2 == 1).to(reason.device)
+        for steps_block in torch.arange(tokens.shape[0]).split(max(1, (256 << 20) // (per_step * stream.embeds.shape[1] * 4))):
+            rows = tokens[steps_block]
+            x = stream.embeds[rows].float()
+            previous = stream.embeds[(rows - per_step).clamp(min=0)].float()
+            score = torch.where(odd[steps_block, None], -echo(x, previous), density_peaks(x, NEIGHBOURS))
+            kind = torch.where(odd[steps_block, None], Reason.CHANGE, Reason.DENSITY_PEAK)
+            keep = highest(score, counts[steps_block])
+            reason[rows] = torch.where(keep, kind, Reason.DROPPED).to(reason.dtype)
+
+
+def _nearest_video(unit: Tensor, stream: TokenStream) -> Tensor:
+    """(M,) highest cosine of each unit row (M, D) to any video token of the clip, over blocks of video."""
+    best = torch.full((unit.shape[0],), -torch.inf, device=unit.device)
+    for block in stream.video_index.split(8192):
+        rows = stream.embeds[block].float()
+        best = torch.maximum(best, (unit @ (rows / norms(rows)).T).amax(dim=1))
+    return best
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """The prompt as runs of equal modality, on the host; run i of video is paired with run i of audio."""
+
+    modality: Tensor  # (R,)
+    starts: Tensor  # (R,)
+    sizes: Tensor  # (R,)
+    of_token: Tensor  # (L,) on the stream's device
+    is_audio: Tensor  # (L,) on the stream's device
+
+    @classmethod
+    def of(cls, stream: TokenStream) -> _Runs:
+        modality, sizes = torch.unique_consecutive(stream.modality.cpu(), return_counts=True)
+        of_token = torch.repeat_interleave(torch.arange(sizes.numel()), sizes).to(stream.modality.device)
+        return cls(modality, sizes.cumsum(0) - sizes, sizes, of_token, stream.modality == Modality.AUDIO)
+
+    @property
+    def audio_run(self) -> Tensor:
+        return (self.modality == Modality.AUDIO).nonzero().flatten()
+
+    @property
+    def video_run(self) -> Tensor:
+        return (self.modality == Modality.VIDEO).nonzero().flatten()
+
+    def mean(self, kept: Tensor) -> Tensor:
+        """(R,) float32 share of each run's tokens that `kept` (L,) marks; the one transfer to the host."""
+        total = torch.zeros(self.sizes.numel(), device=kept.device).index_add_(0, self.of_token, kept.float())
+        return total.cpu() / self.sizes

@@ -1,0 +1,57 @@
+"""Which video tokens repeat others: density peaks within a step, cosine echo between steps. Batched over steps.
+
+Source: OmniZip, section 3.3 (interleaved spatio-temporal compression); density peaks after Rodriguez and Laio (2014) with
+the k-nearest-neighbour density of Du et al. (2016). Departure from the paper's formula: distances are 1 - cosine and the
+density takes their plain mean, as the published code does; the paper writes squared Euclidean distances.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+EPSILON = 1e-6
+
+
+def norms(x: Tensor) -> Tensor:
+    """(..., 1) L2 norms of (..., D), with a small constant so that a zero row has cosine 0 to all."""
+    return torch.linalg.vector_norm(x, dim=-1, keepdim=True) + EPSILON
+
+
+def density_peaks(x: Tensor, neighbours: int, norm: Tensor | None = None) -> Tensor:
+    """(S, n) how much each token of a step is the centre of a dense group far from denser ones; higher is kept.
+
+    density = exp(-mean distance to the k nearest), delta = distance to the nearest denser token (the largest distance for
+    the densest), score = density * delta.
+
+    Args:
+        x: (S, n, D) tokens of S steps.
+        neighbours: k; fewer where a step has fewer tokens.
+        norm: (S, n, 1) their norms, if known.
+    """
+    norm = norms(x) if norm is None else norm
+    distance = 1 - x @ x.transpose(1, 2) / (norm * norm.transpose(1, 2))
+    nearest = distance.topk(min(neighbours + 1, x.shape[1]), dim=-1, largest=False).values[..., 1:]  # the first is the token itself
+    density = torch.exp(-nearest.sum(dim=-1) / max(1, nearest.shape[-1]))
+    farthest = distance.flatten(1).amax(dim=1)[:, None, None]
+    denser = density[:, None, :] > density[:, :, None]
+    delta = torch.where(denser, distance, farthest).amin(dim=-1)
+    return density * delta
+
+
+def echo(x: Tensor, previous: Tensor, norm: Tensor | None = None, previous_norm: Tensor | None = None) -> Tensor:
+    """(S, n) cosine of each token to the same place of the step before; high means nothing changed there.
+
+    Args:
+        x: (S, n, D) tokens of S steps; previous: (S, n, D) the whole steps before them.
+    """
+    norm = norms(x) if norm is None else norm
+    previous_norm = norms(previous) if previous_norm is None else previous_norm
+    return (torch.linalg.vecdot(x, previous)[..., None] / (norm * previous_norm)).squeeze(-1)
+
+
+def highest(scores: Tensor, counts: Tensor) -> Tensor:
+    """(S, n) bool: in each row of `scores` (S, n) the `counts` (S,) highest, the earlier of equals first."""
+    order = scores.argsort(dim=-1, descending=True, stable=True)
+    ranks = torch.empty_like(order).scatter_(-1, order, torch.arange(scores.shape[-1], device=scores.device).expand_as(order))
+    return ranks < counts.to(scores.device)[:, None]
