@@ -29,7 +29,7 @@ def most_salient(scores: Tensor, count: int) -> Tensor:
     threshold = scores.topk(count).values[-1]
     margin = threshold.abs() * TIE
     above = scores > threshold + margin
-    tied = (scores - threshold).abs() <= margin
+    tied = ~above & (scores >= threshold - margin)
     wanted, available = count - above.sum(), tied.sum()
     place = tied.long().cumsum(0)  # 1-based among the tied
     return above | (tied & (place * wanted // available > (place - 1) * wanted // available))

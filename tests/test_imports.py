@@ -1,0 +1,80 @@
+"""Who may import whom: every module may use only modules of the rows above its own, and only its third parties."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TORCH = {"torch"}
+# Rows from the bottom of the project to its top: (modules, third parties).
+ROWS = [
+    (["omnizip.errors", "omnizip.settings", "omnizip.run"], set()),
+    (["omnizip.windows"], TORCH),
+    (["omnizip.stream"], TORCH),
+    (["omnizip.saliency", "omnizip.budget", "omnizip.redundancy", "omnizip.merging", "omnizip.anchoring"], TORCH),
+    (["omnizip.compressors"], TORCH),
+    (["omnizip"], TORCH),
+    (["omnizip.decoder"], {"av", "numpy"}),
+    (["omnizip.media"], {"numpy"}),
+    (["omnizip.layout"], {"numpy", "torch", "transformers"}),
+    (["omnizip.loading", "omnizip.decoding", "omnizip.qwen"], {"transformers", "torch", "accelerate"}),
+    (["omnizip.report"], {"numpy"}),
+    (["omnizip.engine"], TORCH),
+    (["omnizip.nano"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),
+    (["ui.words", "ui.frames", "ui.figures"], {"numpy", "PIL", "plotly", "moviepy"}),
+    (["omnizip.cli", "omnizip.__main__"], set()),
+    (["ui.handlers"], {"numpy"}),
+    (["ui.controls", "ui.lens", "ui.page"], {"gradio"}),
+    (["app"], {"spaces"}),
+]
+STANDALONE = "omnizip.decoder"  # run as a program of its own
+
+
+def module_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def row_of(module):
+    """The row of the longest listed prefix; a package lists for its submodules, save the root package."""
+    best = [
+        (len(name), i)
+        for i, (names, _) in enumerate(ROWS)
+        for name in names
+        if module == name or (name != "omnizip" and module.startswith(name + "."))
+    ]
+    return max(best)[1] if best else None
+
+
+def imports_of(path, module):
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package.split(".")[: len(package.split(".")) - node.level + 1]) if node.level else ""
+            name = f"{base}.{node.module}" if base and node.module else base or node.module
+            for alias in node.names:
+                deeper = ROOT / (f"{name}.{alias.name}".replace(".", "/") + ".py")
+                yield f"{name}.{alias.name}" if deeper.exists() else name
+
+
+SOURCES = sorted([*(ROOT / "omnizip").rglob("*.py"), *(ROOT / "ui").rglob("*.py"), *ROOT.glob("app.py")])
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_imports_point_downwards(path):
+    import sys
+
+    module = module_of(path)
+    row = row_of(module)
+    assert row is not None, f"{module} stands in no row of tests/test_imports.py"
+    allowed = set().union(*(names for _, names in ROWS[row : row + 1]))
+    for name in imports_of(path, module):
+        top = name.split(".")[0]
+        if top in ("omnizip", "ui", "app"):
+            assert row_of(name) <= row, f"{module} imports {name}, which stands above it"
+            assert module != STANDALONE, f"{module} runs on its own and imports {name}"
+        else:
+            assert top in sys.stdlib_module_names or top in allowed, f"{module} imports {name}, which is not among its third parties"
