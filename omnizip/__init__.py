@@ -5,17 +5,21 @@ Importing this loads torch and nothing heavier; the model side is in `omnizip.en
 
 from .compressors import COMPRESSORS
 from .compressors.full import Full
+from .compressors.omnisift import OmniSIFT
 from .compressors.omnizip import OmniZip
 from .compressors.omnizip_official import OmniZipOfficial
 from .compressors.random import Random
 from .errors import OmniZipError
+from .selector import AudioSelector
 from .stream import Compression, Modality, Prompt, Reason, TokenStream
 
 __all__ = [
     "COMPRESSORS",
+    "AudioSelector",
     "Compression",
     "Full",
     "Modality",
+    "OmniSIFT",
     "OmniZip",
     "OmniZipError",
     "OmniZipOfficial",

@@ -12,7 +12,7 @@ ROWS = [
     (["omnizip.errors", "omnizip.settings", "omnizip.run"], set()),
     (["omnizip.windows"], TORCH),
     (["omnizip.stream"], TORCH),
-    (["omnizip.saliency", "omnizip.budget", "omnizip.redundancy", "omnizip.merging", "omnizip.anchoring"], TORCH),
+    (["omnizip.saliency", "omnizip.budget", "omnizip.redundancy", "omnizip.merging", "omnizip.anchoring", "omnizip.selector"], TORCH),
     (["omnizip.compressors"], TORCH),
     (["omnizip"], TORCH),
     (["omnizip.decoder"], {"av", "numpy"}),
@@ -22,7 +22,7 @@ ROWS = [
     (["omnizip.report"], {"numpy"}),
     (["omnizip.engine"], TORCH),
     (["omnizip.nano"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),
-    (["ui.words", "ui.frames", "ui.figures"], {"numpy", "PIL", "plotly", "moviepy"}),
+    (["ui", "ui.words", "ui.frames", "ui.figures"], {"numpy", "PIL", "plotly", "moviepy"}),
     (["omnizip.cli", "omnizip.__main__"], set()),
     (["ui.handlers"], {"numpy"}),
     (["ui.controls", "ui.lens", "ui.page"], {"gradio"}),
@@ -42,7 +42,7 @@ def row_of(module):
         (len(name), i)
         for i, (names, _) in enumerate(ROWS)
         for name in names
-        if module == name or (name != "omnizip" and module.startswith(name + "."))
+        if module == name or (name not in ("omnizip", "ui") and module.startswith(name + "."))
     ]
     return max(best)[1] if best else None
 

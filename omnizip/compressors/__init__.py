@@ -2,6 +2,7 @@
 
 from .base import Compressor
 from .full import Full
+from .omnisift import OmniSIFT
 from .omnizip import OmniZip
 from .omnizip_official import OmniZipOfficial
 from .random import Random
@@ -11,4 +12,5 @@ COMPRESSORS: dict[str, type[Compressor]] = {
     "random": Random,
     "omnizip": OmniZip,
     "omnizip-official": OmniZipOfficial,
+    "omnisift": OmniSIFT,
 }

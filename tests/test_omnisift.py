@@ -1,0 +1,80 @@
+"""OmniSIFT reproduces the reference on every stored vector; its stand-in and budget do what they say."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from streams import make_stream
+
+from omnizip import AudioSelector, OmniSIFT, Reason, TokenStream
+from omnizip.errors import ModelError
+
+FILES = sorted((Path(__file__).parent / "golden" / "omnisift").glob("*.npz"))
+
+
+def load(path):
+    data = np.load(path)
+    meta = json.loads(str(data["meta"]))
+    stream = TokenStream.from_ids(
+        torch.from_numpy(data["input_ids"]),
+        torch.from_numpy(data["embeds"]),
+        torch.from_numpy(data["position_ids"]),
+        audio_token_id=meta["audio_token_id"],
+        video_token_id=meta["video_token_id"],
+        grid_thw=meta["grid_thw"],
+    )
+    state = {k.removeprefix("selector."): torch.from_numpy(data[k]) for k in data.files if k.startswith("selector.")}
+    return stream, state, torch.from_numpy(data["keep"]), meta
+
+
+def test_vectors_are_there():
+    assert len(FILES) >= 10
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("prefix", ["", "thinker.compressor."])
+def test_decides_as_the_reference(path, prefix):
+    stream, state, keep, meta = load(path)
+    selector = AudioSelector.from_state_dict({prefix + k: v for k, v in state.items()}, num_heads=meta["heads"])
+    result = OmniSIFT(rho_audio=meta["rho_audio"], rho_video=meta["rho_video"], selector=selector).compress(stream)
+    assert torch.equal(result.keep, keep)
+    assert result.notes == ()
+
+
+def test_the_released_size_is_the_papers():
+    """4,856,321 parameters at width 3584, 3,283,457 at 2048."""
+    for width, count in ((3584, 4_856_321), (2048, 3_283_457)):
+        assert sum(p.numel() for p in AudioSelector(width).parameters()) == count
+
+
+def test_missing_tensors_are_named():
+    _, state, _, meta = load(FILES[0])
+    with pytest.raises(ModelError, match="no audio selector"):
+        AudioSelector.from_state_dict({"model.embed": torch.zeros(1)})
+    del state["post_attn_norm.bias"]
+    with pytest.raises(ModelError, match="post_attn_norm.bias"):
+        AudioSelector.from_state_dict(state, num_heads=meta["heads"])
+    with pytest.raises(ModelError, match="heads"):
+        AudioSelector.from_state_dict(state, num_heads=3)
+
+
+def test_the_stand_in_keeps_the_audio_that_is_like_the_kept_video_and_says_so():
+    stream = make_stream(steps=2, audio=50)
+    embeds = stream.embeds.clone()
+    spies = stream.audio_index[[4, 17, 33]]
+    for spy, patch in zip(spies, stream.video_index[[0, 13, 27]], strict=True):
+        embeds[spy] = embeds[patch]
+    stream = type(stream)(embeds, stream.positions, stream.modality, stream.window, stream.grid, stream.saliency, stream.saliency_windowed)
+    result = OmniSIFT(rho_audio=0.94, rho_video=0.0).compress(stream)
+    assert torch.equal((result.reason[stream.audio_index] == Reason.METHOD_SCORE).nonzero().flatten(), torch.tensor([4, 17, 33]))
+    assert "No trained selector" in result.notes[0]
+
+
+@pytest.mark.parametrize("clip", [{}, {"steps": 7, "audio": 180}, {"steps": 12, "audio": 300}, {"audio": 0}])
+@pytest.mark.parametrize("retention", [0.45, 0.35, 0.25, 0.8])
+def test_a_retention_is_met_to_the_token(clip, retention):
+    stream = make_stream(**clip)
+    kept = OmniSIFT.at_retention(retention, stream).compress(stream).keep[stream.modality != 0].sum()
+    assert int(kept) == round(retention * (stream.n_audio + stream.n_video))
