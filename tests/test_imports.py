@@ -22,7 +22,10 @@ ROWS = [
     (["omnizip.report"], {"numpy"}),
     (["omnizip.engine"], TORCH),
     (["omnizip.nano"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),
-    (["ui", "ui.words", "ui.frames", "ui.figures"], {"numpy", "PIL", "plotly", "moviepy"}),
+    (
+        ["ui", "ui.words", "ui.frames", "ui.figures"],
+        {"numpy", "PIL", "plotly", "moviepy", "proglog"},
+    ),  # proglog: moviepy's own progress reports
     (["omnizip.cli", "omnizip.__main__"], set()),
     (["ui.handlers"], {"numpy"}),
     (["ui.controls", "ui.lens", "ui.page"], {"gradio"}),
