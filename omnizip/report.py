@@ -1,15 +1,6 @@
-"""What happened in a comparison: per run what was kept, what it cost, what was said; and everything that follows from it.
+"""What happened in a comparison: per run what was kept, what it cost, what was said; as JSON, CSV and ratios.
 
-What was allocated and measured is stored; counts, shares and ratios are derived here and nowhere else. Two counts of
-operations are given, because the published one is a proxy:
-
-- `paper_flops`, OmniZip's equation 9, for comparison with published tables: multiply-adds counted once, a feed-forward
-  network without gate, as many key heads as query heads, picture and sound only.
-- `prefill_flops` and `decode_flops`, what this model computes: multiply-adds counted as two operations, gated
-  feed-forward network, grouped keys and values, causal attention, every token of the prompt, vocabulary scores of one
-  position. Softmax, norms and the compressor itself (reported as time) are not counted.
-
-Does not know: what the encoders cost, which is shared by all runs of a clip.
+Every number stands beside its conditions. JSON is strict: what is unknown or does not exist is null, never NaN.
 """
 
 from __future__ import annotations
@@ -19,210 +10,29 @@ import difflib
 import io
 import math
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .costs import CountedFlops, decode_flops, kv_cache_bytes, paper_flops, prefill_flops
+from .record import CompressionRecord, WindowRecord, ratio
 from .run import Answer, Conditions, ModelShape, Sampling, Timing
-from .stream import Compression, Modality, Reason
-from .windows import WINDOW_S
 
-if TYPE_CHECKING:
-    import numpy as np
-
+__all__ = [
+    "ClipRecord",
+    "CompressionRecord",
+    "CountedFlops",
+    "Run",
+    "RunReport",
+    "WindowRecord",
+    "decode_flops",
+    "differing_words",
+    "kv_cache_bytes",
+    "paper_flops",
+    "prefill_flops",
+    "ratio",
+]
 SCHEMA_VERSION = 1
-PAPER_ANSWER_TOKENS = 100  # R in equation 9
-MEDIA = (Modality.AUDIO, Modality.VIDEO)
-SALIENCY_NOTES = {
-    "uniform": "The sound track is silent, so all of its tokens rank alike.",
-    "embedding norm": "No attention was given, so audio is ranked by the norm of its embeddings.",
-    "given": "Audio is ranked by a saliency given from outside, not by the encoder's attention.",
-}
-
-
-def paper_flops(shape: ModelShape, n: int, answer_tokens: int = PAPER_ANSWER_TOKENS) -> int:
-    """OmniZip's equation 9: T(4nd^2 + 2n^2 d + 2ndm) + T R((4d^2 + 2dm) + 2(dn + d(R+1)/2)).
-
-    T layers, d width, m width of the feed-forward network, R tokens of the answer.
-
-    Args:
-        n: audio and video tokens the model reads; text is not counted.
-    """
-    d, m, r = shape.width, shape.ffn, answer_tokens
-    prefill = 4 * n * d * d + 2 * n * n * d + 2 * n * d * m
-    decode = r * (4 * d * d + 2 * d * m + 2 * d * n) + d * r * (r + 1)
-    return shape.layers * (prefill + decode)
-
-
-def _per_token_flops(shape: ModelShape) -> int:
-    """Operations of one layer's matrices for one token: queries and output, keys and values, the gated network's three."""
-    queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-    return 2 * shape.width * (2 * queries + 2 * keys + 3 * shape.ffn)
-
-
-def prefill_flops(shape: ModelShape, tokens: int) -> int:
-    """Operations of reading a prompt of `tokens` (text included) up to the scores of the first token of the answer."""
-    attention = 4 * shape.heads * shape.head_dim * (tokens * (tokens + 1) // 2)  # token i attends to i tokens, itself included
-    return shape.layers * (tokens * _per_token_flops(shape) + attention) + 2 * shape.width * shape.vocabulary
-
-
-def decode_flops(shape: ModelShape, cached: int) -> int:
-    """Operations of one further token that attends to `cached` tokens, itself included."""
-    attention = 4 * shape.heads * shape.head_dim * cached
-    return shape.layers * (_per_token_flops(shape) + attention) + 2 * shape.width * shape.vocabulary
-
-
-def kv_cache_bytes(shape: ModelShape, tokens: int) -> int:
-    """Bytes of the keys and values of `tokens` cached tokens, prompt and answer."""
-    return 2 * shape.layers * shape.kv_heads * shape.head_dim * tokens * shape.kv_bytes
-
-
-@dataclass(frozen=True)
-class CountedFlops:
-    """Operations as this model computes them, see the module's description."""
-
-    prefill: int
-    decode_per_token: int  # the first token that is fed back
-    decode: int  # all tokens of this answer that were fed back
-
-    @classmethod
-    def of(cls, shape: ModelShape, prompt: int, cached: int) -> CountedFlops:
-        """Of a prompt of `prompt` tokens, of which `cached` tokens are cached once the answer's are added."""
-        decode = sum(decode_flops(shape, n) for n in range(prompt + 1, cached + 1))
-        return cls(prefill_flops(shape, prompt), decode_flops(shape, prompt + 1), decode)
-
-
-@dataclass(frozen=True)
-class WindowRecord:
-    """Two seconds of the clip: what they hold, what was allocated to them, what was kept."""
-
-    start_s: float
-    end_s: float
-    audio_tokens: int
-    audio_kept: int
-    video_tokens: int
-    video_kept: int
-    audio_retention: float | None  # as allocated; None where the method has no opinion or the window no sound
-    video_pruning_rate: float | None  # as allocated; None where the method has no opinion or the window no picture
-
-
-@dataclass(frozen=True, eq=False)
-class CompressionRecord:
-    """A Compression on the host, without embeddings: enough for every picture and count, and it pickles."""
-
-    keep: np.ndarray  # (L,) bool
-    source: np.ndarray  # (L,) int64 the survivor each token lives on in, itself if kept, -1 if dropped
-    reason: np.ndarray  # (L,) uint8, Reason
-    modality: np.ndarray  # (L,) uint8, Modality
-    window: np.ndarray  # (L,) int64, -1 outside the clip
-    saliency: np.ndarray | None  # (L,) float32 attention received as this method ranks by it; NaN where not observed
-    saliency_kind: str  # "attention" or what stands in for it
-    audio_retention: np.ndarray | None  # (W,) as allocated; NaN without audio
-    video_pruning_rate: np.ndarray | None  # (W,) as allocated; NaN without video
-    grid: tuple[int, int, int]  # steps, rows, columns
-    duration_s: float
-    notes: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, compression: Compression, duration_s: float, needs: frozenset[str] = frozenset()) -> CompressionRecord:
-        """Copy a decision to the host.
-
-        Args:
-            duration_s: length of the clip, the end of its last window.
-            needs: the compressor's `needs`; they decide which of the two saliencies is recorded.
-        """
-        stream = compression.stream
-        saliency = stream.saliency_windowed if "saliency_windowed" in needs else stream.saliency
-        notes = compression.notes
-        ranks = needs & {"saliency", "saliency_windowed"} and stream.n_audio
-        if ranks and not notes and stream.saliency_kind in SALIENCY_NOTES:
-            notes = (SALIENCY_NOTES[stream.saliency_kind],)
-        return cls(
-            *(_host(t) for t in (compression.keep, compression.source, compression.reason, stream.modality, stream.window, saliency)),
-            stream.saliency_kind,
-            _host(compression.audio_retention),
-            _host(compression.video_pruning_rate),
-            stream.grid,
-            duration_s,
-            notes,
-        )
-
-    @cached_property
-    def _counts(self) -> Counter:
-        """How many tokens there are of each (modality, window, reason)."""
-        return Counter(zip(self.modality.tolist(), self.window.tolist(), self.reason.tolist(), strict=True))
-
-    def _count(self, modality: Modality, kept: bool = False, window: int | None = None) -> int:
-        return sum(
-            n
-            for (m, w, reason), n in self._counts.items()
-            if m == modality and (not kept or reason < Reason.FOLDED) and (window is None or w == window)
-        )
-
-    @property
-    def tokens(self) -> dict[str, int]:
-        """Tokens the model reads: text, audio, video, total."""
-        kept = {m.name.lower(): self._count(m, kept=True) for m in Modality}
-        return {**kept, "total": sum(kept.values())}
-
-    @property
-    def clip_tokens(self) -> dict[str, int]:
-        """Tokens of the clip before compression: audio, video, total."""
-        counts = {m.name.lower(): self._count(m) for m in MEDIA}
-        return {**counts, "total": sum(counts.values())}
-
-    @property
-    def retained(self) -> dict[str, float | None]:
-        """Kept share of the clip's audio, video and both; None where the clip has none."""
-        tokens, clip = self.tokens, self.clip_tokens
-        kept = {"audio": tokens["audio"], "video": tokens["video"], "total": tokens["audio"] + tokens["video"]}
-        return {name: ratio(kept[name], clip[name]) for name in kept}
-
-    @property
-    def reasons(self) -> dict[str, dict[str, int]]:
-        """Where the tokens of each modality went: audio and video, reason -> tokens, only reasons that occur."""
-        went = {m.name.lower(): dict.fromkeys((r.name.lower() for r in Reason), 0) for m in MEDIA}
-        for (modality, _, reason), n in self._counts.items():
-            if modality != Modality.TEXT:
-                went[Modality(modality).name.lower()][Reason(reason).name.lower()] += n
-        return {name: {reason: n for reason, n in counts.items() if n} for name, counts in went.items()}
-
-    @cached_property
-    def windows(self) -> tuple[WindowRecord, ...]:
-        """(W,) one record per two seconds."""
-        total = int(self.window.max()) + 1 if self.window.size else 0
-        retention = _per_window(self.audio_retention, total)
-        rate = _per_window(self.video_pruning_rate, total)
-        counts: Counter = Counter()
-        for (modality, window, reason), n in self._counts.items():
-            counts[modality, window, False] += n
-            counts[modality, window, True] += n * (reason < Reason.FOLDED)
-        records = []
-        for i in range(total):
-            start, end = i * WINDOW_S, (i + 1) * WINDOW_S
-            if i == total - 1 and start < self.duration_s < end:
-                end = self.duration_s
-            held = [counts[m, i, kept] for m in MEDIA for kept in (False, True)]
-            records.append(WindowRecord(start, end, *held, retention[i], rate[i]))
-        return tuple(records)
-
-
-def _host(tensor: Any) -> np.ndarray | None:
-    return None if tensor is None else tensor.detach().cpu().numpy().copy()
-
-
-def _per_window(values: np.ndarray | None, total: int) -> list[float | None]:
-    """One value per window; None where there is none, and everywhere if the method's windows are not the clip's."""
-    if values is None or values.shape[0] != total:
-        return [None] * total
-    return [value if math.isfinite(value) else None for value in values.tolist()]
-
-
-def ratio(a: float | None, b: float | None) -> float | None:
-    """a / b; None where either is unknown or b is nothing."""
-    return a / b if a is not None and b else None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ ROWS = [
     (["omnizip.media"], {"numpy"}),
     (["omnizip.layout"], {"numpy", "torch", "transformers"}),
     (["omnizip.loading", "omnizip.decoding", "omnizip.qwen"], {"transformers", "torch", "accelerate"}),
-    (["omnizip.report"], {"numpy"}),
+    (["omnizip.costs"], set()),
+    (["omnizip.record", "omnizip.report"], {"numpy"}),
     (["omnizip.engine"], TORCH),
     (["omnizip.nano"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),
     (
