@@ -50,6 +50,30 @@ def echo(x: Tensor, previous: Tensor, norm: Tensor | None = None, previous_norm:
     return (torch.linalg.vecdot(x, previous)[..., None] / (norm * previous_norm)).squeeze(-1)
 
 
+def interleaved(x: Tensor, norm: Tensor, later: Tensor, neighbours: int) -> Tensor:
+    """(s, n) what to keep first: density peaks in a window's first steps, what changed in its second ones.
+
+    Args:
+        x: (s, n, D) video tokens of whole windows; norm: (s, n, 1); later: (s,) bool on the host, marks second steps, which
+            directly follow the step they are compared with.
+    """
+    scores = torch.empty(x.shape[:2], device=x.device)
+    first, second = evenly_spaced(~later), evenly_spaced(later)
+    before = evenly_spaced(torch.cat([later[1:], later.new_zeros(1)]))
+    scores[first] = density_peaks(x[first], neighbours, norm[first])
+    scores[second] = -echo(x[second], x[before], norm[second], norm[before])
+    return scores
+
+
+def evenly_spaced(mask: Tensor) -> slice | Tensor:
+    """The rows a host mask marks: a slice where they are evenly spaced, so that indexing copies nothing."""
+    rows = mask.nonzero().flatten()
+    stride = int(rows[1] - rows[0]) if rows.numel() > 1 else 1
+    if rows.numel() and torch.equal(rows, torch.arange(int(rows[0]), int(rows[-1]) + 1, stride)):
+        return slice(int(rows[0]), int(rows[-1]) + 1, stride)
+    return rows
+
+
 def highest(scores: Tensor, counts: Tensor) -> Tensor:
     """(S, n) bool: in each row of `scores` (S, n) the `counts` (S,) highest, the earlier of equals first."""
     order = scores.argsort(dim=-1, descending=True, stable=True)

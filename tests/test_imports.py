@@ -21,7 +21,7 @@ ROWS = [
     (["omnizip.loading", "omnizip.decoding", "omnizip.qwen"], {"transformers", "torch", "accelerate"}),
     (["omnizip.costs"], set()),
     (["omnizip.record", "omnizip.report"], {"numpy"}),
-    (["omnizip.engine"], TORCH),
+    (["omnizip.cache", "omnizip.events", "omnizip.comparison", "omnizip.engine"], TORCH),
     (["omnizip.nano"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),
     (
         ["ui", "ui.words", "ui.frames", "ui.figures"],

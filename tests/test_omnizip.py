@@ -290,7 +290,7 @@ def test_blocks_change_nothing(monkeypatch):
     stream = make_stream(steps=15, audio=380, seconds_per_step=1.7)
     expected = [OmniZip(temporal=t, similarity_scope=s).compress(stream) for t in ("drop", "fold") for s in ("window", "clip")]
     whole = type(stream.structure).step_blocks
-    monkeypatch.setattr(type(stream.structure), "step_blocks", lambda self, size: whole(self, size, 2 * size))
+    monkeypatch.setattr(type(stream.structure), "step_blocks", lambda self, size, budget=0: whole(self, size, 2 * size))
     assert len(list(stream.structure.step_blocks(100))) > 3
     results = [OmniZip(temporal=t, similarity_scope=s).compress(stream) for t in ("drop", "fold") for s in ("window", "clip")]
     for a, b in zip(expected, results, strict=True):

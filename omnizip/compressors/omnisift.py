@@ -21,7 +21,7 @@ from ..budget import MAX_RATE
 from ..redundancy import echo, highest, norms
 from ..selector import AudioSelector
 from ..stream import Compression, Reason, TokenStream
-from ..windows import cumulative_rounding
+from ..windows import block_bytes, cumulative_rounding
 from .base import Compressor, check_retention, option
 
 
@@ -73,7 +73,7 @@ class OmniSIFT(Compressor):
     def _video(self, stream: TokenStream, reason: Tensor) -> None:
         structure, n = stream.structure, stream.tokens_per_step
         kept = self._counts(torch.full_like(structure.step_window, n), self.rho_video)
-        for block in structure.step_blocks(n * stream.embeds.shape[1] * 4):
+        for block in structure.step_blocks(n * stream.embeds.shape[1] * 4, block_bytes(stream.embeds.device)):
             index = stream.video_index[block.start * n : block.stop * n].view(-1, n)
             x = stream.embeds[index].float()
             later = (structure.step_rank[block] % 2 == 1).to(x.device)

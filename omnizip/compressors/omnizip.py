@@ -26,9 +26,9 @@ from ..anchoring import AudioChoice, most_salient
 from ..budget import bounds, rates_for, solve_rates
 from ..errors import MethodError
 from ..merging import average
-from ..redundancy import density_peaks, echo, highest, norms
+from ..redundancy import highest, interleaved, norms
 from ..stream import Compression, Reason, TokenStream
-from ..windows import cumulative_rounding
+from ..windows import block_bytes, cumulative_rounding
 from .base import Compressor, option
 from .omnizip_official import OmniZipOfficial
 
@@ -142,13 +142,13 @@ class OmniZip(Compressor):
         if self.video_selector == "random":
             chance = torch.rand(stream.grid[0], n, generator=torch.Generator().manual_seed(self.seed)).to(stream.embeds.device)
         folds = [(stream.video_index[:0], stream.embeds[:0])]
-        for block in structure.step_blocks(n * stream.embeds.shape[1] * 4):
+        for block in structure.step_blocks(n * stream.embeds.shape[1] * 4, block_bytes(stream.embeds.device)):
             index = stream.video_index[block.start * n : block.stop * n].view(-1, n)
             x = stream.embeds[index].float()
             norm = norms(x)
             audio.look_at(x, norm, structure.step_window[block], self.similarity_scope == "clip")
             later = structure.step_rank[block] % 2 == 1  # the second step of a window is compared with its first
-            scores = self._istc(x, norm, later) if chance is None else chance[block]
+            scores = interleaved(x, norm, later, self.neighbours) if chance is None else chance[block]
             keep = highest(scores, kept[block])
             kinds = (
                 torch.where(later, Reason.CHANGE, Reason.DENSITY_PEAK)
@@ -159,24 +159,6 @@ class OmniZip(Compressor):
             if self.temporal == "fold":
                 folds.append(_fold(stream, index, x, norm, keep, later, reason, source))
         return torch.cat([rows for rows, _ in folds]), torch.cat([embeds.float() for _, embeds in folds])
-
-    def _istc(self, x: Tensor, norm: Tensor, later: Tensor) -> Tensor:
-        """(s, n) what to keep first, from video tokens (s, n, D), where `later` (s,) marks a window's second steps."""
-        scores = torch.empty(x.shape[:2], device=x.device)
-        first, second = _rows(~later), _rows(later)
-        scores[first] = density_peaks(x[first], self.neighbours, norm[first])
-        before = _rows(torch.cat([later[1:], later.new_zeros(1)]))
-        scores[second] = -echo(x[second], x[before], norm[second], norm[before])
-        return scores
-
-
-def _rows(mask: Tensor) -> slice | Tensor:
-    """The rows a host mask marks: a slice where they are evenly spaced, so that indexing copies nothing."""
-    rows = mask.nonzero().flatten()
-    stride = int(rows[1] - rows[0]) if rows.numel() > 1 else 1
-    if rows.numel() and torch.equal(rows, torch.arange(int(rows[0]), int(rows[-1]) + 1, stride)):
-        return slice(int(rows[0]), int(rows[-1]) + 1, stride)
-    return rows
 
 
 def _fold(

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from ..budget import official_rates, rates_for
 from ..merging import absorb, foremost
-from ..redundancy import density_peaks, echo, highest, norms
+from ..redundancy import highest, interleaved, norms
 from ..stream import Compression, Modality, Reason, TokenStream
-from ..windows import rank_in_group
+from ..windows import Structure, block_bytes
 from .base import Compressor, option
 
 NEIGHBOURS = 5
@@ -101,34 +101,24 @@ class OmniZipOfficial(Compressor):
         return {"source": source, "folded": anchor, "folded_embeds": folded_embeds}
 
     def _video(self, stream: TokenStream, reason: Tensor, runs: _Runs, rates: Tensor) -> None:
-        per_step = stream.tokens_per_step
-        if stream.n_video == 0:
-            return
         reason[stream.video_index] = Reason.METHOD_SCORE  # what lies beyond a run's last whole step is kept
-        steps = runs.sizes[runs.video_run] // per_step
-        run_of_step = torch.repeat_interleave(torch.arange(steps.numel()), steps)
-        rank = rank_in_group(run_of_step, steps.numel())
-        first = runs.starts[runs.video_run][run_of_step] + rank * per_step
-        counts = (per_step * (1 - rates[run_of_step])).to(torch.int64)
-        place = torch.arange(per_step)
-        tokens = (first[:, None] + place).to(reason.device)  # (S, n) a run is contiguous in the prompt
-        odd = (rank % 2 == 1).to(reason.device)
-        for steps_block in torch.arange(tokens.shape[0]).split(max(1, (256 << 20) // (per_step * stream.embeds.shape[1] * 4))):
-            rows = tokens[steps_block]
-            x = stream.embeds[rows].float()
-            previous = stream.embeds[(rows - per_step).clamp(min=0)].float()
-            score = torch.where(odd[steps_block, None], -echo(x, previous), density_peaks(x, NEIGHBOURS))
-            kind = torch.where(odd[steps_block, None], Reason.CHANGE, Reason.DENSITY_PEAK)
-            keep = highest(score, counts[steps_block])
-            reason[rows] = torch.where(keep, kind, Reason.DROPPED).to(reason.dtype)
+        structure, tokens = runs.steps(stream.tokens_per_step)
+        counts = (stream.tokens_per_step * (1 - rates[structure.step_window])).to(torch.int64)
+        for block in structure.step_blocks(stream.tokens_per_step * stream.embeds.shape[1] * 4, block_bytes(stream.embeds.device)):
+            index = tokens[block].to(reason.device)
+            x = stream.embeds[index].float()
+            later = structure.step_rank[block] % 2 == 1
+            keep = highest(interleaved(x, norms(x), later, NEIGHBOURS), counts[block])
+            kinds = torch.where(later, Reason.CHANGE, Reason.DENSITY_PEAK).to(keep.device)[:, None]
+            reason[index] = torch.where(keep, kinds, Reason.DROPPED).to(reason.dtype)
 
 
 def _nearest_video(unit: Tensor, stream: TokenStream) -> Tensor:
     """(M,) highest cosine of each unit row (M, D) to any video token of the clip, over blocks of video."""
     best = torch.full((unit.shape[0],), -torch.inf, device=unit.device)
-    for block in stream.video_index.split(8192):
+    for block in stream.video_index.split(max(1, block_bytes(unit.device) // (4 * unit.shape[1]))):
         rows = stream.embeds[block].float()
-        best = torch.maximum(best, (unit @ (rows / norms(rows)).T).amax(dim=1))
+        best = torch.maximum(best, (unit @ rows.T / norms(rows).T).amax(dim=1))
     return best
 
 
@@ -160,3 +150,11 @@ class _Runs:
         """(R,) float32 share of each run's tokens that `kept` (L,) marks; the one transfer to the host."""
         total = torch.zeros(self.sizes.numel(), device=kept.device).index_add_(0, self.of_token, kept.float())
         return total.cpu() / self.sizes
+
+    def steps(self, per_step: int) -> tuple[Structure, Tensor]:
+        """The whole steps of the video runs as windows of their own, and (S, n) where their tokens stand; on the host."""
+        sizes, starts = self.sizes[self.video_run], self.starts[self.video_run]
+        run = torch.repeat_interleave(torch.arange(sizes.numel()), sizes // max(1, per_step))
+        structure = Structure(sizes.numel(), run[:0], run, per_step)
+        first = starts[run] + structure.step_rank * per_step
+        return structure, first[:, None] + torch.arange(per_step)
