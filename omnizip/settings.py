@@ -7,11 +7,29 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import OmniZipError
+
+LOWEST = {
+    "fps": 0.01,
+    "tokens_per_step": 4,
+    "max_frames": 2,
+    "max_new_tokens": 1,
+    "temperature": 0,
+    "seed": 0,
+    "max_clip_s": 0.001,
+    "max_file_mb": 0.001,
+    "decode_pixels": 1,
+    "decode_timeout_s": 0.001,
+    "decode_memory_mb": 1,
+    "cached_clips": 1,
+    "port": 0,
+    "queue_size": 1,
+}
 
 
 def setting(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
@@ -52,16 +70,13 @@ class Settings:
     queue_size: int = setting(16, "visitors that may wait for an answer")
 
     def __post_init__(self) -> None:
-        for name, lowest in (
-            ("fps", 0.01),
-            ("tokens_per_step", 4),
-            ("max_frames", 2),
-            ("max_new_tokens", 1),
-            ("temperature", 0),
-            ("cached_clips", 1),
-        ):
-            if getattr(self, name) < lowest:
-                raise OmniZipError(f"{name} is {getattr(self, name)}; it must be at least {lowest}.")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise OmniZipError(f"{field.name} is {value}; give a finite number.")
+            lowest = LOWEST.get(field.name)
+            if lowest is not None and value < lowest:
+                raise OmniZipError(f"{field.name} is {value}; it must be at least {lowest}.")
         if not 0 < self.top_p <= 1:
             raise OmniZipError(f"top_p is {self.top_p}; it must lie above 0 and up to 1.")
         for field in dataclasses.fields(self):
