@@ -186,7 +186,7 @@ class Compression:
     keep: Tensor  # (L,) bool, text always True
     source: Tensor  # (L,) int64 the survivor each token lives on in, itself if kept, -1 if dropped
     reason: Tensor  # (L,) uint8, Reason
-    folded: Tensor  # (F,) int64 the survivors whose embedding folding rewrote
+    folded: Tensor  # (F,) int64 the survivors whose embeddings may differ from the stream's
     folded_embeds: Tensor  # (F, D) their new embeddings
     audio_retention: Tensor | None = None  # (W,) share of a window's audio that guides its video; NaN without audio; None: no opinion
     video_pruning_rate: Tensor | None = None  # (W,) pruning rate as allocated; NaN without video; None: no opinion

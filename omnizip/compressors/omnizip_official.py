@@ -54,72 +54,78 @@ class OmniZipOfficial(Compressor):
     def compress(self, stream: TokenStream) -> Compression:
         """Choose and merge as the reference does. Windows in the result are the reference's runs, not two-second blocks."""
         reason = torch.zeros_like(stream.modality)
-        audio = self._audio(stream, reason)
+        anchor, member = self._choose_audio(stream, reason)
         runs = _Runs.of(stream)
-        kept = torch.where(runs.is_audio, reason < Reason.FOLDED, False)
-        retention = runs.mean(kept)
-        rates = official_rates(retention[runs.audio_run].double(), runs.sizes.double()[runs.video_run], self.rho_video)
-        self._video(stream, reason, runs, rates)
+        retention = runs.mean(runs.is_audio & (reason < Reason.FOLDED))[runs.audio_run]
+        rates = official_rates(retention.double(), runs.sizes.double()[runs.video_run], self.rho_video)
+        nearest = self._video(stream, reason, runs, rates, member)
         return Compression.of(
             stream,
             reason,
-            **audio,
-            audio_retention=retention[runs.audio_run],
+            **self._merge(stream, reason, anchor, member, nearest),
+            audio_retention=retention,
             video_pruning_rate=rates.float(),
         )
 
-    def _audio(self, stream: TokenStream, reason: Tensor) -> dict[str, Tensor]:
+    def _choose_audio(self, stream: TokenStream, reason: Tensor) -> tuple[Tensor, Tensor]:
+        """Mark salient audio and anchors in `reason`; return the places of anchors (P,) and of what may fold into them (M,)."""
         index = stream.audio_index
         count = index.numel()
-        if count == 0:
-            return {}
-        salient = min(count, round((1 - self.rho_audio) * count))
-        anchors = min(count - salient, round(self.anchor_ratio * count)) if self.merge_size else 0
+        salient = round((1 - self.rho_audio) * count)
         chosen = torch.zeros(count, dtype=torch.bool, device=index.device)
-        chosen[stream.saliency[index].topk(salient).indices] = True
-        rest = index[(~chosen).long().argsort(descending=True, stable=True)[: count - salient]]
+        if count:
+            chosen[stream.saliency[index].topk(salient).indices] = True
         reason[index] = torch.where(chosen, Reason.SALIENT, Reason.DROPPED).to(reason.dtype)
+        rest = index[chosen.long().argsort(stable=True)[: count - salient]]
+        anchors = min(rest.numel(), round(self.anchor_ratio * count)) if self.merge_size else 0
         if anchors == 0:
-            return {}
+            return rest[:0], rest[:0]
         is_anchor = torch.zeros(rest.numel(), dtype=torch.bool, device=index.device)
-        is_anchor[torch.arange(anchors) * max(1, rest.numel() // anchors)] = True
-        anchor, member = rest[is_anchor], rest[~is_anchor]
-        reason[anchor] = Reason.ANCHOR
+        is_anchor[torch.arange(anchors) * (rest.numel() // anchors)] = True
+        reason[rest[is_anchor]] = Reason.ANCHOR
+        return rest[is_anchor], rest[~is_anchor]
+
+    def _video(self, stream: TokenStream, reason: Tensor, runs: _Runs, rates: Tensor, member: Tensor) -> Tensor:
+        """Mark the video in `reason`; return (M,) the highest cosine of each member to any video token, -inf without video."""
+        rows = stream.embeds[member].float()
+        unit = rows / norms(rows)
+        nearest = torch.full((member.numel(),), -torch.inf, device=unit.device)
+
+        def look_at(x: Tensor, norm: Tensor) -> Tensor:
+            return torch.maximum(nearest, (unit @ x.flatten(0, 1).T / norm.flatten()).amax(dim=1)) if member.numel() else nearest
+
+        n = stream.tokens_per_step
+        structure, tokens = runs.steps(n)
+        counts = (n * (1 - rates[structure.step_window])).to(torch.int64)
+        reason[stream.video_index] = Reason.METHOD_SCORE  # what lies beyond a run's last whole step is kept
+        for block in structure.step_blocks(n * unit.shape[1] * 4, block_bytes(unit.device)):
+            index = tokens[block].to(reason.device)
+            x = stream.embeds[index].float()
+            norm = norms(x)
+            nearest = look_at(x, norm)
+            later = structure.step_rank[block] % 2 == 1
+            keep = highest(interleaved(x, norm, later, NEIGHBOURS), counts[block])
+            kinds = torch.where(later, Reason.CHANGE, Reason.DENSITY_PEAK).to(keep.device)[:, None]
+            reason[index] = torch.where(keep, kinds, Reason.DROPPED).to(reason.dtype)
+        if tokens.numel() < stream.n_video:
+            beyond = stream.embeds[stream.video_index[reason[stream.video_index] == Reason.METHOD_SCORE]].float()[None]
+            nearest = look_at(beyond, norms(beyond))
+        return nearest
+
+    def _merge(self, stream: TokenStream, reason: Tensor, anchor: Tensor, member: Tensor, nearest: Tensor) -> dict[str, Tensor]:
+        """Fold into each anchor those of its members that are nearest to the video; without video, to the anchor."""
         if member.numel() == 0:
             return {}
         anchor_rows, member_rows = stream.embeds[anchor].float(), stream.embeds[member].float()
-        unit = member_rows / norms(member_rows)
-        alike = unit @ (anchor_rows / norms(anchor_rows)).T  # (M, P)
-        weight, anchor_of = alike.max(dim=1)
-        if stream.n_video:
-            weight = _nearest_video(unit, stream)
+        alike = (member_rows / norms(member_rows)) @ (anchor_rows / norms(anchor_rows)).T  # (M, P)
+        closeness, anchor_of = alike.max(dim=1)
+        weight = nearest if stream.n_video else closeness
         absorbed = foremost(anchor_of, weight, self.merge_size)
         reason[member] = torch.where(absorbed, Reason.FOLDED, Reason.DROPPED).to(reason.dtype)
         source = torch.full_like(stream.window, -1)
         source[member] = anchor[anchor_of]
         folded_embeds = absorb(anchor_rows, member_rows, anchor_of, weight, absorbed)
         return {"source": source, "folded": anchor, "folded_embeds": folded_embeds}
-
-    def _video(self, stream: TokenStream, reason: Tensor, runs: _Runs, rates: Tensor) -> None:
-        reason[stream.video_index] = Reason.METHOD_SCORE  # what lies beyond a run's last whole step is kept
-        structure, tokens = runs.steps(stream.tokens_per_step)
-        counts = (stream.tokens_per_step * (1 - rates[structure.step_window])).to(torch.int64)
-        for block in structure.step_blocks(stream.tokens_per_step * stream.embeds.shape[1] * 4, block_bytes(stream.embeds.device)):
-            index = tokens[block].to(reason.device)
-            x = stream.embeds[index].float()
-            later = structure.step_rank[block] % 2 == 1
-            keep = highest(interleaved(x, norms(x), later, NEIGHBOURS), counts[block])
-            kinds = torch.where(later, Reason.CHANGE, Reason.DENSITY_PEAK).to(keep.device)[:, None]
-            reason[index] = torch.where(keep, kinds, Reason.DROPPED).to(reason.dtype)
-
-
-def _nearest_video(unit: Tensor, stream: TokenStream) -> Tensor:
-    """(M,) highest cosine of each unit row (M, D) to any video token of the clip, over blocks of video."""
-    best = torch.full((unit.shape[0],), -torch.inf, device=unit.device)
-    for block in stream.video_index.split(max(1, block_bytes(unit.device) // (4 * unit.shape[1]))):
-        rows = stream.embeds[block].float()
-        best = torch.maximum(best, (unit @ rows.T / norms(rows).T).amax(dim=1))
-    return best
 
 
 @dataclass(frozen=True)
