@@ -1,0 +1,270 @@
+"""Every sentence and number format the page shows; methods bring their own names.
+
+Numbers carry their unit, are rounded to what was measured, and separate thousands by commas. A ratio says in words which
+way it goes, and that nothing was gained where nothing was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from omnizip.run import Conditions, Timing
+from omnizip.settings import Settings
+
+UNKNOWN = "–"
+
+TITLE = "OmniZip"
+TAGLINE = "The same question, answered twice: by the full model, and by one that reads only what the sound says is worth reading."
+STAND_IN = (
+    "The small built-in model has random weights: <b>its words mean nothing.</b> "
+    "Which tokens are kept, how many, and every time and size shown are real."
+)
+
+CLIP = "Clip"
+CLIP_EXAMPLES = "Or try one of these"
+EXAMPLES = {
+    "falling-notes.mp4": ("Falling notes", "What falls each time the bell is struck?"),
+    "two-speakers.mp4": ("Two speakers", "Who speaks first, and who answers?"),
+    "lighthouse.mp4": ("Lighthouse, portrait", "What happens while the horn sounds?"),
+}
+QUESTION = "Question"
+QUESTION_HINT = "What happens in this clip, and what can be heard?"
+RETENTION = "How much to keep"
+RETENTION_HINT = "share of the clip's picture and sound the second model reads"
+PRESETS = {"45 %": 0.45, "35 %": 0.35, "25 %": 0.25}
+CUSTOM = "custom"
+RETENTIONS = (*PRESETS, CUSTOM)
+METHOD = "Method"
+ADVANCED = "Advanced settings"
+ADVANCED_NONE = "This method has nothing to set."
+RATES_HINT = "These set how much is kept while “How much to keep” is on custom; otherwise they follow from it."
+COMPARE = "Compare"
+STOP = "Stop"
+FOLLOW_UP = "Ask on about the same clip"
+FOLLOW_UP_HINT = "Both models keep their own conversation. The clip is not read again."
+ASK_ON = "Ask on"
+NEW_CHAT = "New chat"
+
+FULL_EMPTY = "The full model's answer will appear here. It reads every token of picture and sound."
+COMPRESSED_EMPTY = "Beside it, the answer of the model that reads only what was kept, so that the two can be compared word by word."
+HEADLINE_EMPTY = "Pick a clip, ask something, press Compare."
+WAITING = "Its turn comes next: the two run one after the other, so that times are fair."
+COMING = "Reading…"
+NO_WORDS = "(It ended without a word.)"
+
+KEPT = "What was kept"
+KEPT_EMPTY = "After the first answer this shows which moments and which parts of the picture were kept, second by second, and why."
+KEPT_OF_ANSWER = "This is what {label} read for the answer above: {share} of the clip."
+KEPT_OF_PREVIEW = "With the settings at the left {label} would read {share} of the clip. Press Compare for its answer."
+FRAME = "Frames"
+FRAME_HINT = "Bright patches are read by the model, grey ones are dropped."
+FRAME_ALT = "A frame of the clip, kept patches bright. {line}"
+STEP = "Moment"
+TIME_CHART = "Over time"
+TIME_CHART_HINT = "Where more of the sound is kept, less of the picture is dropped."
+REASONS = "Where every token went"
+VIDEO = "As a video, with sound"
+MAKE_VIDEO = "Make the video"
+MAKING_VIDEO = "Drawing the video…"
+VIDEO_HINT = "The sampled frames as the model sees them, with what was dropped dimmed. Made in a few seconds, ready to play and save."
+DOWNLOADS = "Take it with you"
+REPORT_JSON = "Report (JSON)"
+WINDOWS_CSV = "Windows (CSV)"
+
+STAGES = {
+    "decode": "Reading the clip",
+    "encode": "Looking and listening",
+    "compress": "Choosing what to keep",
+    "warm up": "Warming up, so that times are fair",
+    "answer": "Answering",
+}
+ARMS = ("the full model", "the compressed one")
+STOPPED = "Stopped. What is written so far stays."
+DONE = "Done."
+NO_CLIP = "Pick a clip first: upload one, record one, or take an example."
+NO_QUESTION = "Type a question first, such as “{hint}”"
+NO_CHAT = "There is no answer to ask on about yet; press Compare first."
+NO_MAP = "There is nothing to draw yet; press Compare first."
+BAD_OPTIONS = 'The options are not a JSON object of names and values, such as {"merge_size": 3}.'
+BAD_RETENTION = "The retention is {given!r}; give one of 45 %, 35 %, 25 % or custom, or a share such as 0.4."
+UNPLAYABLE = "This browser may not play the file; it was read all the same."
+
+REASON_WORDS = {
+    "salient": ("heard as important", "sound that receives much attention"),
+    "anchor": ("anchors", "kept to stand for the minor sound around them"),
+    "density_peak": ("typical places", "the centre of a group of alike patches"),
+    "change": ("changes", "patches unlike the same place a second before"),
+    "method_score": ("chosen by the method", "kept by the method's own rule"),
+    "folded": ("folded in", "not read themselves, merged into a kept token"),
+    "dropped": ("dropped", "not read"),
+    "text": ("text", "the question and markers"),
+}
+MODALITY_WORDS = {"audio": "Sound", "video": "Picture"}
+
+COSTS = "What each answer cost"
+VERSUS = "difference"
+SAME = "the same"
+NOT_ON_CPU = "not measured on CPU"
+NOT_MEASURED = "not measured"
+COST_TOKENS = ("Tokens read", "by the language model")
+COST_PICTURE = ("of them picture", "")
+COST_SOUND = ("of them sound", "")
+COST_CHOOSING = ("Choosing", "deciding what to keep")
+COST_READING = ("Reading", "all that was kept, at once (prefill)")
+COST_FIRST = ("First word after", "choosing, reading, first token")
+COST_WRITING = ("Writing", "the rest of the answer (decode)")
+COST_CACHE = ("Memory to remember it", "keys and values (KV cache)")
+COST_PEAK = ("Peak memory", "of the whole device")
+COST_OPERATIONS = ("Operations to read", "FLOPs: floating-point operations")
+
+AXIS_SHARE = "share of tokens"
+AXIS_TIME = "time in the clip (s)"
+AXIS_WAVE = "sound"
+SOUND_KEPT = "sound kept"
+PICTURE_DROPPED = "picture dropped"
+PICTURE_MEAN = "its mean over the clip"
+NO_SOUND = "no sound"
+
+
+def count(n: int | None) -> str:
+    """1234 -> "1,234"."""
+    return UNKNOWN if n is None else f"{n:,}"
+
+
+def share(x: float | None) -> str:
+    """0.352 -> "35 %"; one decimal below 10 %."""
+    if x is None:
+        return UNKNOWN
+    return f"{100 * x:.1f} %" if 0 < x < 0.0995 else f"{100 * x:.0f} %"
+
+
+def seconds(s: float | None) -> str:
+    """Seconds with one decimal, minutes from 100 s on."""
+    if s is None:
+        return UNKNOWN
+    return f"{s:.1f} s" if s < 100 else f"{int(s // 60)} min {int(s % 60):02d} s"
+
+
+def duration(ms: float | None) -> str:
+    """Milliseconds as measured: 0.42 ms, 12.3 ms, 345 ms, 1.23 s, 12.3 s."""
+    if ms is None:
+        return UNKNOWN
+    if ms < 1000:
+        return f"{ms:.0f} ms" if ms >= 99.5 else f"{ms:.1f} ms" if ms >= 0.95 or ms == 0 else f"{ms:.2f} ms"
+    return f"{ms / 1000:.2f} s" if ms < 10_000 else f"{ms / 1000:.1f} s"
+
+
+def scaled(x: float, unit: str, names: Sequence[str], step: float) -> str:
+    """Three digits and the largest unit below: scaled(1.5e6, "B", ...) -> "1.50 MB"."""
+    for name in names:
+        if x < 0.9995 * step or name == names[-1]:
+            digits = 0 if not name or x >= 99.95 else 1 if x >= 9.995 else 2
+            return f"{x:.{digits}f} {name}{unit}"
+        x /= step
+    raise ValueError("names is empty")
+
+
+def size(n_bytes: int | None) -> str:
+    """Bytes in decimal units: 1_500_000 -> "1.50 MB"."""
+    return UNKNOWN if n_bytes is None else scaled(float(n_bytes), "B", ("", "k", "M", "G", "T"), 1000.0)
+
+
+def operations(n: int | None) -> str:
+    """Floating-point operations: 2.5e12 -> "2.50 TFLOPs"."""
+    return UNKNOWN if n is None else scaled(float(n), "FLOPs", ("", "k", "M", "G", "T", "P", "E"), 1000.0)
+
+
+def rate(per_s: float | None) -> str:
+    """12.34 -> "12.3 tokens/s"."""
+    return UNKNOWN if per_s is None else f"{per_s:,.0f} tokens/s" if per_s >= 99.5 else f"{per_s:.1f} tokens/s"
+
+
+def times(x: float) -> str:
+    """2.93 -> "2.9×", 14.2 -> "14×"."""
+    return f"{x:.0f}×" if x >= 9.95 else f"{x:.1f}×"
+
+
+def gain(x: float | None, better: str, worse: str, same: str = SAME) -> tuple[str, str] | None:
+    """A ratio full / compressed as (figure, words): 2.9 -> ("2.9×", better), 0.5 -> ("2.0×", worse); None where unknown."""
+    if x is None or x <= 0:
+        return None
+    if 0.95 < x < 1.05:
+        return "1.0×", same
+    return (times(x), better) if x > 1 else (times(1 / x), worse)
+
+
+def headline(ratios: dict[str, float | None]) -> list[tuple[str, str]]:
+    """The line above the answers as (figure, words), from RunReport.ratios: what was read, and what that saved."""
+    tokens = ratios.get("tokens")
+    parts: list[tuple[str, str] | None] = [None if not tokens else (share(1 / tokens), "of the tokens read")]
+    parts.append(gain(ratios.get("prefill"), "faster to read", "slower to read", "as fast to read"))
+    parts.append(gain(ratios.get("ttft"), "sooner to the first word", "later to the first word", "as soon to the first word"))
+    parts.append(gain(ratios.get("kv_cache"), "less memory", "more memory", "as much memory"))
+    parts.append(gain(ratios.get("flops"), "fewer operations", "more operations", "as many operations"))
+    return [part for part in parts if part is not None]
+
+
+def difference(first: str, second: str, differs: bool) -> str:
+    """One line under the answers once both are there."""
+    if first.strip() == second.strip():
+        return "Both answers are the same, word for word."
+    return "Underlined words differ between the two." if differs else "The answers differ only in spaces."
+
+
+def parameters(n: int) -> str:
+    """8_930_000_000 -> "8.9 B parameters"."""
+    for unit, name in ((1e9, " billion"), (1e6, " million"), (1e3, " thousand")):
+        if n >= unit:
+            return f"{n / unit:.3g}{name} parameters"
+    return f"{n} parameters"
+
+
+def model_line(c: Conditions) -> str:
+    """What every number on the page depends on."""
+    name = f"{c.model} (built in)" if c.embedded else c.model
+    threads = f", {c.threads} thread{'s' if c.threads != 1 else ''}" if c.device == "cpu" else ""
+    return f"{name} · {parameters(c.parameters)} · on {c.device.upper()}{threads} · {c.dtype} · attention by {c.attention}"
+
+
+def limits(s: Settings) -> str:
+    """What a clip may be."""
+    longest = f"{s.max_clip_s / 60:.0f} minutes" if s.max_clip_s >= 120 else f"{s.max_clip_s:.0f} seconds"
+    return f"mp4, mov, webm or mkv; up to {longest} and {s.max_file_mb:,.0f} MB. It stays on this server only while you use it."
+
+
+def clip_line(duration_s: float, frames: int, fps: float, width: int, height: int, has_sound: bool) -> str:
+    """The clip as it was read."""
+    sound = "with sound" if has_sound else "without sound"
+    return f"{seconds(duration_s)}, {width} × {height} pixels, {sound}; {count(frames)} frames read, {fps:.3g} per second"
+
+
+def stage(name: str, arm: int | None) -> str:
+    """What is being done now; while answering, by whom."""
+    return STAGES[name] if name != "answer" or arm is None else f"{STAGES[name]}: {ARMS[min(arm, 1)]}"
+
+
+def step_line(start_s: float, end_s: float, kept: int, total: int) -> str:
+    """What the frame shown stands for."""
+    return f"{start_s:.1f}–{end_s:.1f} s: {count(kept)} of {count(total)} patches read ({share(kept / total if total else None)})"
+
+
+def arm_line(label: str, target: float | None) -> str:
+    """The compressed answer's title: the method, and what it was asked to keep."""
+    return label if target is None else f"{label}, asked to keep {share(target)}"
+
+
+def writing(timing: Timing) -> str:
+    """The time of all tokens after the first, and their speed."""
+    return duration(timing.decode_ms) if timing.tokens_per_s is None else f"{duration(timing.decode_ms)} · {rate(timing.tokens_per_s)}"
+
+
+def versus(full: float | None, other: float | None, better: str, worse: str) -> str:
+    """How `other` compares with `full` where less is better: "2.9× faster"; empty where unknown."""
+    found = gain(full / other, better, worse) if full and other else None
+    return "" if found is None else found[1] if found[1] == SAME else " ".join(found)
+
+
+def shared_cost(timing: Timing) -> str:
+    """What both answers share and no column contains."""
+    read = "the file was read before" if timing.decode_clip_ms is None else f"reading the file {duration(timing.decode_clip_ms)}"
+    return f"Shared by both and counted in neither: {read}, looking and listening {duration(timing.encode_ms)}."
