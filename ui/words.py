@@ -68,6 +68,7 @@ MAKE_VIDEO = "Make the video"
 MAKING_VIDEO = "Drawing the video…"
 VIDEO_HINT = "The sampled frames as the model sees them, with what was dropped dimmed. Made in a few seconds, ready to play and save."
 DOWNLOADS = "Take it with you"
+DOWNLOADS_HINT = "The report holds settings, conditions, both answers, every time and count; the windows are one row per two seconds."
 REPORT_JSON = "Report (JSON)"
 WINDOWS_CSV = "Windows (CSV)"
 
@@ -79,6 +80,8 @@ STAGES = {
     "answer": "Answering",
 }
 ARMS = ("the full model", "the compressed one")
+QUEUED = "Waiting for its turn"
+NOT_UPLOADED = "The clip is not an uploaded file; send the file itself, with gradio_client's handle_file."
 STOPPED = "Stopped. What is written so far stays."
 DONE = "Done."
 NO_CLIP = "Pick a clip first: upload one, record one, or take an example."

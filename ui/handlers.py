@@ -1,0 +1,338 @@
+"""What happens when something is pressed: plain values in, figures and text out. No gradio.
+
+A handler yields or returns updates, each a dict from the name of a piece of the page to its new value; page.py puts them
+there. A problem a person can cure becomes one sentence in the piece "status", and nothing else on the page changes.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Event as Flag
+from threading import Thread
+from typing import Any
+
+from omnizip.compressors import COMPRESSORS
+from omnizip.engine import Engine
+from omnizip.errors import MethodError, OmniZipError
+from omnizip.events import Arm, ArmDone, Finished, Piece, Stage
+from omnizip.media import Clip
+from omnizip.record import CompressionRecord
+from omnizip.report import Run, RunReport, differing_words
+from omnizip.run import Turn
+
+from . import cards, figures, frames, words
+
+Update = dict[str, Any]
+FULL, COMPRESSED = 0, 1  # the two arms, in the order they run
+
+
+@dataclass(frozen=True, eq=False)
+class Chat:
+    """A conversation about one clip: what each model was asked and said, and the report of the latest answer."""
+
+    path: str
+    arm: Arm
+    turns: tuple[tuple[Turn, ...], tuple[Turn, ...]]  # the full model's and the compressed one's
+    report: RunReport
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What the map shows: a decision about a clip, whether it was answered with or only tried."""
+
+    path: str
+    record: CompressionRecord
+
+
+class Stops:
+    """Wishes to stop, one per visitor; a run asks whether its visitor wished so."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, tuple[Flag, Flag]] = {}  # visitor -> wished, over
+
+    @contextmanager
+    def run(self, visitor: str) -> Iterator[Flag]:
+        """The flag of a run that starts now; an older run of the same visitor is told to stop."""
+        self.stop(visitor)
+        wished, over = self._runs[visitor] = (Flag(), Flag())
+        try:
+            yield wished
+        finally:
+            wished.set()
+            over.set()
+            if self._runs.get(visitor) == (wished, over):
+                del self._runs[visitor]
+
+    def stop(self, visitor: str, patience_s: float = 0.0) -> None:
+        """Tell the visitor's run, if there is one, and wait at most so long for it to end."""
+        if visitor in self._runs:
+            wished, over = self._runs[visitor]
+            wished.set()
+            over.wait(patience_s)
+
+
+def arm_of(method: str, retention: str | float, options: Mapping[str, Any]) -> Arm:
+    """The compressed arm as a person chose it: a preset or a share sets the rates, "custom" leaves them among the options."""
+    if retention == words.CUSTOM:
+        return Arm(method, None, dict(options))
+    share = words.PRESETS.get(retention, retention) if isinstance(retention, str) else retention
+    try:
+        share = float(share)
+    except (TypeError, ValueError):
+        raise MethodError(words.BAD_RETENTION.format(given=retention)) from None
+    kind = COMPRESSORS.get(method)
+    rates = {item.name for item in kind.options() if item.is_rate} if kind else set()
+    return Arm(method, share, {name: value for name, value in options.items() if name not in rates})
+
+
+def compare(
+    engine: Engine, path: str | None, question: str, method: str, retention: str, options: Mapping[str, Any], flag: Flag
+) -> Iterator[Update]:
+    """A new conversation: both models answer, with progress by stage and text as it is written."""
+    if not path:
+        yield {"status": cards.problem(words.NO_CLIP)}
+    elif not (question or "").strip():
+        yield {"status": cards.problem(words.NO_QUESTION.format(hint=words.QUESTION_HINT))}
+    else:
+        try:
+            arm = arm_of(method, retention, options)
+            yield from _converse(engine, path, question.strip(), arm, ((), ()), flag)
+        except OmniZipError as problem:
+            yield {"status": cards.problem(str(problem))}
+
+
+def ask_on(engine: Engine, chat: Chat | None, question: str, flag: Flag) -> Iterator[Update]:
+    """A further question in the same conversation, to the same two models."""
+    if chat is None:
+        yield {"status": cards.problem(words.NO_CHAT)}
+    elif not (question or "").strip():
+        yield {"status": cards.problem(words.NO_QUESTION.format(hint=words.QUESTION_HINT))}
+    else:
+        try:
+            yield {"follow_up": ""}
+            yield from _converse(engine, chat.path, question.strip(), chat.arm, chat.turns, flag)
+        except OmniZipError as problem:
+            yield {"status": cards.problem(str(problem))}
+
+
+def _converse(
+    engine: Engine, path: str, question: str, arm: Arm, turns: tuple[tuple[Turn, ...], tuple[Turn, ...]], flag: Flag
+) -> Iterator[Update]:
+    on_cpu = engine.model.conditions.device == "cpu"
+    talk = _Talk(question, arm, turns)
+    yield {"status": cards.progress(words.STAGES["decode"], None)}
+    runs: list[Run] = []
+    report = None
+    for event in engine.compare(path, question, (arm,), history=dict(enumerate(turns)), stop=flag.is_set):
+        if isinstance(event, Stage):
+            yield {"status": cards.progress(words.stage(event.name, event.arm), event.fraction)}
+            if event.name == "answer":
+                yield {**talk.now(event.arm), **({"headline": cards.headline([]), "costs": ""} if event.arm == FULL else {})}
+        elif isinstance(event, Piece):
+            yield talk.say(event.arm, event.text)
+        elif isinstance(event, ArmDone):
+            runs.append(event.run)
+            yield {"costs": cards.costs(runs, on_cpu), **talk.end(event.arm, event.run.answer.text)}
+        elif isinstance(event, Finished):
+            report = event.report
+    stopped = flag.is_set()
+    if report is None or len(report.runs) < 2:
+        yield {"status": cards.done(words.STOPPED)}
+        return
+    answers = [run.answer.text for run in report.runs]
+    asked = tuple((*earlier, Turn(question, answer)) for earlier, answer in zip(turns, answers, strict=True))
+    chat = Chat(path, arm, asked, report)
+    record = report.runs[COMPRESSED].compression
+    with tempfile.TemporaryDirectory() as folder:
+        yield {
+            "status": cards.done(words.STOPPED if stopped else words.DONE),
+            "headline": cards.headline(words.headline(report.ratios(report.runs[COMPRESSED]))),
+            "chat": chat,
+            "talking": True,
+            **talk.compared(answers),
+            **_files(report, Path(folder)),
+            **_map(engine, path, record, 0, words.KEPT_OF_ANSWER, report.runs[COMPRESSED].label),
+            "clip_notes": _clip_notes(report, engine.encode(path).clip.playable),
+            "video": None,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Talk:
+    """Draws both sides of the conversation while it goes on."""
+
+    question: str
+    arm: Arm
+    turns: tuple[tuple[Turn, ...], tuple[Turn, ...]]
+
+    def _side(self, arm: int, text: str | None, **look: Any) -> Update:
+        title = COMPRESSORS["full"].label if arm == FULL else words.arm_line(COMPRESSORS[self.arm.method].label, self.arm.retention)
+        name = "answer_full" if arm == FULL else "answer_compressed"
+        return {name: cards.answer(title, self.turns[arm], text, question=self.question, **look)}
+
+    def now(self, arm: int) -> Update:
+        """An arm starts; the other waits, or has ended."""
+        waits = self._side(COMPRESSED, None, empty=words.WAITING) if arm == FULL else {}
+        return {**self._side(arm, None, empty=words.COMING), **waits}
+
+    def say(self, arm: int, text: str) -> Update:
+        return self._side(arm, text, now=True)
+
+    def end(self, arm: int, text: str) -> Update:
+        return self._side(arm, text)
+
+    def compared(self, answers: Sequence[str]) -> Update:
+        """Both ended: what differs is underlined."""
+        spans = differing_words(*answers)
+        marked = {name: card for arm in (FULL, COMPRESSED) for name, card in self._side(arm, answers[arm], spans=spans[arm]).items()}
+        return {**marked, "difference": cards.hint(words.difference(*answers, any(spans)))}
+
+
+def _files(report: RunReport, folder: Path) -> Update:
+    stem = Path(report.clip.name).stem
+    (folder / f"{stem}-report.json").write_text(json.dumps(report.to_json(), indent=1, ensure_ascii=False), "utf-8")
+    (folder / f"{stem}-windows.csv").write_text(report.windows_csv(), "utf-8")
+    return {"report_json": str(folder / f"{stem}-report.json"), "windows_csv": str(folder / f"{stem}-windows.csv")}
+
+
+def _clip_notes(report: RunReport, playable: bool) -> str:
+    c = report.clip
+    line = words.clip_line(c.duration_s, c.frames, c.fps, c.width, c.height, c.has_sound)
+    return cards.hint(line) + cards.sentences((*c.warnings, *(() if playable else (words.UNPLAYABLE,))))
+
+
+def redraw(
+    engine: Engine, chat: Chat | None, path: str | None, method: str, retention: str, options: Mapping[str, Any], step: int
+) -> Update:
+    """The map under other settings, without asking the model; nothing before the clip's first answer."""
+    if chat is None or path != chat.path:
+        return {}
+    try:
+        arm = arm_of(method, retention, options)
+        if arm == chat.arm:
+            run = chat.report.runs[COMPRESSED]
+            return _map(engine, path, run.compression, step, words.KEPT_OF_ANSWER, run.label)
+        preview = engine.preview(path, arm, chat.turns[FULL][-1].question)
+        return _map(engine, path, preview.record, step, words.KEPT_OF_PREVIEW, preview.compressor.label)
+    except OmniZipError as problem:
+        return {"status": cards.problem(str(problem))}
+
+
+def _map(engine: Engine, path: str, record: CompressionRecord, step: int, sentence: str, label: str) -> Update:
+    """Everything that shows what was kept, for one decision."""
+    kept = Kept(path, record)
+    waveform = engine.encode(path).clip.waveform
+    return {
+        "kept": kept,
+        "kept_line": cards.hint(sentence.format(label=label, share=words.share(record.retained["total"]))) + cards.sentences(record.notes),
+        "chart": figures.time_chart(record, waveform),
+        "reasons": cards.reasons(record),
+        "steps": (min(step, record.grid[0] - 1), record.grid[0]),
+        **draw_frame(engine, kept, step),
+    }
+
+
+def draw_frame(engine: Engine, kept: Kept | None, step: int) -> Update:
+    """One moment's frame, with what was dropped dimmed. `step` counts from 0."""
+    if kept is None or not kept.record.grid[0]:
+        return {}
+    try:
+        encoded = engine.encode(kept.path)
+    except OmniZipError as problem:
+        return {"status": cards.problem(str(problem))}
+    record = kept.record
+    step = max(0, min(int(step), record.grid[0] - 1))
+    mask = frames.step_masks(record.keep, record.modality, record.grid)[step]
+    image = frames.overlay(encoded.clip.frames[frames.frame_of_step(step, len(encoded.clip.frames))], mask)
+    start = step * encoded.second_per_step
+    line = words.step_line(start, start + encoded.second_per_step, int(mask.sum()), mask.size)
+    return {"frame": cards.frame(image, line, words.FRAME_ALT.format(line=line))}
+
+
+def make_video(engine: Engine, kept: Kept | None) -> Iterator[Update]:
+    """The whole clip with what was dropped dimmed, with its sound; progress first, then the file."""
+    if kept is None:
+        yield {"video_status": cards.problem(words.NO_MAP)}
+        return
+    yield {"video_status": cards.progress(words.MAKING_VIDEO, None)}
+    try:
+        clip = engine.encode(kept.path).clip
+    except OmniZipError as problem:
+        yield {"video_status": cards.problem(str(problem))}
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{Path(kept.path).stem}-kept.mp4"
+        for fraction in _drawn(kept.record, clip, path):
+            yield {"video_status": cards.progress(words.MAKING_VIDEO, fraction)}
+        yield {"video": str(path), "video_status": ""}
+
+
+def _drawn(record: CompressionRecord, clip: Clip, path: Path) -> Iterator[float]:
+    """Write the overlay video in a thread of its own, so that its progress can be yielded."""
+    masks = frames.step_masks(record.keep, record.modality, record.grid)
+    done: SimpleQueue[float | None] = SimpleQueue()
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            frames.overlay_video(clip.frames, masks, clip.fps, clip.waveform, path, done.put)
+        except BaseException as failure:
+            failures.append(failure)
+        finally:
+            done.put(None)
+
+    thread = Thread(target=work, name="overlay video", daemon=True)
+    thread.start()
+    try:
+        shown = 0.0
+        while (fraction := done.get()) is not None:
+            if fraction - shown >= 0.04:
+                shown = fraction
+                yield fraction
+    finally:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def new_chat() -> Update:
+    """The page as it was before the first answer; clip and settings stay."""
+    return {
+        "chat": None,
+        "kept": None,
+        "talking": False,
+        "status": "",
+        "follow_up": "",
+        "headline": cards.headline([]),
+        "answer_full": cards.answer(COMPRESSORS["full"].label, (), None, empty=words.FULL_EMPTY),
+        "answer_compressed": cards.answer(COMPRESSORS["omnizip"].label, (), None, empty=words.COMPRESSED_EMPTY),
+        "difference": "",
+        "costs": "",
+        "clip_notes": "",
+        "video": None,
+        "video_status": "",
+    }
+
+
+def compare_plain(
+    engine: Engine, path: str, question: str, method: str, retention: str | float, options: Mapping[str, Any]
+) -> Iterator[tuple[str, str, dict[str, Any] | None]]:
+    """The same comparison for programs: (full answer, compressed answer, report) as they grow; the report comes last.
+
+    Raises:
+        OmniZipError: in one sentence.
+    """
+    texts = ["", ""]
+    for event in engine.compare(path, question, (arm_of(method, retention, options),)):
+        if isinstance(event, Piece):
+            texts[event.arm] = event.text
+            yield texts[FULL], texts[COMPRESSED], None
+        elif isinstance(event, Finished):
+            answers = [run.answer.text for run in event.report.runs]
+            yield answers[FULL], answers[COMPRESSED], event.report.to_json()
