@@ -1,0 +1,126 @@
+"""How the page is arranged: what is asked at the left, the answers at the right, what was kept below.
+
+Every piece has an elem_id; these are what tests and other scripts hold on to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+from omnizip.compressors import COMPRESSORS
+from omnizip.settings import Settings
+
+from . import cards, handlers, words
+from .controls import Controls
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+METHODS = {name: kind for name, kind in COMPRESSORS.items() if name != "full"}
+FIRST_METHOD, FIRST_RETENTION = "omnizip", "45 %"
+
+
+@dataclass
+class Asked:
+    """The left column: what a person chooses and presses."""
+
+    video: gr.Video
+    question: gr.Textbox
+    retention: gr.Radio
+    method: gr.Dropdown
+    controls: Controls
+    compare: gr.Button
+    stop: gr.Button
+    pieces: dict[str, gr.components.Component]
+
+    @property
+    def choices(self) -> list[gr.components.Component]:
+        return [self.method, self.retention, *self.controls.components]
+
+
+def ask_column(settings: Settings) -> Asked:
+    video = gr.Video(label=words.CLIP, sources=["upload", "webcam"], include_audio=True, height=300, elem_id="clip")
+    clip_notes = gr.HTML("", elem_id="clip-notes")
+    question = gr.Textbox(label=words.QUESTION, placeholder=words.QUESTION_HINT, lines=2, max_lines=6, elem_id="question")
+    gr.Examples(
+        [[str(ASSETS / "examples" / name), asked] for name, (_, asked) in words.EXAMPLES.items()],
+        [video, question],
+        example_labels=[label for label, _ in words.EXAMPLES.values()],
+        label=words.CLIP_EXAMPLES,
+        cache_examples=False,
+        api_visibility="private",
+        elem_id="examples",
+    )
+    gr.HTML(cards.hint(words.limits(settings)), elem_id="limits")
+    retention = gr.Radio(words.RETENTIONS, value=FIRST_RETENTION, label=words.RETENTION, info=words.RETENTION_HINT, elem_id="retention")
+    method = gr.Dropdown(
+        [(kind.label, name) for name, kind in METHODS.items()], value=FIRST_METHOD, label=words.METHOD, filterable=False, elem_id="method"
+    )
+    about = gr.HTML(cards.hint(METHODS[FIRST_METHOD].summary), elem_id="method-about")
+    controls = Controls(METHODS)
+    with gr.Accordion(words.ADVANCED, open=False, elem_id="advanced"):
+        controls.build(FIRST_METHOD, FIRST_RETENTION)
+    with gr.Row(elem_id="actions"):
+        compare = gr.Button(words.COMPARE, variant="primary", scale=3, min_width=120, elem_id="compare")
+        stop = gr.Button(words.STOP, scale=1, min_width=80, interactive=False, elem_id="stop")
+    status = gr.HTML("", elem_id="status")
+    return Asked(
+        video,
+        question,
+        retention,
+        method,
+        controls,
+        compare,
+        stop,
+        {"status": status, "clip_notes": clip_notes, "about": about, "compare": compare, "stop": stop},
+    )
+
+
+def answer_column(start: handlers.Update) -> tuple[dict[str, gr.components.Component], gr.Group]:
+    pieces: dict[str, gr.components.Component] = {"headline": gr.HTML(start["headline"], elem_id="headline")}
+    with gr.Row(elem_id="side-by-side", equal_height=True):
+        pieces["answer_full"] = gr.HTML(start["answer_full"], elem_id="answer-full")
+        pieces["answer_compressed"] = gr.HTML(start["answer_compressed"], elem_id="answer-compressed")
+    pieces["difference"] = gr.HTML("", elem_id="difference")
+    with gr.Group(visible=False, elem_id="follow") as follow, gr.Row(equal_height=True):
+        pieces["follow_up"] = gr.Textbox(
+            label=words.FOLLOW_UP, info=words.FOLLOW_UP_HINT, lines=1, max_lines=4, scale=5, min_width=220, elem_id="follow-up"
+        )
+        with gr.Column(scale=1, min_width=110, elem_id="follow-actions"):
+            pieces["ask_on"] = gr.Button(words.ASK_ON, elem_id="ask-on")
+            pieces["new_chat"] = gr.Button(words.NEW_CHAT, elem_id="new-chat")
+    pieces["costs"] = gr.HTML("", elem_id="costs")
+    return pieces, follow
+
+
+def kept_section() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Group]:
+    gr.HTML(cards.heading(words.KEPT), elem_id="kept-heading")
+    empty = gr.HTML(cards.hint(words.KEPT_EMPTY), elem_id="kept-empty")
+    pieces: dict[str, gr.components.Component] = {}
+    with gr.Column(visible=False, elem_id="kept-views") as group:
+        pieces["kept_line"] = gr.HTML("", elem_id="kept-line")
+        with gr.Row(elem_id="kept-top"):
+            with gr.Column(scale=6, min_width=320, elem_id="frames"):
+                gr.HTML(cards.subheading(words.FRAME, words.FRAME_HINT))
+                pieces["frame"] = gr.HTML("", elem_id="frame")
+                pieces["step"] = gr.Slider(1, 2, value=1, step=1, label=words.STEP, buttons=[], elem_id="step")
+            with gr.Column(scale=8, min_width=320, elem_id="time"):
+                gr.HTML(cards.subheading(words.TIME_CHART, words.TIME_CHART_HINT))
+                pieces["chart"] = gr.Plot(show_label=False, container=False, elem_id="chart")
+        gr.HTML(cards.subheading(words.REASONS))
+        pieces["reasons"] = gr.HTML("", elem_id="reasons")
+        with gr.Row(elem_id="take"):
+            with gr.Column(scale=6, min_width=320):
+                gr.HTML(cards.subheading(words.VIDEO, words.VIDEO_HINT))
+                pieces["make_video"] = gr.Button(words.MAKE_VIDEO, elem_id="make-video")
+                pieces["video_status"] = gr.HTML("", elem_id="video-status")
+                pieces["video"] = gr.Video(
+                    visible=False, show_label=False, interactive=False, buttons=["download"], height=360, elem_id="kept-video"
+                )
+            with gr.Column(scale=8, min_width=320):
+                gr.HTML(cards.subheading(words.DOWNLOADS, words.DOWNLOADS_HINT))
+                with gr.Row():
+                    pieces["report_json"] = gr.DownloadButton(words.REPORT_JSON, min_width=140, elem_id="report-json")
+                    pieces["windows_csv"] = gr.DownloadButton(words.WINDOWS_CSV, min_width=140, elem_id="windows-csv")
+    return pieces, empty, group

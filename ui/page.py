@@ -1,0 +1,250 @@
+"""The page: arrangement and wiring only. What is shown comes from handlers.py, what it says from words.py.
+
+`build_page(engine)` returns the Blocks; `launch_options(settings)` what they are launched with. No request leaves the page:
+fonts are the system's, analytics and the browser-side history of runs are off.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+
+import gradio as gr  # noqa: E402
+
+from omnizip.engine import Engine  # noqa: E402
+from omnizip.errors import OmniZipError  # noqa: E402
+from omnizip.settings import Settings  # noqa: E402
+
+from . import cards, handlers, words  # noqa: E402
+from .columns import ASSETS, METHODS, Asked, answer_column, ask_column, kept_section  # noqa: E402
+
+ACCENT = ("#eef6fc", "#d6e9f8", "#add3f0", "#7cb8e4", "#4399d3", "#0f7fc2", "#0069a8", "#005689", "#08466d", "#0b3a59", "#07253a")
+SYSTEM_FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "DejaVu Sans", "sans-serif")
+MONO_FONT = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
+KEEP_FILES_S = 3600  # uploads, results and conversations older than this are deleted
+PATIENCE_S = 2.0  # how long Stop waits for a run to end by itself before it is cut off
+ON_MODEL = {"concurrency_id": "model", "concurrency_limit": 1}
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+def launch_options(settings: Settings) -> dict[str, Any]:
+    """What `build_page(...).launch()` takes: calm neutrals, one blue accent, the system's fonts, nothing kept or sent."""
+    theme = gr.themes.Base(primary_hue=gr.themes.Color(*ACCENT), neutral_hue=gr.themes.colors.slate, font=SYSTEM_FONT, font_mono=MONO_FONT)
+    return {
+        "server_name": settings.host,
+        "server_port": settings.port,
+        "theme": theme,
+        "css_paths": [ASSETS / "style.css"],
+        "max_file_size": int(settings.max_file_mb * 1_000_000),
+        "run_history": False,
+        "footer_links": [],
+        "show_error": True,
+    }
+
+
+def build_page(engine: Engine) -> gr.Blocks:
+    """Arrange the page around a loaded engine."""
+    start = handlers.new_chat()
+    with gr.Blocks(title=words.TITLE, fill_width=True, delete_cache=(KEEP_FILES_S, KEEP_FILES_S), elem_id="page") as page:
+        gr.HTML(cards.masthead(), elem_id="masthead")
+        c = engine.model.conditions
+        gr.HTML(cards.conditions(words.model_line(c), c.meaningless), elem_id="conditions")
+        with gr.Row(elem_id="desk"):
+            with gr.Column(scale=5, min_width=320, elem_id="ask"):
+                asked = ask_column(engine.settings)
+            with gr.Column(scale=9, min_width=320, elem_id="answers"):
+                answered, follow = answer_column(start)
+        with gr.Column(elem_id="kept"):
+            shown, empty, group = kept_section()
+        states = {"chat": gr.State(None, time_to_live=KEEP_FILES_S), "kept": gr.State(None, time_to_live=KEEP_FILES_S)}
+        pieces = _Pieces({**states, **asked.pieces, **answered, **shown}, group, follow, empty)
+        _wire_answers(page, engine, asked, pieces)
+        _wire_map(engine, asked, pieces)
+        gr.api(_compare_endpoint(engine), api_name="compare", **ON_MODEL)
+    page.queue(max_size=engine.settings.queue_size, default_concurrency_limit=1)
+    return page
+
+
+@dataclass
+class _Pieces:
+    """The page's components by the names handlers use for them."""
+
+    by_name: dict[str, gr.components.Component]
+    views: gr.Column  # what was kept; shown once there is an answer
+    follow: gr.Group  # to ask on; shown likewise
+    empty: gr.HTML  # in their place before
+
+    @property
+    def outputs(self) -> list[Any]:
+        return [*self.by_name.values(), self.views, self.follow, self.empty]
+
+    def __getitem__(self, name: str) -> gr.components.Component:
+        return self.by_name[name]
+
+    def place(self, update: handlers.Update) -> dict[Any, Any]:
+        """A handler's update as gradio takes it."""
+        placed: dict[Any, Any] = {}
+        for name, value in update.items():
+            if name == "talking":
+                placed |= {
+                    self.follow: gr.update(visible=value),
+                    self.views: gr.update(visible=value),
+                    self.empty: gr.update(visible=not value),
+                }
+            elif name == "busy":
+                placed |= {self["compare"]: gr.update(interactive=not value), self["ask_on"]: gr.update(interactive=not value)}
+                placed[self["stop"]] = gr.update(interactive=value)
+            elif name == "steps":
+                at, count = value
+                placed[self["step"]] = gr.update(maximum=max(2, count), value=at + 1, interactive=count > 1)
+            elif name == "video":
+                placed[self[name]] = gr.update(value=value, visible=value is not None)
+            else:
+                placed[self[name]] = value
+        return placed
+
+
+def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces) -> None:
+    """Compare, ask on, stop, begin anew."""
+    stops = handlers.Stops()
+
+    def told(request: gr.Request, updates: Any) -> Iterator[dict[Any, Any]]:
+        """Pass a run's updates on; the buttons are free again however it ends, and a closed tab frees the model."""
+        visitor = request.session_hash or ""
+        with stops.run(visitor) as flag:
+            try:
+                for update in updates(flag):
+                    yield pieces.place(update)
+            finally:
+                flag.set()
+        yield pieces.place({"busy": False})
+
+    def on_compare(request: gr.Request, path, question, method, retention, *values):
+        options = asked.controls.options(method, values)
+        yield from told(request, lambda flag: handlers.compare(engine, path, question, method, retention, options, flag))
+
+    def on_ask(request: gr.Request, chat, question):
+        yield from told(request, lambda flag: handlers.ask_on(engine, chat, question, flag))
+
+    def on_busy():
+        return pieces.place({"busy": True, "status": cards.progress(words.QUEUED, None)})
+
+    def on_stop(request: gr.Request):
+        stops.stop(request.session_hash or "", PATIENCE_S)
+
+    def on_new(request: gr.Request):
+        stops.stop(request.session_hash or "")
+        return pieces.place(handlers.new_chat())
+
+    def on_leave(request: gr.Request):
+        stops.stop(request.session_hash or "")
+
+    busy = {"fn": on_busy, "outputs": pieces.outputs, "queue": False, **QUIET}
+    failed = {"fn": lambda: pieces.place({"busy": False}), "outputs": pieces.outputs, "queue": False, **QUIET}
+    compare = gr.on([asked.compare.click, asked.question.submit], **busy).then(
+        on_compare, [asked.video, asked.question, *asked.choices], pieces.outputs, **ON_MODEL, **QUIET
+    )
+    ask = gr.on([pieces["ask_on"].click, pieces["follow_up"].submit], **busy).then(
+        on_ask, [pieces["chat"], pieces["follow_up"]], pieces.outputs, **ON_MODEL, **QUIET
+    )
+    for run in (compare, ask):
+        run.failure(**failed)
+    stopped = asked.stop.click(on_stop, queue=False, **QUIET)
+    stopped.then(
+        lambda: pieces.place({"busy": False, "status": cards.done(words.STOPPED)}),
+        None,
+        pieces.outputs,
+        cancels=[compare, ask],
+        queue=False,
+        **QUIET,
+    )
+    gr.on([pieces["new_chat"].click, asked.video.change], on_new, None, pieces.outputs, queue=False, **QUIET)
+    page.unload(on_leave)
+
+
+def _wire_map(engine: Engine, asked: Asked, pieces: _Pieces) -> None:
+    """What follows a choice or a slider without asking the model."""
+    drawing = {"trigger_mode": "always_last", "concurrency_id": "drawing", "concurrency_limit": 2, **QUIET}
+    controls = asked.controls
+
+    def on_method(method, retention):
+        return [cards.hint(METHODS[method].summary), *controls.visibility(method, retention)]
+
+    def on_choice(chat, path, step, method, retention, *values):
+        return pieces.place(handlers.redraw(engine, chat, path, method, retention, controls.options(method, values), step - 1))
+
+    def on_step(kept, step):
+        return pieces.place(handlers.draw_frame(engine, kept, step - 1))
+
+    def on_video(kept):
+        for update in handlers.make_video(engine, kept):
+            yield pieces.place(update)
+
+    gr.on(
+        [asked.method.change, asked.retention.change],
+        on_method,
+        [asked.method, asked.retention],
+        [pieces["about"], *controls.groups],
+        queue=False,
+        **QUIET,
+    )
+    gr.on(
+        [choice.change for choice in asked.choices],
+        on_choice,
+        [pieces["chat"], asked.video, pieces["step"], *asked.choices],
+        pieces.outputs,
+        **drawing,
+    )
+    pieces["step"].change(on_step, [pieces["kept"], pieces["step"]], pieces.outputs, **drawing)
+    pieces["make_video"].click(on_video, pieces["kept"], pieces.outputs, concurrency_id="video", concurrency_limit=1, **QUIET)
+
+
+def _compare_endpoint(engine: Engine) -> Any:
+    """The comparison for programs."""
+
+    def compare(
+        video: gr.FileData,
+        question: str,
+        method: str = "omnizip",
+        retention: float = 0.45,
+        rho_audio: float | None = None,
+        rho_video: float | None = None,
+        options: dict | None = None,
+    ) -> Iterator[tuple[str, str, dict]]:
+        """Answer a question about a clip twice, with the full model and with a compressed prompt; streams as it goes.
+
+        Args:
+            video: the clip.
+            question: what to ask about it.
+            method: name of the compression method.
+            retention: share of the clip's audio and video tokens to keep, above 0 and up to 1.
+            rho_audio: share of audio tokens to prune; given with rho_video it replaces retention.
+            rho_video: share of video tokens to prune.
+            options: other fields of the method, name to value.
+
+        Returns:
+            The full model's answer, the compressed one's, and the report, which is empty until both are done.
+        """
+        rates = {name: value for name, value in (("rho_audio", rho_audio), ("rho_video", rho_video)) if value is not None}
+        chosen = words.CUSTOM if rates else retention
+        try:
+            path = _uploaded(video)
+            for full, compressed, report in handlers.compare_plain(engine, path, question, method, chosen, {**(options or {}), **rates}):
+                yield full, compressed, report or {}
+        except OmniZipError as problem:
+            raise gr.Error(str(problem), print_exception=False) from None
+
+    return compare
+
+
+def _uploaded(video: Any) -> str:
+    """The path of an upload. A program may name any path, so only files within the upload folder count."""
+    path = Path(video["path"] if isinstance(video, dict) else video.path).resolve()
+    if not path.is_relative_to(Path(gr.utils.get_upload_folder()).resolve()):
+        raise OmniZipError(words.NOT_UPLOADED)
+    return str(path)
