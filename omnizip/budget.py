@@ -46,6 +46,23 @@ def _preset_rho_audio(retention: float) -> float:
     return min(MAX_RATE, max(0.0, rho_middle + slope * (retention - middle)))
 
 
+def video_share_for(retention: float, n_audio: int, n_video: int, least: int = 0) -> tuple[float, str]:
+    """(share of the video to keep, why not less or more) for a method that keeps every audio token.
+
+    Args:
+        retention: share of audio and video tokens to keep, in (0, 1]; least: video tokens the method always keeps.
+    """
+    wanted = round(retention * (n_audio + n_video)) - n_audio
+    video = min(n_video, max(least, wanted, 0))
+    sentence = ""
+    if video != wanted:
+        reached = (n_audio + video) / max(1, n_audio + n_video)
+        sentence = f"This method never drops sound nor a clip's first step, so it keeps {reached:.1%} where {retention:.1%} was asked."
+        if not least:
+            sentence = f"This method never drops sound, so it keeps {reached:.1%} where {retention:.1%} was asked."
+    return (video / n_video if n_video else 1.0), sentence
+
+
 def bounds(rho_video: float, rho_min: float, rho_max: float) -> tuple[float, float]:
     """(lo, hi) a window's rate may take: rho_min and rho_max where rho_video lies between them, else a band around it."""
     if rho_min <= rho_video <= rho_max:

@@ -12,22 +12,30 @@ ROWS = [
     (["omnizip.errors", "omnizip.settings", "omnizip.run"], set()),
     (["omnizip.windows"], TORCH),
     (["omnizip.stream"], TORCH),
-    (["omnizip.saliency", "omnizip.budget", "omnizip.redundancy", "omnizip.merging", "omnizip.anchoring", "omnizip.selector"], TORCH),
+    (
+        [
+            "omnizip.saliency",
+            "omnizip.budget",
+            "omnizip.redundancy",
+            "omnizip.merging",
+            "omnizip.anchoring",
+            "omnizip.selector",
+            "omnizip.video",
+        ],
+        TORCH,
+    ),
     (["omnizip.compressors"], TORCH),
     (["omnizip"], TORCH),
     (["omnizip.decoder"], {"av", "numpy"}),
     (["omnizip.media"], {"numpy"}),
     (["omnizip.layout"], {"numpy", "torch", "transformers"}),
-    (["omnizip.loading", "omnizip.decoding", "omnizip.qwen"], {"transformers", "torch", "accelerate"}),
-    (["omnizip.costs"], set()),
-    (["omnizip.record", "omnizip.report"], {"numpy"}),
+    (["omnizip.loading", "omnizip.encoding", "omnizip.decoding", "omnizip.qwen"], {"numpy", "transformers", "torch", "accelerate"}),
+    (["omnizip.costs", "omnizip.record", "omnizip.report"], {"numpy"}),
     (["omnizip.cache", "omnizip.events", "omnizip.comparison", "omnizip.engine"], TORCH),
     (["omnizip.nano"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),
-    (
-        ["ui", "ui.words", "ui.frames", "ui.figures"],
-        {"numpy", "PIL", "plotly", "moviepy", "proglog"},
-    ),  # proglog: moviepy's own progress reports
-    (["omnizip.cli", "omnizip.__main__"], set()),
+    (["ui", "ui.words"], set()),
+    (["ui.frames", "ui.figures", "ui.cards"], {"numpy", "PIL", "plotly", "moviepy", "proglog"}),  # proglog: moviepy's own progress reports
+    (["omnizip.terminal", "omnizip.cli", "omnizip.__main__"], set()),
     (["ui.handlers"], {"numpy"}),
     (["ui.controls", "ui.lens", "ui.page"], {"gradio"}),
     (["app"], {"spaces"}),
@@ -78,7 +86,7 @@ def test_imports_point_downwards(path):
     for name in imports_of(path, module):
         top = name.split(".")[0]
         if top in ("omnizip", "ui", "app"):
-            assert row_of(name) <= row, f"{module} imports {name}, which stands above it"
+            assert row_of(name) is not None and row_of(name) <= row, f"{module} imports {name}, which stands above it"
             assert module != STANDALONE, f"{module} runs on its own and imports {name}"
         else:
             assert top in sys.stdlib_module_names or top in allowed, f"{module} imports {name}, which is not among its third parties"

@@ -1,11 +1,15 @@
 """Every method, by name. One file each; this dict is the whole registry."""
 
 from .base import Compressor
+from .dtd import DTD
+from .dycoke import DyCoke
+from .evs import EVS
 from .full import Full
 from .omnisift import OmniSIFT
 from .omnizip import OmniZip
 from .omnizip_official import OmniZipOfficial
 from .random import Random
+from .vidcom2 import VidCom2
 
 COMPRESSORS: dict[str, type[Compressor]] = {
     "full": Full,
@@ -13,4 +17,8 @@ COMPRESSORS: dict[str, type[Compressor]] = {
     "omnizip": OmniZip,
     "omnizip-official": OmniZipOfficial,
     "omnisift": OmniSIFT,
+    "dycoke": DyCoke,
+    "vidcom2": VidCom2,
+    "dtd": DTD,
+    "evs": EVS,
 }

@@ -72,6 +72,8 @@ class Compressor(ABC):
     source: ClassVar[str]  # paper or repository it is re-implemented from
     needs: ClassVar[frozenset[str]] = frozenset()  # of "saliency", "saliency_windowed", "saliency_video"; may be narrowed per instance
 
+    shortfall: str = dataclasses.field(default="", kw_only=True)  # set by at_retention: why the target cannot be met, one sentence
+
     def __post_init__(self) -> None:
         for item in self.options():
             item.check(getattr(self, item.name))
@@ -88,6 +90,9 @@ class Compressor(ABC):
         Args:
             retention: share of audio and video tokens to keep, in (0, 1].
             fields: the method's other fields, as given to its constructor.
+
+        A target that the method cannot reach gets the nearest it can, and `shortfall` says why; compress passes it on in
+        the notes.
         """
         return cls(**fields)
 
