@@ -1,0 +1,209 @@
+"""Encode a clip once, then compress and answer as often as wanted; everything the page and the command line do goes through here.
+
+`Engine.compare` runs the full model first, then every arm, one after the other, on the same encoded clip and after a warm-up
+of all prompt lengths, so that the comparison is fair by construction. What it yields is plain data, and text comes as it
+is decoded.
+
+One device, one answer at a time: encoding and answering take turns under a lock, which a closed or failed comparison gives
+back. Apart from the cache of encoded clips nothing is remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Event as Flag
+from threading import Lock, Thread
+from time import perf_counter
+
+from . import media
+from .cache import Cache
+from .comparison import Comparison, Encoded, History, Stop, Stopped, ms_since
+from .compressors.base import Compressor
+from .errors import OmniZipError
+from .events import Arm, ArmDone, Event, Finished, Piece, Stage
+from .qwen import EncodedClip, QwenOmni
+from .record import CompressionRecord
+from .run import Sampling, Turn
+from .settings import Settings
+from .stream import Compression, TokenStream
+
+__all__ = ["Arm", "ArmDone", "Engine", "Event", "Finished", "Piece", "Preview", "Stage"]
+
+FULL = Arm("full")
+OMNIZIP = Arm("omnizip", 0.45)
+POLL_S = 0.1  # how soon a stop is noticed while waiting
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """What a method would keep, without asking the model."""
+
+    encoded: EncodedClip
+    stream: TokenStream
+    compression: Compression
+    compressor: Compressor
+    compress_ms: float  # choosing and merging, without saliency
+
+    @property
+    def record(self) -> CompressionRecord:
+        """The decision on the host, with its counts."""
+        return CompressionRecord.of(self.compression, self.encoded.clip.duration_s, self.compressor.needs)
+
+
+@dataclass(eq=False)
+class Engine:
+    """A loaded model and the clips it has encoded."""
+
+    model: QwenOmni
+    settings: Settings
+    _clips: Cache[Encoded] = field(init=False, repr=False)
+    _digests: Cache[str] = field(init=False, repr=False)
+    _device: Lock = field(init=False, repr=False, default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        self._clips = Cache(self.settings.cached_clips)
+        self._digests = Cache(64)
+
+    @classmethod
+    def open(cls, settings: Settings, on_progress: Callable[[str, float | None], None] | None = None) -> Engine:
+        """Load the model that `settings` name. Raises ModelError in one sentence where that is impossible."""
+        return cls(QwenOmni.load(settings, on_progress), settings)
+
+    @property
+    def sampling(self) -> Sampling:
+        """How answers are sampled unless a comparison says otherwise."""
+        s = self.settings
+        return Sampling(s.max_new_tokens, s.temperature, s.top_p, s.seed)
+
+    def encode(self, path: str | Path, on_progress: Callable[[Stage], None] | None = None) -> EncodedClip:
+        """Decode and encode a clip, or take it from memory. Raises MediaError in one sentence for a file that cannot be used."""
+        return self._encode(Path(path), on_progress or (lambda stage: None), Stop(None)).clip
+
+    def preview(self, path: str | Path, arm: Arm, question: str = "", history: Sequence[Turn] = ()) -> Preview:
+        """What `arm` would keep of a clip; encodes it if need be, never generates.
+
+        Raises:
+            MediaError: the clip cannot be used. MethodError: no such method, or an option it does not take.
+        """
+        arm.method_class()
+        encoded = self.encode(path)
+        stream = self.model.stream(encoded, (*history, Turn(question)))
+        compressor = arm.compressor(stream, self.settings.seed)
+        start = perf_counter()
+        compression = compressor.compress(stream)
+        self.model.synchronize()
+        return Preview(encoded, stream, compression, compressor, ms_since(start))
+
+    def compare(
+        self,
+        path: str | Path,
+        question: str,
+        arms: Sequence[Arm] = (OMNIZIP,),
+        *,
+        history: History = (),
+        sampling: Sampling | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Iterator[Event]:
+        """Answer with the full model (arm 0), then with every arm (1, 2, ...); errors come with the first event.
+
+        Args:
+            history: earlier turns with their answers, for all arms alike or per arm number, so that each keeps its own chat.
+            stop: asked between stages and before every token. The arm that hears it ends with what it has said, later
+                ones do not run, and `Finished` reports those that did; before the first answer nothing more is yielded.
+
+        Yields:
+            Stage, Piece, ArmDone as things happen and Finished at the end.
+
+        Raises:
+            OmniZipError: an empty question, an unusable clip, method or option; the sentence is for people.
+        """
+        if not question.strip():
+            raise OmniZipError("The question is empty; ask something about the clip.")
+        for arm in arms:
+            arm.method_class()
+        heard = Stop(stop)
+        try:
+            encoded = yield from self._encode_telling(Path(path), heard)
+            with self._turn(heard):
+                comparison = Comparison(self.model, encoded, Path(path).name, question, sampling or self.sampling, heard)
+                report = yield from comparison.run((FULL, *arms), history, self.settings)
+        except Stopped:
+            return
+        if report is not None:
+            yield Finished(report)
+
+    @contextmanager
+    def _turn(self, stop: Stop) -> Iterator[None]:
+        """Alone on the device. A plain lock, since a generator may be closed from another thread than ran it."""
+        while not self._device.acquire(timeout=POLL_S):
+            stop.check()
+        try:
+            yield
+        finally:
+            self._device.release()
+
+    def _encode(self, path: Path, tell: Callable[[Stage], None], stop: Stop) -> Encoded:
+        def make() -> Encoded:
+            tell(Stage("decode", 0.0))
+            start = perf_counter()
+            clip = media.load(path, self.settings, lambda fraction: tell(Stage("decode", fraction)))
+            decode_ms = ms_since(start)
+            tell(Stage("encode"))
+            with self._turn(stop):
+                return Encoded(self.model.encode(clip, lambda fraction: tell(Stage("encode", fraction))), decode_ms)
+
+        s = self.settings
+        key = (self._digest(path), s.fps, s.tokens_per_step, s.max_frames, s.decode_pixels)
+        encoded, known = self._clips.get(key, make)
+        return Encoded(encoded.clip, None) if known else encoded
+
+    def _digest(self, path: Path) -> str:
+        """The file's digest, read again only if the file's size or time changed."""
+        try:
+            status = path.stat()
+        except OSError:
+            return media.digest(path, self.settings)  # it has the sentence
+        key = (path, status.st_ino, status.st_size, status.st_mtime_ns)
+        return self._digests.get(key, lambda: media.digest(path, self.settings))[0]
+
+    def _encode_telling(self, path: Path, stop: Stop) -> Iterator[Stage]:
+        """Encode in a thread of its own, so that its stages can be yielded; returns Encoded."""
+        stages: SimpleQueue[Stage | None] = SimpleQueue()
+        abandoned = Flag()
+        outcome: list[Encoded | BaseException] = []
+
+        def tell(stage: Stage) -> None:
+            if abandoned.is_set():
+                raise Stopped
+            stages.put(stage)
+
+        def work() -> None:
+            try:
+                outcome.append(self._encode(path, tell, stop))
+            except BaseException as failure:
+                outcome.append(failure)
+            finally:
+                stages.put(None)
+
+        Thread(target=work, name="encode", daemon=True).start()
+        try:
+            while True:
+                try:
+                    stage = stages.get(timeout=POLL_S)
+                except Empty:
+                    stop.check()
+                    continue
+                if stage is None:
+                    break
+                stop.check()
+                yield stage
+        finally:
+            abandoned.set()
+        stop.check()
+        if isinstance(outcome[0], BaseException):
+            raise outcome[0]
+        return outcome[0]
