@@ -1,0 +1,100 @@
+"""Prefill and decode: a prompt of embeddings in, token ids out as they are made.
+
+The stock `generate` is not used, for two reasons: it projects every position of the prompt to the vocabulary (10,000 x
+152,064 numbers are 3 GB for one row that is needed), which would flatter any method that shortens the prompt; and positions
+of a pruned prompt are not consecutive, so the next one is said here and not inferred. The arithmetic is the same: greedy ids
+equal those of `generate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
+
+from .loading import Parts
+from .run import Sampling
+from .stream import Prompt
+
+
+@dataclass(frozen=True, eq=False)
+class Prefilled:
+    """A prompt the language model has read. Decoding extends the cache, so each is decoded once."""
+
+    cache: Any  # transformers' DynamicCache
+    logits: Tensor  # (vocabulary,) float32 of the last position
+    next_position: int  # mRoPE position of the first generated token
+
+
+@dataclass(frozen=True, eq=False)
+class Decoder:
+    """The language model with the ids it may not say and those that end its turn."""
+
+    parts: Parts
+    suppressed_ids: Tensor  # (S,) int64
+    end_ids: frozenset[int]
+
+    @torch.inference_mode()
+    def prefill(self, prompt: Prompt) -> Prefilled:
+        """Read a prompt of K rows; only the last is projected to the vocabulary."""
+        cache = DynamicCache(config=self.parts.language.config)
+        embeds = prompt.embeds.to(self.parts.device)
+        logits = self._forward(embeds, prompt.positions.to(self.parts.device), cache)
+        return Prefilled(cache, logits, prompt.next_position)
+
+    @torch.inference_mode()
+    def advance(self, prefilled: Prefilled, token: int, step: int) -> Tensor:
+        """(vocabulary,) float32 logits after `token`, the generated token number `step`, counted from 0."""
+        device = self.parts.device
+        embeds = self.parts.thinker.get_input_embeddings()(torch.tensor([token], device=device))
+        position = torch.full((3, 1), prefilled.next_position + step, device=device)
+        return self._forward(embeds, position, prefilled.cache)
+
+    def decode(self, prefilled: Prefilled, sampling: Sampling, stop: Callable[[], bool] | None = None) -> Iterator[int]:
+        """Yield token ids as they are made, until the model ends its turn, `max_new_tokens`, or `stop()` says so.
+
+        `stop` is asked before each token, so an answer ends within one token of it. The same seed draws the same tokens.
+        """
+        choose = self._sampler(sampling)
+        logits, token = prefilled.logits, -1
+        for step in range(sampling.max_new_tokens):
+            if stop is not None and stop():
+                return
+            if step:
+                logits = self.advance(prefilled, token, step - 1)
+            token = choose(logits)
+            if token in self.end_ids:
+                return
+            yield token
+
+    def _forward(self, embeds: Tensor, positions: Tensor, cache: Any) -> Tensor:
+        """(vocabulary,) float32 logits of the last of the new rows (K, D) at positions (3, K)."""
+        output = self.parts.language(inputs_embeds=embeds[None], position_ids=positions[:, None], past_key_values=cache, use_cache=True)
+        return self.parts.thinker.lm_head(output.last_hidden_state[:, -1])[0].float()
+
+    def _sampler(self, sampling: Sampling) -> Callable[[Tensor], int]:
+        """Logits (vocabulary,) -> the next id."""
+        warpers = LogitsProcessorList()
+        if sampling.temperature > 0:
+            warpers.append(TemperatureLogitsWarper(sampling.temperature))
+            if sampling.top_p < 1:
+                warpers.append(TopPLogitsWarper(sampling.top_p))
+        generator: torch.Generator | None = None
+
+        @torch.inference_mode()
+        def choose(logits: Tensor) -> int:
+            nonlocal generator
+            logits = logits.index_fill(0, self.suppressed_ids.to(logits.device), -torch.inf)
+            if not sampling.temperature > 0:
+                return int(logits.argmax())
+            if generator is None:
+                generator = torch.Generator(logits.device).manual_seed(sampling.seed)
+            no_ids = torch.empty(1, 0, dtype=torch.int64, device=logits.device)  # the warpers do not look at them
+            shares = warpers(no_ids, logits[None]).softmax(dim=-1)
+            return int(torch.multinomial(shares, 1, generator=generator))
+
+        return choose

@@ -1,0 +1,152 @@
+"""A clip -> what the encoders of Qwen2.5-Omni make of it, and how much attention its sound receives there.
+
+The encoders are called as they are. Both work within bounds of their own (a step of video, two seconds of sound), so a clip
+is encoded in batches that bound memory and give what all at once would. A hook, gone afterwards, reads what the last audio
+layer attends with; queries and keys are projected from that once more, so no attention backend has to hand out its weights.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .layout import Layout
+from .loading import Parts
+from .media import Clip
+from .saliency import attention_received, attention_received_windowed, per_token
+
+PATCHES_PER_BATCH = 8192  # 16 steps of 128 tokens
+BLOCKS_PER_BATCH = 30  # of two seconds of sound
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedClip:
+    """What the encoders made of a clip: all that does not depend on the question. On the CPU; A audio, V video tokens."""
+
+    clip: Clip
+    audio: Tensor | None  # (A, D); None without sound
+    video: Tensor  # (V, D)
+    grid: tuple[int, int, int]  # steps, rows, columns of video tokens
+    second_per_step: float  # as sampled
+    saliency: Tensor  # (A,) float32, softmax over the whole clip
+    saliency_windowed: Tensor  # (A,) float32, softmax within the encoder's blocks
+    saliency_ms: float  # what each of the two took, not part of encode_ms
+    saliency_windowed_ms: float
+    encode_ms: float  # both encoders, with the preparation of their input
+    saliency_kind: str = "attention"  # or "uniform": a silent track has nothing to attend to
+    saliency_video: Tensor | None = None  # (V,) not observed: no method here asks for it
+
+
+@contextmanager
+def captured_input(module: nn.Module) -> Iterator[list[Tensor]]:
+    """The hidden states `module` is called with inside the context, call by call; the hook is gone after it."""
+    seen: list[Tensor] = []
+
+    def note(_module: nn.Module, args: tuple, kwargs: dict) -> None:
+        seen.append(kwargs["hidden_states"] if "hidden_states" in kwargs else args[0])
+
+    handle = module.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """Both encoders of a thinker."""
+
+    parts: Parts
+    layout: Layout
+    tokens_per_step: int  # at most
+
+    @torch.inference_mode()
+    def encode(self, clip: Clip, on_progress: Callable[[float], None] | None = None) -> EncodedClip:
+        """Run both encoders over a clip, in batches, and score its sound. `on_progress` hears the fraction done."""
+        report = on_progress or (lambda fraction: None)
+        started = self._now()
+        grid = self.layout.grid(*clip.frames.shape[:3], max_tokens=self.tokens_per_step)
+        video = self._encode_video(clip, grid, lambda part: report(0.8 * part))
+        with captured_input(self.parts.last_audio_attention) as hidden:
+            audio = self._encode_audio(clip, lambda part: report(0.8 + 0.2 * part))
+        encode_ms = 1000 * (self._now() - started)
+        saliency, saliency_ms = self._saliency(hidden, clip.silent, windowed=False)
+        windowed, windowed_ms = self._saliency(hidden, clip.silent, windowed=True)
+        report(1.0)
+        return EncodedClip(
+            clip=clip,
+            audio=audio,
+            video=video,
+            grid=grid,
+            second_per_step=self.layout.temporal_patch / clip.fps,
+            saliency=saliency,
+            saliency_windowed=windowed,
+            saliency_ms=saliency_ms,
+            saliency_windowed_ms=windowed_ms,
+            encode_ms=encode_ms,
+            saliency_kind="uniform" if clip.silent and audio is not None else "attention",
+        )
+
+    def _encode_video(self, clip: Clip, grid: tuple[int, int, int], report: Callable[[float], None]) -> Tensor:
+        """(V, D). The vision encoder attends within a step, so steps in batches give what all at once would."""
+        steps, rows, columns = grid
+        merge, frames_per_step = self.layout.merge, self.layout.temporal_patch
+        per_batch = max(1, PATCHES_PER_BATCH // (rows * columns * merge * merge))
+        made = []
+        for first in range(0, steps, per_batch):
+            last = min(first + per_batch, steps)
+            pixels = self.layout.patches(clip.frames[first * frames_per_step : last * frames_per_step], rows, columns)
+            shape = torch.tensor([[last - first, rows * merge, columns * merge]])
+            device = _device_of(self.parts.vision)
+            output = self.parts.thinker.get_video_features(pixels.to(device), shape.to(device))
+            made.append(torch.cat(tuple(output.pooler_output)).cpu())
+            report(last / steps)
+        return torch.cat(made)
+
+    def _encode_audio(self, clip: Clip, report: Callable[[float], None]) -> Tensor | None:
+        """(A, D) or None. The audio encoder works in blocks of two seconds, so blocks in batches give what all at once would."""
+        mel = self.layout.log_mel(clip.waveform) if clip.waveform is not None else None
+        if mel is None or not self.layout.audio_tokens(mel.shape[1]):
+            return None
+        device, made = _device_of(self.parts.audio), []
+        batches = list(mel.split(BLOCKS_PER_BATCH * self.layout.block_frames, dim=1))
+        if len(batches) > 1 and not self.layout.audio_tokens(batches[-1].shape[1]):
+            batches.pop()  # a few milliseconds that make no token
+        for i, batch in enumerate(batches, start=1):
+            mask = torch.ones(1, batch.shape[1], dtype=torch.int64, device=device)
+            output = self.parts.thinker.get_audio_features(batch[None].to(device), feature_attention_mask=mask)
+            made.append(output.last_hidden_state.cpu())
+            report(i / len(batches))
+        return torch.cat(made)
+
+    def _saliency(self, hidden: list[Tensor], silent: bool, *, windowed: bool) -> tuple[Tensor, float]:
+        """(A,) float32 on the CPU, and the milliseconds it took, projections included."""
+        started = self._now()
+        if not hidden:
+            return torch.zeros(0), 0.0
+        if silent:
+            frames = sum(part.shape[0] for part in hidden)
+            return torch.full((frames // 2,), 1 / frames), 0.0
+        attention = self.parts.last_audio_attention
+        heads = self.parts.audio.config.encoder_attention_heads
+        states = torch.cat(hidden)  # (T, d)
+        queries, keys = (project(states).unflatten(1, (heads, -1)).transpose(0, 1) for project in (attention.q_proj, attention.k_proj))
+        if windowed:
+            received = attention_received_windowed(queries, keys, self.layout.block_frames // 2)
+        else:
+            received = attention_received(queries, keys)
+        score = per_token(received).cpu()
+        return score, 1000 * (self._now() - started)
+
+    def _now(self) -> float:
+        self.parts.synchronize()
+        return time.perf_counter()
+
+
+def _device_of(module: nn.Module) -> torch.device:
+    return next(module.parameters()).device

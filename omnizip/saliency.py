@@ -1,0 +1,68 @@
+"""How much attention each audio token receives in the last layer of its encoder (OmniZip, section 3.2).
+
+For queries Q and keys K of that layer, H heads and T frames, a frame's saliency is
+
+    s_j = sum over heads h and queries i of softmax_j(q_hi . k_hj / sqrt(dh)) / (H T),
+
+so that the scores of a clip sum to one. Two readings differ in what the softmax runs over:
+
+- the whole clip, which is what the published code ranks by, though the encoder itself never attends that far;
+- the frame's own block of two seconds, which is what the encoder computed. Divided by the same H T, each block sums to its
+  share of the clip's frames whatever its length, so scores are comparable between blocks; their mean within a block carries
+  no information, only how unevenly attention is spread.
+
+Rows of the attention matrix are made a block at a time and summed at once, so memory is bounded for any length of clip.
+Two frames make one token, whose saliency is their mean; a last odd frame, which makes none, is dropped.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+BLOCK_BYTES = 64 << 20  # of attention weights in memory at once
+
+
+def attention_received(queries: Tensor, keys: Tensor, *, block_bytes: int = BLOCK_BYTES) -> Tensor:
+    """(T,) float32 share of attention each frame receives, softmax over the whole clip.
+
+    Args:
+        queries, keys: (H, T, dh) of the layer, before scaling.
+        block_bytes: attention weights held at once; the result does not depend on it.
+    """
+    heads, frames, width = queries.shape
+    received = queries.new_zeros(frames, dtype=torch.float32)
+    if not frames:
+        return received
+    keys = keys.float().transpose(1, 2)  # (H, dh, T)
+    per_block = max(1, block_bytes // (4 * heads * frames))
+    for start in range(0, frames, per_block):
+        block = queries[:, start : start + per_block].float() * width**-0.5
+        received += (block @ keys).softmax(dim=-1).sum(dim=(0, 1))
+    return received / (heads * frames)
+
+
+def attention_received_windowed(queries: Tensor, keys: Tensor, window: int, *, block_bytes: int = BLOCK_BYTES) -> Tensor:
+    """(T,) float32 share of attention each frame receives, softmax within blocks of `window` frames; the last may be shorter.
+
+    Args:
+        queries, keys: (H, T, dh) of the layer, before scaling.
+    """
+    heads, frames, width = queries.shape
+    whole = frames // window * window
+    received = []
+    per_group = max(1, block_bytes // (4 * heads * window * window)) * window
+    for start in range(0, whole, per_group):
+        end = min(start + per_group, whole)
+        q, k = (x[:, start:end].float().reshape(heads, -1, window, width) for x in (queries, keys))
+        weights = (q * width**-0.5 @ k.transpose(2, 3)).softmax(dim=-1)  # (H, blocks, window, window)
+        received.append(weights.sum(dim=(0, 2)).flatten())
+    if whole < frames:
+        received.append(attention_received(queries[:, whole:], keys[:, whole:]) * (heads * (frames - whole)))
+    return torch.cat(received) / (heads * frames) if received else queries.new_zeros(0, dtype=torch.float32)
+
+
+def per_token(received: Tensor) -> Tensor:
+    """(T // 2,) saliency of tokens from that of frames (T,)."""
+    pairs = received.shape[0] // 2
+    return received[: 2 * pairs].view(pairs, 2).mean(dim=1)
