@@ -40,9 +40,9 @@ class Asked:
 
 
 def ask_column(settings: Settings) -> Asked:
-    video = gr.Video(label=words.CLIP, sources=["upload", "webcam"], include_audio=True, height=300, elem_id="clip")
+    video = gr.Video(label=words.CLIP, sources=["upload", "webcam"], include_audio=True, height=280, elem_id="clip")
     clip_notes = gr.HTML("", elem_id="clip-notes")
-    question = gr.Textbox(label=words.QUESTION, placeholder=words.QUESTION_HINT, lines=2, max_lines=6, elem_id="question")
+    question = gr.Textbox(label=words.QUESTION, placeholder=words.QUESTION_HINT, lines=2, max_lines=6, elem_id="question", render=False)
     gr.Examples(
         [[str(ASSETS / "examples" / name), asked] for name, (_, asked) in words.EXAMPLES.items()],
         [video, question],
@@ -53,6 +53,7 @@ def ask_column(settings: Settings) -> Asked:
         elem_id="examples",
     )
     gr.HTML(cards.hint(words.limits(settings)), elem_id="limits")
+    question.render()
     retention = gr.Radio(words.RETENTIONS, value=FIRST_RETENTION, label=words.RETENTION, info=words.RETENTION_HINT, elem_id="retention")
     method = gr.Dropdown(
         [(kind.label, name) for name, kind in METHODS.items()], value=FIRST_METHOD, label=words.METHOD, filterable=False, elem_id="method"

@@ -19,6 +19,7 @@ SOUND = "#D98300"  # Okabe-Ito orange, a little darker so that it shows on white
 PICTURE = "#0F7FC2"  # Okabe-Ito blue, a little lighter so that it shows on black
 INK = "#757B84"
 GRID = "rgba(125,131,140,0.22)"
+TICKS = (0, 0.25, 0.5, 0.75, 1)
 BUCKETS = 600  # of the waveform as drawn
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif'
 
@@ -155,7 +156,7 @@ def _dressed(figure: go.Figure, end_s: float) -> go.Figure:
     axis = {"gridcolor": GRID, "zeroline": False, "fixedrange": True, "linecolor": GRID}
     figure.update_xaxes(**axis, range=[0, end_s], ticks="", showgrid=False)
     figure.update_xaxes(title={"text": words.AXIS_TIME, "standoff": 6}, row=2, col=1)
-    figure.update_yaxes(**axis, range=[0, 1.0], tickformat=".0%", tickvals=[0, 0.25, 0.5, 0.75, 1], row=1, col=1)
+    figure.update_yaxes(**axis, range=[0, 1.0], tickvals=TICKS, ticktext=[words.share(x) for x in TICKS], row=1, col=1)
     figure.update_yaxes(title={"text": words.AXIS_SHARE, "standoff": 8}, row=1, col=1)
     figure.update_yaxes(range=[-1.05, 1.05], showticklabels=False, showgrid=False, fixedrange=True, zeroline=False, row=2, col=1)
     figure.update_yaxes(title={"text": words.AXIS_WAVE, "standoff": 12}, row=2, col=1)

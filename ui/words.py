@@ -203,7 +203,6 @@ def headline(ratios: dict[str, float | None]) -> list[tuple[str, str]]:
     parts.append(gain(ratios.get("prefill"), "faster to read", "slower to read", "as fast to read"))
     parts.append(gain(ratios.get("ttft"), "sooner to the first word", "later to the first word", "as soon to the first word"))
     parts.append(gain(ratios.get("kv_cache"), "less memory", "more memory", "as much memory"))
-    parts.append(gain(ratios.get("flops"), "fewer operations", "more operations", "as many operations"))
     return [part for part in parts if part is not None]
 
 
