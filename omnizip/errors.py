@@ -19,3 +19,7 @@ class ModelError(OmniZipError):
 
 class MethodError(OmniZipError):
     """A compressor's field outside its bounds, or a method that does not exist."""
+
+
+class UsageError(OmniZipError):
+    """A command line that asks for what does not exist or does not go together."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ui import words
 
 from .compressors.base import Compressor, Option
-from .report import Run, RunReport
+from .report import RunReport
 
 
 def printable(text: str) -> str:
@@ -22,9 +22,14 @@ def clip_line(report: RunReport) -> str:
     return f"{printable(clip.name)}: {facts}"
 
 
-def title(run: Run) -> str:
-    """The heading of one answer."""
-    return words.arm_line(run.label, run.retention_target)
+def heading(label: str, retention: float | None) -> str:
+    """The line above an answer: the method, and what it was asked to keep."""
+    return words.arm_line(label, retention)
+
+
+def indented(answer: str) -> str:
+    """An answer as it stands below its heading."""
+    return "  " + printable(answer).replace("\n", "\n  ")
 
 
 def cost_table(report: RunReport) -> str:

@@ -35,7 +35,7 @@ ROWS = [
     (["omnizip.nano"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),
     (["ui", "ui.words"], set()),
     (["ui.frames", "ui.figures", "ui.cards"], {"numpy", "PIL", "plotly", "moviepy", "proglog"}),  # proglog: moviepy's own progress reports
-    (["omnizip.terminal", "omnizip.cli", "omnizip.__main__"], set()),
+    (["omnizip.terminal", "omnizip.output", "omnizip.compare_command", "omnizip.cli", "omnizip.__main__"], set()),
     (["ui.handlers"], {"numpy"}),
     (["ui.controls", "ui.lens", "ui.page"], {"gradio"}),
     (["app"], {"spaces"}),
