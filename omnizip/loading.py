@@ -85,7 +85,7 @@ def load(settings: Settings) -> Loaded:
     device = _device(settings)
     options = _options(settings, device)
     source = _source(settings.model)
-    with _explained(source), _quiet():
+    with _explained(source), _quiet(progress=not Path(source).is_dir()):
         _check_kind(source, PreTrainedConfig.get_config_dict(source)[0])
         tokenizer = AutoTokenizer.from_pretrained(source)
         extractor = WhisperFeatureExtractor.from_pretrained(source)
@@ -235,11 +235,18 @@ def _explained(source: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """transformers lists the talker's tensors, which are left out on purpose, as a warning of several screens."""
-    before = logging.get_verbosity()
+def _quiet(progress: bool) -> Iterator[None]:
+    """Keep transformers from listing the talker's tensors, left out on purpose, as a warning of several screens.
+
+    Bars of progress are shown only where they tell of a download.
+    """
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    if not progress:
+        logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
