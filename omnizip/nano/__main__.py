@@ -1,0 +1,97 @@
+"""python -m omnizip.nano train | check | clip: train the embedded model, measure it, write a clip of its world."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+from time import monotonic
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit status is 0, or 2 for input that cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m omnizip.nano", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train", help="train, or go on with a run that was stopped")
+    train.add_argument("--work", type=Path, default=Path("build/nano"), help="folder of the run's state (default: build/nano)")
+    train.add_argument("--out", type=Path, help="folder the checkpoint is written to when training ends or pauses")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--scale", type=float, default=1.0, help="factor on the number of steps (default: 1)")
+    train.add_argument("--minutes", type=float, default=math.inf, help="pause after this long; the same command goes on")
+    train.add_argument("--threads", type=int, default=1, help="threads of the training process (default: 1)")
+    train.add_argument("--workers", type=int, default=1, help="processes that render and encode clips, 0 for none (default: 1)")
+    train.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    check = commands.add_parser("check", help="accuracy per kind of question on held-out clips, full tokens, word for word")
+    check.add_argument("checkpoint", type=Path)
+    check.add_argument("--clips", type=int, default=48)
+    check.add_argument("--seconds", type=float, default=8.0)
+    check.add_argument("--json", type=Path)
+    clip = commands.add_parser("clip", help="write one clip of the world as .mp4, and its questions and answers as .json")
+    clip.add_argument("number", type=int, help="number of the clip; from 1000000000 on it is held out of training")
+    clip.add_argument("file", type=Path)
+    clip.add_argument("--seconds", type=float, default=8.0)
+    chosen = parser.parse_args(arguments)
+    try:
+        return {"train": _train, "check": _check, "clip": _clip}[chosen.command](chosen)
+    except (OSError, ValueError) as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 2
+
+
+def _train(chosen: argparse.Namespace) -> int:
+    import torch
+    from tqdm import tqdm
+
+    from . import model
+    from .train import Training
+
+    torch.set_num_threads(chosen.threads)
+    training = Training(chosen.work, seed=chosen.seed, scale=chosen.scale, device=chosen.device, workers=chosen.workers)
+    bar = tqdm(total=sum(s.steps for s in training.stages), smoothing=0.05, dynamic_ncols=True)
+    bar.update(sum(s.steps for s in training.stages[: training.stage]) + training.step)
+    with (chosen.work / "log.jsonl").open("a") as log:
+
+        def tell(stage, step: int, numbers: dict[str, float]) -> None:
+            bar.set_description(stage.name)
+            bar.set_postfix({name: f"{value:.2f}" for name, value in numbers.items()}, refresh=False)
+            bar.update()
+            log.write(json.dumps({"stage": stage.name, "step": step, **{name: round(value, 4) for name, value in numbers.items()}}) + "\n")
+            log.flush()
+
+        training.run(tell, monotonic() + chosen.minutes * 60)
+    bar.close()
+    if chosen.out:
+        model.save(training.thinker.cpu(), training.student.words, chosen.out)
+    return 0
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    import torch
+
+    from .model import Student
+    from .train import validate
+
+    torch.set_num_threads(1)
+    found = validate(Student.load(chosen.checkpoint), clips=chosen.clips, duration_s=chosen.seconds)
+    sys.stdout.writelines(f"{kind:18} {right / asked:.3f}  ({right} of {asked})\n" for kind, (right, asked) in found.items())
+    if chosen.json:
+        chosen.json.write_text(json.dumps({kind: {"right": r, "asked": n} for kind, (r, n) in found.items()}, indent=2) + "\n")
+    return 0
+
+
+def _clip(chosen: argparse.Namespace) -> int:
+    import numpy as np
+
+    from . import questions, render, world
+
+    scene = world.scene(chosen.number, chosen.seconds)
+    render.write_mp4(scene, chosen.file)
+    asked = [vars(question) for question in questions.about(scene, np.random.default_rng(chosen.number))]
+    chosen.file.with_suffix(".json").write_text(json.dumps(asked, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,257 @@
+"""Training the embedded model: eyes, then ears, then language on clips that grow longer.
+
+1. `look`: the vision encoder names what each token of a single step shows.
+2. `listen`: the audio encoder names the sound in each token of 40 ms.
+3. Then the encoders rest and the language model learns to answer, on short clips of few tokens first. Several questions
+   about a clip share one sequence but do not see each other (`packing`). One of them is a description of the whole clip,
+   and a linear reader after the second layer asks every audio token which shape and colour is on screen at its time:
+   binding sound to picture is what answers alone teach slowly.
+
+Every batch follows from the seed, the stage and the step, and the state is written every few minutes, so a run that is
+stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from shutil import rmtree
+from time import monotonic
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import features, packing, pretrain, world
+from .bank import Bank, Batch, encode, executor
+from .model import TOKEN_SCALE, Student
+from .questions import BY_TIME, CROSS_MODAL, DESCRIPTION, VIDEO_ONLY, Question, about
+
+READ_AFTER = 1  # index of the text layer after which audio tokens are asked what is on screen
+SAVE_EVERY_S = 240
+REUSE = 3  # times a batch of encoded clips is read, each time with other questions
+WINDOW = 120  # batches back from the newest that may be read again
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of the curriculum."""
+
+    name: str
+    steps: int
+    clips: int  # per step; single steps of video for "look"
+    lr: float
+    lr_end: float
+    duration_s: float = 8.0
+    sizes: tuple[tuple[int, int], ...] = ()
+    questions: int = 0  # per clip; 0 trains an encoder
+
+    def scaled(self, factor: float) -> Stage:
+        """The same stage with fewer or more steps."""
+        return replace(self, steps=max(2, round(self.steps * factor)))
+
+
+SQUARE = ((128, 128),)
+STAGES = (
+    Stage("look", 500, 48, 2e-3, 4e-5),
+    Stage("listen", 200, 16, 1.5e-3, 3e-5),
+    Stage("four seconds", 600, 16, 1.5e-3, 1.5e-3, 4.0, (world.SMALL,), 9),
+    Stage("eight seconds, small frames", 800, 16, 1.5e-3, 1e-3, 8.0, (world.SMALL,), 10),
+    Stage("eight seconds", 1200, 16, 1e-3, 3e-4, 8.0, (*SQUARE, world.SMALL, *world.SIZES), 12),
+    Stage("longer", 300, 8, 3e-4, 2e-5, 12.0, (*SQUARE, *world.SIZES), 16),
+)
+WEIGHTS = {kind: 2.0 if kind in CROSS_MODAL else 0.5 if kind in BY_TIME else 1.0 for kind in (*CROSS_MODAL, *VIDEO_ONLY, *BY_TIME)}
+Progress = Callable[[Stage, int, dict[str, float]], None]
+
+
+def choose(scene: world.Scene, rng: np.random.Generator, count: int) -> list[Question]:
+    """Some of the questions a scene supports: cross-modal ones more often, the description nearly always."""
+    found = about(scene, rng)
+    weight = np.array([20.0 if q.kind == DESCRIPTION else WEIGHTS.get(q.kind, 1.0) for q in found])
+    order = np.argsort(-(rng.random(len(found)) ** (1 / weight)))
+    return [found[i] for i in order[:count]]
+
+
+@torch.no_grad()
+def score(student: Student, batch: Batch, asked: list[list[Question]], tally: dict[str, list[int]]) -> None:
+    """Add to `tally` per kind: answers the model would give word for word, and questions. Greedy decoding gives the same count."""
+    packed = packing.pack(student, batch, asked)
+    with packing.block_attention(student):
+        said = student.thinker.lm_head(packing.read(student, packed)).argmax(-1)
+    wrong = (said != packed.targets) & (packed.targets != packing.IGNORE)
+    for clip, questions in enumerate(asked):
+        for number, question in enumerate(questions):
+            tally[question.kind][0] += not bool(wrong[clip][packed.owner[clip] == number].any())
+            tally[question.kind][1] += 1
+
+
+class Training:
+    """The state of a run, in a folder of its own."""
+
+    def __init__(
+        self, folder: Path, *, seed: int = 0, scale: float = 1.0, device: str = "cpu", workers: int = 1, stages: tuple[Stage, ...] = STAGES
+    ):
+        torch.manual_seed(seed)
+        self.folder, self.seed, self.device, self.workers = Path(folder), seed, device, workers
+        self.stages = tuple(stage.scaled(scale) for stage in stages)
+        self.student = Student.fresh()
+        self.thinker = self.student.thinker.to(device)
+        width = self.thinker.config.text_config.hidden_size
+        heads = {"look": features.VIDEO_LABELS, "listen": features.AUDIO_LABELS, "answer": features.MOMENT_LABELS}
+        self.heads = nn.ModuleDict({name: pretrain.Heads(width, labels) for name, labels in heads.items()}).to(device)
+        parts = self.student.parts
+        networks = {"look": [parts.vision], "listen": [parts.audio], "answer": [parts.language, self.thinker.lm_head]}
+        self.parameters = {name: [p for n in (*found, self.heads[name]) for p in n.parameters()] for name, found in networks.items()}
+        self.optimizers = {
+            name: torch.optim.AdamW(found, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05) for name, found in self.parameters.items()
+        }
+        self.stage, self.step = 0, 0
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if (self.folder / "state.pt").exists():
+            self._restore()
+
+    def run(self, on_step: Progress | None = None, until: float = math.inf) -> None:
+        """Train from where the state is to the end, or until `monotonic()` reaches `until`."""
+        while self.stage < len(self.stages) and monotonic() < until:
+            stage = self.stages[self.stage]
+            (self._answer if stage.questions else self._encode)(stage, on_step, until)
+            if self.step == stage.steps:
+                rmtree(self.folder / f"bank-{self.stage}", ignore_errors=True)
+                self.stage, self.step = self.stage + 1, 0
+            self.save()
+
+    def save(self) -> None:
+        """Write the state, whole or not at all."""
+        state = {
+            "stage": self.stage,
+            "step": self.step,
+            "model": self.thinker.state_dict(),
+            "heads": self.heads.state_dict(),
+            "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
+        }
+        unfinished = self.folder / "state.part"
+        torch.save(state, unfinished)
+        unfinished.replace(self.folder / "state.pt")
+
+    def _restore(self) -> None:
+        state = torch.load(self.folder / "state.pt", weights_only=True, map_location=self.device)
+        self.stage, self.step = state["stage"], state["step"]
+        self.thinker.load_state_dict(state["model"])
+        self.heads.load_state_dict(state["heads"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+
+    def _steps(self, stage: Stage, name: str, loss_of: Callable[[int], tuple[Tensor, dict[str, float]]], on_step, until) -> None:
+        """The loop every stage shares: learning rate, gradient, progress, state."""
+        optimizer, saved = self.optimizers[name], monotonic()
+        while self.step < stage.steps and monotonic() < until:
+            share = self.step / stage.steps
+            warm_up = min(1.0, (self.step + 1) / 30)
+            lr = warm_up * (stage.lr_end + (stage.lr - stage.lr_end) * (0.5 + 0.5 * math.cos(math.pi * share)))
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            loss, numbers = loss_of(self.step)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.parameters[name], 1.0)
+            optimizer.step()
+            self.step += 1
+            if on_step:
+                on_step(stage, self.step, {"loss": loss.item(), **numbers})
+            if monotonic() - saved > SAVE_EVERY_S:
+                self.save()
+                saved = monotonic()
+
+    def _encode(self, stage: Stage, on_step: Progress | None, until: float) -> None:
+        """Train one encoder on its own labels; at the end scale its tokens to the size of words."""
+        make, read = (pretrain.video_batch, pretrain.look) if stage.name == "look" else (pretrain.audio_batch, pretrain.listen)
+        parts = self.student.parts
+        last = parts.vision.merger.mlp[-1] if stage.name == "look" else parts.audio.proj
+        with executor(self.workers) as pool:
+            coming = {}
+
+            def batch(step: int):
+                for ahead in range(step, min(step + 1 + self.workers, stage.steps)):
+                    if ahead not in coming:
+                        coming[ahead] = pool.submit(make, (self.seed * 1000 + self.stage) * 100_000 + ahead, stage.clips)
+                return coming.pop(step).result()
+
+            def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
+                data, truth = batch(step)
+                tokens = read(self.student, data)
+                loss, right = self.heads[stage.name].losses(tokens, truth)
+                if step == stage.steps - 1:
+                    loss_of.tokens = tokens.detach()
+                return loss, right
+
+            self.thinker.train()
+            self._steps(stage, stage.name, loss_of, on_step, until)
+            self.thinker.eval()
+        if self.step == stage.steps:
+            pretrain.rescale(last, loss_of.tokens, TOKEN_SCALE)
+
+    def _answer(self, stage: Stage, on_step: Progress | None, until: float) -> None:
+        """Train the language model on questions about encoded clips."""
+        weights = self.folder / "encoders.pt"
+        if not weights.exists():
+            torch.save({name: value.cpu() for name, value in self.thinker.state_dict().items()}, weights)
+        first_seed = (self.seed * 100 + self.stage) * 1_000_000
+        bank = Bank(
+            self.folder / f"bank-{self.stage}",
+            weights,
+            clips=stage.clips,
+            duration_s=stage.duration_s,
+            sizes=stage.sizes,
+            first_seed=first_seed,
+            workers=self.workers,
+        )
+        caught: list[Tensor] = []
+        layer = self.student.parts.language.layers[READ_AFTER]
+        hook = layer.register_forward_hook(lambda _, __, output: caught.append(output[0] if isinstance(output, tuple) else output))
+
+        def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
+            newest = step // REUSE
+            for ahead in range(newest, min(newest + 1 + self.workers, -(-stage.steps // REUSE))):
+                bank.ask_for(ahead)
+            rng = np.random.default_rng([self.seed, self.stage, step])
+            number = newest if step % REUSE == 0 else int(rng.integers(max(0, newest - WINDOW), newest + 1))
+            bank.forget_before(newest - WINDOW)
+            return self._answer_loss(bank.read(number), stage, rng, caught)
+
+        try:
+            with packing.block_attention(self.student):
+                self._steps(stage, "answer", loss_of, on_step, until)
+        finally:
+            hook.remove()
+            bank.close()
+
+    def _answer_loss(self, batch: Batch, stage: Stage, rng: np.random.Generator, caught: list[Tensor]) -> tuple[Tensor, dict[str, float]]:
+        caught.clear()
+        scenes = batch.scenes
+        asked = [choose(scene, rng, stage.questions) for scene in scenes]
+        packed = packing.pack(self.student, batch, asked)
+        hidden = packing.read(self.student, packed)
+        wanted = packed.targets != packing.IGNORE
+        loss = nn.functional.cross_entropy(self.thinker.lm_head(hidden[wanted]), packed.targets[wanted])
+        moments = [features.moment_labels(scene) for scene in scenes]
+        truth = {name: np.concatenate([m[name] for m in moments]) for name in moments[0]}
+        bound, right = self.heads["answer"].losses(caught[0][:, packed.audio_index].flatten(0, 1), truth)
+        return loss + 0.5 * bound, {"answer": loss.item(), **right}
+
+
+def validate(student: Student, *, clips: int = 48, duration_s: float = 8.0, size: tuple[int, int] = (128, 128), count: int = 40):
+    """Share of answers given word for word, per kind, on clips of the last held-out seeds.
+
+    Returns:
+        kind -> (right, asked).
+    """
+    tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for first in range(0, clips, 8):
+        seeds = tuple(world.HELD_OUT_SEEDS.stop - 1 - first - i for i in range(min(8, clips - first)))
+        batch = encode(student, seeds, duration_s, size)
+        rng = np.random.default_rng([6, first])
+        score(student, batch, [about(scene, rng)[:count] for scene in batch.scenes], tally)
+    return {kind: tuple(tally[kind]) for kind in sorted(tally)}

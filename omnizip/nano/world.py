@@ -1,0 +1,213 @@
+"""A small world that knows the truth about itself: coloured shapes come and go, sounds come with them or without.
+
+A `Scene` is everything that happens in one clip, drawn from one seed. It is what `render` turns into pixels and sound, and
+what `questions` asks about, so an answer is right by construction and not by anybody's label.
+
+Rules of the world:
+- at most one shape is on screen at a time and at most one sound event is heard at a time;
+- shapes appear on half seconds and stay at least 1.5 s; some glide, most stand still;
+- a sound comes with a shape, later during its stay, or while nothing is there (misleading); some shapes stay silent;
+- light falls from the left and there is a floor, so a picture shows where something is without counting pixels;
+- under everything there may be silence, hiss, hum or music; the backdrop may be plain or patterned, and the pattern may drift.
+
+Seeds: `TRAINING_SEEDS` and `HELD_OUT_SEEDS` never meet, and 64 of the 512 combinations of shape, colour and sound are left
+out of every training scene.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .sounds import AMBIENTS, EVENTS
+
+SHAPES = ("circle", "ring", "square", "diamond", "triangle", "star", "cross", "heart")
+COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "white")
+SOUNDS = tuple(EVENTS)
+PATTERNS = ("plain", "striped", "dotted", "checked")
+MOTIONS = ("still", "left", "right", "up", "down")
+PLACES = ("left", "middle", "right")
+
+TRAINING_SEEDS = range(0, 10**9)
+HELD_OUT_SEEDS = range(10**9, 2 * 10**9)
+
+SIZES = ((128, 128), (144, 128), (128, 144), (160, 112), (112, 160), (176, 96), (192, 96))  # width, height; 64-72 tokens a step
+SMALL = (96, 96)  # 36 tokens a step: for training only, where it makes a clip cheaper
+STANDARD_S = 8.0
+LONGEST_S = 24.0
+SPEED = (0.08, 0.13)  # frame heights per second of a shape that glides
+
+
+@dataclass(frozen=True)
+class Actor:
+    """One stay of one shape on screen. Lengths are fractions of the frame's height, x from the left, y from the top."""
+
+    shape: str
+    colour: str
+    start_s: float
+    end_s: float
+    x: float  # where its middle is when it appears, as a fraction of the width
+    y: float
+    radius: float
+    motion: str
+    speed: float  # frame heights per second; 0 where it stands still
+    tilt: float  # radians, small
+
+    def centre(self, time_s: float, width: int, height: int) -> tuple[float, float]:
+        """Where its middle is at a time, in pixels."""
+        moved = self.speed * (time_s - self.start_s) * height
+        dx, dy = {"still": (0, 0), "left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}[self.motion]
+        return self.x * width + dx * moved, self.y * height + dy * moved
+
+    @property
+    def place(self) -> str:
+        """The third of the frame it appears in."""
+        return PLACES[min(2, int(self.x * 3))]
+
+    @property
+    def name(self) -> str:
+        """Colour and shape, as people say it."""
+        return f"{self.colour} {self.shape}"
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One sound event."""
+
+    name: str
+    start_s: float
+    end_s: float
+    gain: float
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A stretch of the clip in which one thing happens: a shape, a sound, or both."""
+
+    actor: Actor | None
+    sound: Sound | None
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that happens in one clip."""
+
+    seed: int
+    duration_s: float
+    width: int
+    height: int
+    pattern: str
+    tone: tuple[float, float, float]  # 0-255, the backdrop's colour
+    drift: float  # pattern periods per second; 0 stands still
+    ambient: str
+    ambient_gain: float
+    moments: tuple[Moment, ...]
+
+    @property
+    def actors(self) -> tuple[Actor, ...]:
+        """Shapes in the order they appear."""
+        return tuple(m.actor for m in self.moments if m.actor)
+
+    @property
+    def sounds(self) -> tuple[Sound, ...]:
+        """Sound events in the order they are heard."""
+        return tuple(m.sound for m in self.moments if m.sound)
+
+    def actor_at(self, time_s: float) -> Actor | None:
+        """The shape on screen at a time."""
+        return next((a for a in self.actors if a.start_s <= time_s < a.end_s), None)
+
+    def sound_at(self, time_s: float) -> Sound | None:
+        """The sound event heard at a time."""
+        return next((s for s in self.sounds if s.start_s <= time_s < s.end_s), None)
+
+
+def is_reserved(shape: str, colour: str, sound: str) -> bool:
+    """Whether this combination is kept out of training: an eighth of all, spread so that every word is seen elsewhere."""
+    return (SHAPES.index(shape) + 3 * COLOURS.index(colour) + 5 * SOUNDS.index(sound)) % 8 == 0
+
+
+def scene(
+    seed: int,
+    duration_s: float = STANDARD_S,
+    size: tuple[int, int] | None = None,
+    *,
+    ambient: str | None = None,
+    pattern: str | None = None,
+) -> Scene:
+    """Draw one scene. The same arguments give the same scene, everywhere.
+
+    Args:
+        seed: from TRAINING_SEEDS (reserved combinations do not occur) or HELD_OUT_SEEDS (they do).
+        duration_s: a whole number of seconds, 2 to 24.
+        size: width and height in pixels, multiples of 16; None draws one of SIZES.
+        ambient, pattern: fix what lies under the events and the backdrop; None draws them.
+
+    Raises:
+        ValueError: a seed outside both ranges or a length outside 2 to 24 s.
+    """
+    if seed not in TRAINING_SEEDS and seed not in HELD_OUT_SEEDS:
+        raise ValueError(f"Seed {seed} lies outside the world's ranges; give one from 0 to {HELD_OUT_SEEDS.stop - 1}.")
+    if not 2 <= duration_s <= LONGEST_S:
+        raise ValueError(f"A clip of {duration_s} s; give 2 to {LONGEST_S:.0f} s.")
+    rng = np.random.default_rng([seed, round(duration_s * 2)])
+    drawn_size = SIZES[rng.integers(len(SIZES))]
+    drawn_ambient = str(rng.choice(tuple(AMBIENTS), p=(0.4, 0.2, 0.2, 0.2)))
+    drawn_pattern = str(rng.choice(PATTERNS, p=(0.4, 0.2, 0.2, 0.2)))
+    level = rng.uniform(55, 120)
+    width, height = size or drawn_size
+    return Scene(
+        seed=seed,
+        duration_s=duration_s,
+        width=width,
+        height=height,
+        pattern=pattern or drawn_pattern,
+        tone=tuple(float(np.clip(level + rng.uniform(-22, 22), 40, 140)) for _ in range(3)),
+        drift=float(rng.uniform(0.3, 0.8)) if rng.random() < 0.3 else 0.0,
+        ambient=ambient or drawn_ambient,
+        ambient_gain=float(rng.uniform(0.03, 0.12)),
+        moments=_moments(rng, duration_s, training=seed in TRAINING_SEEDS),
+    )
+
+
+def _moments(rng: np.random.Generator, duration_s: float, training: bool) -> tuple[Moment, ...]:
+    """Fill the clip with moments, one after the other, with gaps of 0 to 1 s."""
+    moments: list[Moment] = []
+    clock = float(rng.choice((0.0, 0.5, 1.0), p=(0.5, 0.3, 0.2))) if duration_s > 2 else 0.0
+    while clock + 1.5 <= duration_s:
+        end_s = min(clock + float(rng.choice((1.5, 2.0, 2.5, 3.0), p=(0.4, 0.3, 0.2, 0.1))), duration_s)
+        kind = rng.choice(("both", "shape", "sound"), p=(0.62, 0.19, 0.19))
+        used_sounds = {m.sound.name for m in moments if m.sound}
+        used_names = {m.actor.name for m in moments if m.actor}
+        sound = _sound(rng, clock, end_s, used_sounds, late=kind == "both" and rng.random() < 0.2) if kind != "shape" else None
+        actor = _actor(rng, clock, end_s, used_names, sound if training else None) if kind != "sound" else None
+        moments.append(Moment(actor, sound, clock, end_s))
+        clock = end_s + float(rng.choice((0.0, 0.5, 1.0), p=(0.5, 0.3, 0.2)))
+    return tuple(moments)
+
+
+def _sound(rng: np.random.Generator, start_s: float, end_s: float, used: set[str], late: bool) -> Sound:
+    """A sound inside the moment; mostly one that has not been heard yet, sometimes a repetition."""
+    fresh = [s for s in SOUNDS if s not in used]
+    name = str(rng.choice(fresh if fresh and rng.random() < 0.85 else SOUNDS))
+    onset = start_s + (float(rng.uniform(0.5, 0.7)) if late else float(rng.uniform(0.0, 0.25)))
+    return Sound(name, onset, min(onset + float(rng.uniform(0.6, 1.1)), end_s), float(rng.uniform(0.35, 0.8)))
+
+
+def _actor(rng: np.random.Generator, start_s: float, end_s: float, used: set[str], avoid: Sound | None) -> Actor:
+    """A shape that has not been in the clip with this colour, and whose combination with `avoid` is not reserved."""
+    while True:
+        shape, colour = str(rng.choice(SHAPES)), str(rng.choice(COLOURS))
+        if f"{colour} {shape}" not in used and not (avoid and is_reserved(shape, colour, avoid.name)):
+            break
+    motion = str(rng.choice(MOTIONS, p=(0.6, 0.1, 0.1, 0.1, 0.1)))
+    x, y = float(rng.uniform(0.18, 0.82)), float(rng.uniform(0.3, 0.7))
+    if motion in ("left", "right"):
+        x = float(rng.uniform(0.55, 0.8)) if motion == "left" else float(rng.uniform(0.2, 0.45))
+    if motion in ("up", "down"):
+        y = float(rng.uniform(0.6, 0.75)) if motion == "up" else float(rng.uniform(0.25, 0.4))
+    speed = 0.0 if motion == "still" else float(rng.uniform(*SPEED))
+    return Actor(shape, colour, start_s, end_s, x, y, float(rng.uniform(0.16, 0.22)), motion, speed, float(rng.uniform(-0.15, 0.15)))
