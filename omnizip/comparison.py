@@ -131,7 +131,7 @@ class Comparison:
         """Put a run's measurements together; `times_ms` has one entry per token and one for the end of the answer."""
         encoded = self.encoded.clip
         costs = {"saliency": encoded.saliency_ms, "saliency_windowed": encoded.saliency_windowed_ms}
-        saliency_ms = sum(ms for name, ms in costs.items() if name in compressor.needs)
+        saliency_ms = sum((ms for name, ms in costs.items() if name in compressor.needs), 0.0)
         first_ms, decode_ms = times_ms[0], sum(times_ms[1:])
         return Timing(
             decode_clip_ms=self.encoded.decode_ms,

@@ -116,7 +116,8 @@ class Engine:
                 ones do not run, and `Finished` reports those that did; before the first answer nothing more is yielded.
 
         Yields:
-            Stage, Piece, ArmDone as things happen and Finished at the end.
+            Stage, Piece, ArmDone as things happen and Finished at the end. Up to `Finished` the device is taken: whoever
+            wants another clip encoded while reading the events waits for himself.
 
         Raises:
             OmniZipError: an empty question, an unusable clip, method or option; the sentence is for people.

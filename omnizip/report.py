@@ -121,7 +121,7 @@ class RunReport:
     runs: tuple[Run, ...]
 
     def ratios(self, run: Run) -> dict[str, float | None]:
-        """How many times less `run` takes than the first run: tokens, prefill, ttft, kv_cache, flops_paper, flops."""
+        """How many times less `run` takes than the first: tokens, prefill, ttft, kv_cache, flops_paper, flops (counted, prefill)."""
         full = self.runs[0]
         return {
             "tokens": ratio(full.tokens["total"], run.tokens["total"]),

@@ -190,6 +190,28 @@ def test_visitors_at_the_same_time_share_one_encoding(engine, clip, loads):
     assert len(loads) == 1 and len(got) == 4 and len({id(encoded) for encoded in got}) == 1
 
 
+def test_a_visitor_who_leaves_while_encoding_leaves_the_clip_to_the_next(engine, clip):
+    leaving = engine.compare(clip, QUESTION, ())
+    assert next(leaving) == Stage("decode", 0.0)
+    got = []
+    waiting = threading.Thread(target=lambda: got.append(engine.encode(clip)))
+    waiting.start()
+    leaving.close()
+    waiting.join(60)
+    assert got and got[0].clip.duration_s > 4
+    assert usable(engine, clip)
+
+
+def test_a_clip_that_nobody_waits_for_is_not_read_to_its_end(engine, clip):
+    leaving = engine.compare(clip, QUESTION, ())
+    assert next(leaving) == Stage("decode", 0.0)
+    leaving.close()
+    for thread in threading.enumerate():
+        if thread.name == "encode":
+            thread.join(20)
+    assert len(engine._clips) == 0
+
+
 def test_comparisons_take_turns(engine, clip):
     spans = []
 
