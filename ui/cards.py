@@ -76,6 +76,12 @@ def headline(parts: Sequence[tuple[str, str]]) -> str:
     return f'<p class="oz-headline">{items}</p>'
 
 
+def how_it_works() -> str:
+    """Three short steps, where costs will stand."""
+    steps = "".join(f"<li><b>{escape(title)}</b><span>{escape(text)}</span></li>" for title, text in words.HOW)
+    return f'<ol class="oz-how">{steps}</ol>'
+
+
 def marked(text: str, spans: Spans) -> str:
     """Text with the given spans (start, end) underlined."""
     out, at = [], 0

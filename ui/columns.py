@@ -40,7 +40,7 @@ class Asked:
 
 
 def ask_column(settings: Settings) -> Asked:
-    video = gr.Video(label=words.CLIP, sources=["upload", "webcam"], include_audio=True, height=280, elem_id="clip")
+    video = gr.Video(label=words.CLIP, sources=["upload", "webcam"], include_audio=True, height=300, elem_id="clip")
     clip_notes = gr.HTML("", elem_id="clip-notes")
     question = gr.Textbox(label=words.QUESTION, placeholder=words.QUESTION_HINT, lines=2, max_lines=6, elem_id="question", render=False)
     gr.Examples(
@@ -78,24 +78,25 @@ def ask_column(settings: Settings) -> Asked:
     )
 
 
-def answer_column(start: handlers.Update) -> tuple[dict[str, gr.components.Component], gr.Group]:
+def answer_column(start: handlers.Update) -> tuple[dict[str, gr.components.Component], gr.Column]:
     pieces: dict[str, gr.components.Component] = {"headline": gr.HTML(start["headline"], elem_id="headline")}
     with gr.Row(elem_id="side-by-side", equal_height=True):
         pieces["answer_full"] = gr.HTML(start["answer_full"], elem_id="answer-full")
         pieces["answer_compressed"] = gr.HTML(start["answer_compressed"], elem_id="answer-compressed")
     pieces["difference"] = gr.HTML("", elem_id="difference")
-    with gr.Group(visible=False, elem_id="follow") as follow, gr.Row(equal_height=True):
-        pieces["follow_up"] = gr.Textbox(
-            label=words.FOLLOW_UP, info=words.FOLLOW_UP_HINT, lines=1, max_lines=4, scale=5, min_width=220, elem_id="follow-up"
-        )
-        with gr.Column(scale=1, min_width=110, elem_id="follow-actions"):
-            pieces["ask_on"] = gr.Button(words.ASK_ON, elem_id="ask-on")
-            pieces["new_chat"] = gr.Button(words.NEW_CHAT, elem_id="new-chat")
-    pieces["costs"] = gr.HTML("", elem_id="costs")
+    with gr.Column(visible=False, elem_id="follow") as follow:
+        gr.HTML(cards.subheading(words.FOLLOW_UP, words.FOLLOW_UP_HINT))
+        with gr.Row(equal_height=True, elem_id="follow-row"):
+            pieces["follow_up"] = gr.Textbox(
+                label=words.FOLLOW_UP, show_label=False, container=False, lines=1, max_lines=4, scale=6, min_width=200, elem_id="follow-up"
+            )
+            pieces["ask_on"] = gr.Button(words.ASK_ON, scale=1, min_width=96, elem_id="ask-on")
+            pieces["new_chat"] = gr.Button(words.NEW_CHAT, scale=1, min_width=96, elem_id="new-chat")
+    pieces["costs"] = gr.HTML(start["costs"], elem_id="costs")
     return pieces, follow
 
 
-def kept_section() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Group]:
+def kept_section() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Column]:
     gr.HTML(cards.heading(words.KEPT), elem_id="kept-heading")
     empty = gr.HTML(cards.hint(words.KEPT_EMPTY), elem_id="kept-empty")
     pieces: dict[str, gr.components.Component] = {}
@@ -109,15 +110,15 @@ def kept_section() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Grou
             with gr.Column(scale=8, min_width=320, elem_id="time"):
                 gr.HTML(cards.subheading(words.TIME_CHART, words.TIME_CHART_HINT))
                 pieces["chart"] = gr.Plot(show_label=False, container=False, elem_id="chart")
-        gr.HTML(cards.subheading(words.REASONS))
-        pieces["reasons"] = gr.HTML("", elem_id="reasons")
+                gr.HTML(cards.subheading(words.REASONS))
+                pieces["reasons"] = gr.HTML("", elem_id="reasons")
         with gr.Row(elem_id="take"):
             with gr.Column(scale=6, min_width=320):
                 gr.HTML(cards.subheading(words.VIDEO, words.VIDEO_HINT))
                 pieces["make_video"] = gr.Button(words.MAKE_VIDEO, elem_id="make-video")
                 pieces["video_status"] = gr.HTML("", elem_id="video-status")
                 pieces["video"] = gr.Video(
-                    visible=False, show_label=False, interactive=False, buttons=["download"], height=360, elem_id="kept-video"
+                    visible=False, show_label=False, interactive=False, buttons=["download"], height=420, elem_id="kept-video"
                 )
             with gr.Column(scale=8, min_width=320):
                 gr.HTML(cards.subheading(words.DOWNLOADS, words.DOWNLOADS_HINT))

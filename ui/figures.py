@@ -7,9 +7,10 @@ of colour vision.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from omnizip.record import CompressionRecord, WindowRecord
 
@@ -56,108 +57,126 @@ def time_chart(record: CompressionRecord, waveform: np.ndarray | None, rate_hz: 
 
     Args:
         waveform: (S,) float32 from the first picture on, or None without sound.
+
+    Built as one plain dict: Plotly checks a figure once, not after every addition, which a redraw would wait for.
     """
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.74, 0.26], vertical_spacing=0.07)
     windows = record.windows
-    end = max([record.duration_s, *(w.end_s for w in windows)]) if windows else record.duration_s
-    _add_sound(figure, windows)
-    _add_picture(figure, windows)
-    if windows:  # one clear target per window, so that hovering anywhere above it tells everything
-        figure.add_bar(
-            x=[(w.start_s + w.end_s) / 2 for w in windows],
-            y=[1.0] * len(windows),
-            width=[w.end_s - w.start_s for w in windows],
-            marker_color="rgba(0,0,0,0)",
-            marker_line_width=0,
-            hovertemplate="%{customdata}<extra></extra>",
-            customdata=[_hover(i, w) for i, w in enumerate(windows)],
-            showlegend=False,
-            name="",
-            row=1,
-            col=1,
-        )
-    if waveform is not None and waveform.size:
-        times, loudest = envelope(waveform, rate_hz)
-        peak = float(loudest.max()) or 1.0
-        figure.add_scatter(
-            x=np.concatenate([times, times[::-1]]),
-            y=np.concatenate([loudest, -loudest[::-1]]) / peak,
-            fill="toself",
-            fillcolor="rgba(117,123,132,0.55)",
-            line_width=0,
-            mode="lines",
-            hoverinfo="skip",
-            showlegend=False,
-            name=words.AXIS_WAVE,
-            row=2,
-            col=1,
-        )
-    return _dressed(figure, end)
+    end = max([record.duration_s, *(w.end_s for w in windows)])
+    traces = [*_sound(windows), *_picture(windows), *_targets(windows), *_wave(waveform, rate_hz)]
+    return go.Figure({"data": traces, "layout": _layout(end)})
 
 
-def _add_sound(figure: go.Figure, windows: tuple[WindowRecord, ...]) -> None:
+def _sound(windows: tuple[WindowRecord, ...]) -> list[dict[str, Any]]:
     heard = [w for w in windows if w.audio_tokens]
     if not heard:
-        return
-    figure.add_bar(
-        x=[(w.start_s + w.end_s) / 2 for w in heard],
-        y=[w.audio_kept / w.audio_tokens for w in heard],
-        width=[0.86 * (w.end_s - w.start_s) for w in heard],
-        marker_color=SOUND,
-        marker_line_width=0,
-        opacity=0.85,
-        hoverinfo="skip",
-        name=words.SOUND_KEPT,
-        row=1,
-        col=1,
-    )
+        return []
+    bars = {
+        "type": "bar",
+        "name": words.SOUND_KEPT,
+        "x": [(w.start_s + w.end_s) / 2 for w in heard],
+        "y": [w.audio_kept / w.audio_tokens for w in heard],
+        "width": [0.86 * (w.end_s - w.start_s) for w in heard],
+        "marker": {"color": SOUND, "line": {"width": 0}},
+        "opacity": 0.85,
+        "hoverinfo": "skip",
+    }
+    return [bars]
 
 
-def _add_picture(figure: go.Figure, windows: tuple[WindowRecord, ...]) -> None:
+def _picture(windows: tuple[WindowRecord, ...]) -> list[dict[str, Any]]:
+    """Two traces: a step per window, and the mean over the clip."""
     seen = [w for w in windows if w.video_tokens]
     if not seen:
-        return
+        return []
+    line = {"type": "scatter", "mode": "lines", "hoverinfo": "skip"}
     rates = [(w.video_tokens - w.video_kept) / w.video_tokens for w in seen]
-    x, y = [], []
-    for w, rate in zip(seen, rates, strict=True):
-        x += [w.start_s, w.end_s]
-        y += [rate, rate]
-    figure.add_scatter(
-        x=x, y=y, mode="lines", line={"color": PICTURE, "width": 2.5}, hoverinfo="skip", name=words.PICTURE_DROPPED, row=1, col=1
-    )
-    total = sum(w.video_tokens for w in seen)
-    mean = sum(w.video_tokens - w.video_kept for w in seen) / total
-    figure.add_scatter(
-        x=[seen[0].start_s, seen[-1].end_s],
-        y=[mean, mean],
-        mode="lines",
-        line={"color": PICTURE, "width": 1.2, "dash": "dot"},
-        hoverinfo="skip",
-        name=words.PICTURE_MEAN,
-        row=1,
-        col=1,
-    )
+    mean = 1 - sum(w.video_kept for w in seen) / sum(w.video_tokens for w in seen)
+    steps = {
+        **line,
+        "name": words.PICTURE_DROPPED,
+        "x": [edge for w in seen for edge in (w.start_s, w.end_s)],
+        "y": [rate for rate in rates for _ in range(2)],
+        "line": {"color": PICTURE, "width": 2.5},
+    }
+    dots = {
+        **line,
+        "name": words.PICTURE_MEAN,
+        "x": [seen[0].start_s, seen[-1].end_s],
+        "y": [mean, mean],
+        "line": {"color": PICTURE, "width": 1.2, "dash": "dot"},
+    }
+    return [steps, dots]
 
 
-def _dressed(figure: go.Figure, end_s: float) -> go.Figure:
-    figure.update_layout(
-        template="none",
-        height=330,
-        margin={"l": 58, "r": 8, "t": 34, "b": 40},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 12, "color": INK},
-        barmode="overlay",
-        hovermode="closest",
-        hoverlabel={"bgcolor": "#1F2430", "bordercolor": "#1F2430", "align": "left", "font": {"color": "#FFFFFF", "family": FONT}},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom", "font": {"size": 12}},
-        dragmode=False,
-    )
-    axis = {"gridcolor": GRID, "zeroline": False, "fixedrange": True, "linecolor": GRID}
-    figure.update_xaxes(**axis, range=[0, end_s], ticks="", showgrid=False)
-    figure.update_xaxes(title={"text": words.AXIS_TIME, "standoff": 6}, row=2, col=1)
-    figure.update_yaxes(**axis, range=[0, 1.0], tickvals=TICKS, ticktext=[words.share(x) for x in TICKS], row=1, col=1)
-    figure.update_yaxes(title={"text": words.AXIS_SHARE, "standoff": 8}, row=1, col=1)
-    figure.update_yaxes(range=[-1.05, 1.05], showticklabels=False, showgrid=False, fixedrange=True, zeroline=False, row=2, col=1)
-    figure.update_yaxes(title={"text": words.AXIS_WAVE, "standoff": 12}, row=2, col=1)
-    return figure
+def _targets(windows: tuple[WindowRecord, ...]) -> list[dict[str, Any]]:
+    """One clear bar per window over the whole height, so that hovering anywhere above it tells everything."""
+    if not windows:
+        return []
+    bars = {
+        "type": "bar",
+        "name": "",
+        "x": [(w.start_s + w.end_s) / 2 for w in windows],
+        "y": [1.0] * len(windows),
+        "width": [w.end_s - w.start_s for w in windows],
+        "marker": {"color": "rgba(0,0,0,0)", "line": {"width": 0}},
+        "customdata": [_hover(i, w) for i, w in enumerate(windows)],
+        "hovertemplate": "%{customdata}<extra></extra>",
+        "showlegend": False,
+    }
+    return [bars]
+
+
+def _wave(waveform: np.ndarray | None, rate_hz: int) -> list[dict[str, Any]]:
+    if waveform is None or not waveform.size:
+        return []
+    times, loudest = envelope(waveform, rate_hz)
+    height = loudest / (float(loudest.max()) or 1.0)
+    area = {
+        "type": "scatter",
+        "mode": "lines",
+        "name": words.AXIS_WAVE,
+        "x": np.concatenate([times, times[::-1]]),
+        "y": np.concatenate([height, -height[::-1]]),
+        "yaxis": "y2",
+        "fill": "toself",
+        "fillcolor": "rgba(117,123,132,0.55)",
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+    return [area]
+
+
+def _layout(end_s: float) -> dict[str, Any]:
+    axis = {"gridcolor": GRID, "linecolor": GRID, "zeroline": False, "fixedrange": True}
+    font = {"family": FONT, "size": 12, "color": INK}
+    return {
+        "template": "none",
+        "height": 330,
+        "margin": {"l": 58, "r": 8, "t": 34, "b": 40},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": font,
+        "barmode": "overlay",
+        "hovermode": "closest",
+        "hoverlabel": {"bgcolor": "#1F2430", "bordercolor": "#1F2430", "align": "left", "font": {"color": "#FFFFFF", "family": FONT}},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom", "font": {"size": 12}},
+        "dragmode": False,
+        "xaxis": {**axis, "range": [0, end_s], "showgrid": False, "anchor": "y2", "title": {"text": words.AXIS_TIME, "standoff": 6}},
+        "yaxis": {
+            **axis,
+            "domain": [0.31, 1.0],
+            "range": [0, 1.0],
+            "tickvals": TICKS,
+            "ticktext": [words.share(x) for x in TICKS],
+            "title": {"text": words.AXIS_SHARE, "standoff": 8},
+        },
+        "yaxis2": {
+            **axis,
+            "domain": [0.0, 0.24],
+            "range": [-1.05, 1.05],
+            "showticklabels": False,
+            "showgrid": False,
+            "title": {"text": words.AXIS_WAVE, "standoff": 12},
+        },
+    }

@@ -129,8 +129,13 @@ def _converse(
     yield {"status": cards.progress(words.STAGES["decode"], None)}
     runs: list[Run] = []
     report = None
+    told = None
     for event in engine.compare(path, question, (arm,), history=dict(enumerate(turns)), stop=flag.is_set):
         if isinstance(event, Stage):
+            now = (event.name, event.arm, int(10 * (event.fraction or 0)))
+            if now == told:
+                continue  # tenths are enough to look at, and every update costs the browser's time
+            told = now
             yield {"status": cards.progress(words.stage(event.name, event.arm), event.fraction)}
             if event.name == "answer":
                 yield {**talk.now(event.arm), **({"headline": cards.headline([]), "costs": ""} if event.arm == FULL else {})}
@@ -313,7 +318,7 @@ def new_chat() -> Update:
         "answer_full": cards.answer(COMPRESSORS["full"].label, (), None, empty=words.FULL_EMPTY),
         "answer_compressed": cards.answer(COMPRESSORS["omnizip"].label, (), None, empty=words.COMPRESSED_EMPTY),
         "difference": "",
-        "costs": "",
+        "costs": cards.how_it_works(),
         "clip_notes": "",
         "video": None,
         "video_status": "",

@@ -115,7 +115,7 @@ class _Pieces:
 
     by_name: dict[str, gr.components.Component]
     views: gr.Column  # what was kept; shown once there is an answer
-    follow: gr.Group  # to ask on; shown likewise
+    follow: gr.Column  # to ask on; shown likewise
     empty: gr.HTML  # in their place before
 
     @property

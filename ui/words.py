@@ -48,6 +48,11 @@ NEW_CHAT = "New chat"
 FULL_EMPTY = "The full model's answer will appear here. It reads every token of picture and sound."
 COMPRESSED_EMPTY = "Beside it, the answer of the model that reads only what was kept, so that the two can be compared word by word."
 HEADLINE_EMPTY = "Pick a clip, ask something, press Compare."
+HOW = (
+    ("Listen", "The model's own ears say which moments of the sound matter; minor sound is folded into a few anchors."),
+    ("Look where it matters", "Where much is heard, more of the picture is kept. Elsewhere only what is typical and what changes."),
+    ("Compare", "Both answers appear side by side, with what each cost and every patch and second that was kept."),
+)
 WAITING = "Its turn comes next: the two run one after the other, so that times are fair."
 COMING = "Reading…"
 NO_WORDS = "(It ended without a word.)"

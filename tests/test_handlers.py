@@ -1,0 +1,259 @@
+"""What the page's buttons and sliders do, with the embedded model and real files, without a server."""
+
+import base64
+import io
+import json
+import re
+import statistics
+import threading
+import time
+from pathlib import Path
+from threading import Event as Flag
+
+import numpy as np
+import pytest
+from clips import make_clip, text
+from PIL import Image
+
+from omnizip import COMPRESSORS, Modality
+from omnizip.engine import Engine
+from omnizip.errors import MethodError
+from omnizip.settings import Settings
+from ui import handlers, words
+from ui.frames import frame_of_step, overlay
+
+OPTIONS = COMPRESSORS["omnizip"]().parameters
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return Engine.open(Settings(max_new_tokens=12))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return str(make_clip(tmp_path_factory.mktemp("clips") / "portrait.mp4", seconds=6, size=(180, 320)))
+
+
+def plain(html):
+    return re.sub(r"<[^>]+>", " ", html)
+
+
+def ask(engine, clip, question="What is seen?", retention="45 %", flag=None):
+    return list(handlers.compare(engine, clip, question, "omnizip", retention, OPTIONS, flag or Flag()))
+
+
+@pytest.fixture(scope="module")
+def answered(engine, clip):
+    """All updates of one comparison, and the page as they leave it. Files of the report are read before they go."""
+    updates, page = [], {}
+    for update in handlers.compare(engine, clip, "What is seen?", "omnizip", "45 %", OPTIONS, Flag()):
+        updates.append(update)
+        page |= update
+        if "report_json" in update:
+            page["json"] = json.loads(Path(update["report_json"]).read_text())
+            page["csv"] = Path(update["windows_csv"]).read_text()
+    return updates, page
+
+
+def test_both_answers_stream_and_every_stage_is_told(answered):
+    updates, page = answered
+    statuses = [plain(u["status"]).strip() for u in updates if "status" in u]
+    order = [next(i for i, s in enumerate(statuses) if s.startswith(stage)) for stage in words.STAGES.values()]
+    assert order == sorted(order)
+    for name, arm in (("answer_full", 0), ("answer_compressed", 1)):
+        shown = [plain(u[name]) for u in updates if name in u and "oz-now" in u[name]]
+        assert len(shown) >= 2 and all(len(a) <= len(b) for a, b in zip(shown, shown[1:], strict=False))
+        assert page["chat"].report.runs[arm].answer.text.split()[0] in plain(page[name])
+    assert page["talking"] is True and page["chat"].path == page["kept"].path
+
+
+def test_everything_shown_comes_from_the_report(answered):
+    _, page = answered
+    report = page["chat"].report
+    full, compressed = report.runs
+    table = plain(page["costs"])
+    for run in (full, compressed):
+        for text_ in (words.count(run.tokens["total"]), words.duration(run.timing.prefill_ms), words.size(run.kv_cache_bytes)):
+            assert text_ in table
+    assert words.NOT_ON_CPU in table
+    assert words.share(compressed.tokens["total"] / full.tokens["total"]) in plain(page["headline"])
+    assert page["json"] == json.loads(json.dumps(report.to_json())) and page["csv"] == report.windows_csv()
+    reasons = compressed.compression.reasons
+    for modality, counts in reasons.items():
+        for reason, n in counts.items():
+            assert words.REASON_WORDS[reason][0] in plain(page["reasons"]) and words.count(n) in plain(page["reasons"]), modality
+
+
+def test_the_frame_shown_is_the_overlay_of_its_step(engine, clip, answered):
+    kept = answered[1]["kept"]
+    record = kept.record
+    steps, rows, columns = record.grid
+    frames = engine.encode(clip).clip.frames
+    place = np.flatnonzero(record.modality == Modality.VIDEO)
+    for step in range(steps):
+        html = handlers.draw_frame(engine, kept, step)["frame"]
+        image = np.asarray(Image.open(io.BytesIO(base64.b64decode(re.search(r"base64,([^\"]+)", html)[1]))))
+        mask = record.keep[place[step * rows * columns : (step + 1) * rows * columns]].reshape(rows, columns)
+        np.testing.assert_array_equal(image, overlay(frames[frame_of_step(step, len(frames))], mask))
+        assert f"{mask.sum()} of {mask.size} patches" in plain(html)
+    assert handlers.draw_frame(engine, None, 0) == {}
+
+
+def test_a_choice_redraws_without_asking_the_model(engine, clip, answered, monkeypatch):
+    chat = answered[1]["chat"]
+
+    def never(*_):
+        raise AssertionError("the model was asked")
+
+    for name in ("prefill", "decode", "encode"):
+        monkeypatch.setattr(type(engine.model), name, never)
+    tried = handlers.redraw(engine, chat, clip, "omnizip", "25 %", OPTIONS, 2)
+    assert "25 %" in plain(tried["kept_line"]) and "would" in tried["kept_line"] and tried["steps"] == (2, 6)
+    assert tried["kept"].record.retained["total"] == pytest.approx(0.25, abs=0.002)
+    custom = handlers.redraw(engine, chat, clip, "omnizip", words.CUSTOM, {**OPTIONS, "rho_video": 0.9}, 0)
+    assert custom["kept"].record.retained["video"] == pytest.approx(0.1, abs=0.01)
+    same = handlers.redraw(engine, chat, clip, "omnizip", "45 %", {**OPTIONS, "rho_video": 0.9}, 0)
+    assert same["kept"].record is chat.report.runs[1].compression, "these settings were answered with"
+    assert handlers.redraw(engine, None, clip, "omnizip", "25 %", OPTIONS, 0) == {}
+    wrong = handlers.redraw(engine, chat, clip, "omnizip", words.CUSTOM, {**OPTIONS, "rho_min": 0.9}, 0)
+    assert list(wrong) == ["status"] and "rho_min" in wrong["status"]
+
+
+def test_a_slider_move_redraws_a_30_s_clip_at_once(engine, tmp_path):
+    long = str(make_clip(tmp_path / "long.mp4", seconds=30, size=(640, 360), fps=10))  # what is kept of 720p
+    chat = next(u["chat"] for u in ask(engine, long) if "chat" in u)
+    took = []
+    for i in range(5):
+        start = time.perf_counter()
+        update = handlers.redraw(engine, chat, long, "omnizip", words.CUSTOM, {**OPTIONS, "rho_video": 0.5 + 0.05 * i}, 10)
+        update["chart"].to_json()
+        took.append(time.perf_counter() - start)
+    assert statistics.median(took) < 0.9
+
+
+def test_a_follow_up_stays_in_each_models_own_conversation(engine, clip, answered, monkeypatch):
+    chat = answered[1]["chat"]
+    encoded = []
+    monkeypatch.setattr(type(engine.model), "encode", lambda *a: encoded.append(a))
+    asked = []
+    stream = type(engine.model).stream
+    monkeypatch.setattr(type(engine.model), "stream", lambda self, clip, turns: asked.append(turns) or stream(self, clip, turns))
+    page = {}
+    for update in handlers.ask_on(engine, chat, "And what is heard?", Flag()):
+        page |= update
+    first = [run.answer.text for run in chat.report.runs]
+    histories = {turns[0].answer for turns in asked if len(turns) == 2}
+    assert histories == set(first) and not encoded
+    assert [len(side) for side in page["chat"].turns] == [2, 2]
+    assert [side[0].answer for side in page["chat"].turns] == first
+    assert "What is seen?" in page["answer_full"] and "And what is heard?" in page["answer_full"]
+    assert page["follow_up"] == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "question", "sentence"), [(None, "What?", "Pick a clip"), ("x.mp4", " ", "question"), ("x.mp4", None, "question")]
+)
+def test_what_is_missing_is_said_kindly(path, question, sentence):
+    updates = list(handlers.compare(None, path, question, "omnizip", "45 %", {}, Flag()))
+    assert [list(u) for u in updates] == [["status"]] and sentence in plain(updates[0]["status"])
+
+
+def test_an_unreadable_file_costs_one_sentence_and_nothing_else(engine, clip, tmp_path):
+    updates = ask(engine, str(text(tmp_path)))
+    last = updates[-1]
+    assert list(last) == ["status"] and 'role="alert"' in last["status"] and plain(last["status"]).strip().endswith(".")
+    assert all(set(u) <= {"status"} for u in updates)
+    assert any("chat" in u for u in ask(engine, clip))
+    assert "press Compare" in plain(list(handlers.ask_on(engine, None, "And?", Flag()))[0]["status"])
+
+
+def test_stop_is_heard_within_one_token(engine, clip):
+    flag = Flag()
+    after = 0
+    page = {}
+    for update in handlers.compare(engine, clip, "What is seen?", "omnizip", "45 %", OPTIONS, flag):
+        page |= update
+        if flag.is_set() and "oz-now" in update.get("answer_compressed", ""):
+            after += 1
+        if "oz-now" in update.get("answer_compressed", ""):
+            flag.set()
+    assert after <= 1 and words.STOPPED in page["status"]
+    assert page["chat"].report.runs[1].answer.finish == "stopped"
+    early = Flag()
+    early.set()
+    assert words.STOPPED in ask(engine, clip, flag=early)[-1]["status"]
+
+
+def test_closing_frees_the_model(engine, clip):
+    run = handlers.compare(engine, clip, "What is seen?", "omnizip", "45 %", OPTIONS, Flag())
+    while "oz-now" not in next(run).get("answer_full", ""):
+        pass
+    run.close()
+    assert any("chat" in u for u in ask(engine, clip))
+
+
+def test_stops_are_per_visitor():
+    stops = handlers.Stops()
+    with stops.run("a") as mine, stops.run("b") as other:
+        stops.stop("a")
+        assert mine.is_set() and not other.is_set()
+        with stops.run("b"):
+            assert other.is_set(), "a visitor's newer run ends the older one"
+    stops.stop("a")
+
+    entered, leave = threading.Event(), threading.Event()
+
+    def work():
+        with stops.run("c") as wished:
+            entered.set()
+            wished.wait(5)
+            leave.wait(0.2)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    entered.wait(5)
+    stops.stop("c", 5.0)
+    assert "c" not in stops._runs, "stop waits for the run to end"
+    thread.join()
+
+
+def test_the_video_comes_with_progress(engine, answered):
+    updates = []
+    for update in handlers.make_video(engine, answered[1]["kept"]):
+        updates.append(update)
+        if "video" in update:
+            assert Path(update["video"]).stat().st_size > 1000 and update["video"].endswith("portrait-kept.mp4")
+    assert "video" in updates[-1] and any("width:" in u["video_status"] for u in updates)
+    assert words.NO_MAP in list(handlers.make_video(engine, None))[0]["video_status"]
+
+
+def test_presets_set_the_rates_and_custom_leaves_them():
+    assert handlers.arm_of("omnizip", "35 %", OPTIONS).retention == 0.35
+    assert "rho_video" not in handlers.arm_of("omnizip", "35 %", OPTIONS).options
+    custom = handlers.arm_of("omnizip", words.CUSTOM, OPTIONS)
+    assert custom.retention is None and custom.options["rho_video"] == OPTIONS["rho_video"]
+    assert handlers.arm_of("omnizip", 0.4, {}).retention == 0.4
+    with pytest.raises(MethodError, match="lots"):
+        handlers.arm_of("omnizip", "lots", {})
+
+
+def test_clips_without_sound_and_of_one_frame_are_drawn(engine, tmp_path):
+    silent = str(make_clip(tmp_path / "mute.mp4", seconds=3, sound=None))
+    page = {}
+    for update in handlers.compare(engine, silent, "What?", "omnizip", "25 %", OPTIONS, Flag()):
+        page |= update
+    assert "no sound" in plain(page["clip_notes"]) and "Sound:" not in plain(page["reasons"])
+    short = str(make_clip(tmp_path / "short.mp4", times_s=(0.0,), sound=None))
+    assert any(u.get("steps") == (0, 1) for u in ask(engine, short))
+
+
+def test_markup_of_questions_is_shown_not_obeyed(engine, clip):
+    page = {}
+    for update in ask(engine, clip, "<script>alert(1)</script> & so on?"):
+        page |= update
+    for update in handlers.ask_on(engine, page["chat"], "<b>more</b>", Flag()):
+        page |= update
+    assert "<script>" not in page["answer_full"] and "&lt;script&gt;" in page["answer_full"]
+    new = handlers.new_chat()
+    assert new["chat"] is None and new["talking"] is False and words.HEADLINE_EMPTY in new["headline"]
