@@ -155,8 +155,10 @@ class Layout:
                 truncation=False,
                 return_tensors="np",
             )["input_features"][0]
+            # Frames beside a piece see its mirrored end, so they do not count; those behind the last see its fading, as in stock.
+            made = made[:, first - start : None if last == frames else last - start]
             loudest = max(loudest, float(made.max()))
-            pieces.append(torch.from_numpy(made[:, first - start : last - start]))
+            pieces.append(torch.from_numpy(made[:, : last - first]))
         return torch.cat(pieces, dim=1).clamp_(min=loudest - LOG_MEL_RANGE)
 
     def audio_tokens(self, mel_frames: int) -> int:
