@@ -13,6 +13,8 @@ from .errors import OmniZipError
 from .selector import AudioSelector
 from .stream import Compression, Modality, Prompt, Reason, TokenStream
 
+__version__ = "0.1.0"
+
 __all__ = [
     "COMPRESSORS",
     "AudioSelector",

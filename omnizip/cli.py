@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from . import compare_command, terminal
+from . import bench_command, compare_command, terminal
 from .compressors import COMPRESSORS
 from .compressors.base import Compressor
 from .errors import OmniZipError, UsageError
@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     methods = commands.add_parser("methods", help="list the methods and their options", allow_abbrev=False)
     methods.set_defaults(command=_methods)
     methods.add_argument("--json", metavar="FILE", help="write the list; - for standard output")
+    bench = commands.add_parser("bench", help="measure speed and memory", allow_abbrev=False)
+    bench.set_defaults(command=bench_command.run)
+    bench_command.add_flags(bench)
     return parser
 
 
@@ -74,4 +77,5 @@ def _methods(arguments: argparse.Namespace) -> None:
 
 def _described(kind: type[Compressor]) -> dict[str, Any]:
     options = [{**vars(option), "kind": option.kind, "choices": list(option.choices)} for option in kind.options()]
-    return {"name": kind.name, "label": kind.label, "summary": kind.summary, "source": kind.source, "options": options}
+    said = {"name": kind.name, "label": kind.label, "summary": kind.summary, "fidelity": kind.fidelity, "source": kind.source}
+    return {**said, "options": options}

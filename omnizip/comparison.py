@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from time import perf_counter
 
+from . import __version__
 from .compressors.base import Compressor
 from .costs import CountedFlops, kv_cache_bytes, paper_flops
 from .events import Arm, ArmDone, Event, Piece, Stage
@@ -23,7 +24,7 @@ from .settings import Settings
 from .stream import Compression, TokenStream
 
 SERVING = ("host", "port", "queue_size")  # settings that no number depends on
-PACKAGES = ("omnizip", "torch", "transformers", "accelerate", "numpy", "av")
+PACKAGES = ("torch", "transformers", "accelerate", "numpy", "av")
 History = Sequence[Turn] | Mapping[int, Sequence[Turn]]
 
 
@@ -181,8 +182,8 @@ class Comparison:
 
 
 def _versions() -> dict[str, str | None]:
-    """Versions of all that numbers depend on; None for a package that runs from its source folder."""
-    versions: dict[str, str | None] = {"python": platform.python_version()}
+    """Versions of all that numbers depend on; None for a package that is not installed."""
+    versions: dict[str, str | None] = {"python": platform.python_version(), "omnizip": __version__}
     for package in PACKAGES:
         try:
             versions[package] = metadata.version(package)

@@ -32,12 +32,13 @@ ROWS = [
     (["omnizip.loading", "omnizip.encoding", "omnizip.decoding", "omnizip.qwen"], {"numpy", "transformers", "torch", "accelerate"}),
     (["omnizip.costs", "omnizip.record", "omnizip.report"], {"numpy"}),
     (["omnizip.cache", "omnizip.events", "omnizip.comparison", "omnizip.engine"], TORCH),
+    (["omnizip.bench"], TORCH),
     (["omnizip.nano"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),
     (["ui", "ui.words"], set()),
     (["ui.frames", "ui.figures", "ui.cards"], {"numpy", "PIL", "plotly", "moviepy", "proglog"}),  # proglog: moviepy's own progress reports
-    (["omnizip.terminal", "omnizip.output", "omnizip.compare_command", "omnizip.cli", "omnizip.__main__"], set()),
+    (["omnizip.terminal", "omnizip.output", "omnizip.compare_command", "omnizip.bench_command", "omnizip.cli", "omnizip.__main__"], TORCH),
     (["ui.handlers"], {"numpy"}),
-    (["ui.controls", "ui.lens", "ui.page"], {"gradio"}),
+    (["ui.controls", "ui.columns", "ui.lens", "ui.page"], {"gradio"}),
     (["app"], {"spaces"}),
 ]
 STANDALONE = "omnizip.decoder"  # run as a program of its own

@@ -70,6 +70,7 @@ class Compressor(ABC):
     label: ClassVar[str]  # what people read
     summary: ClassVar[str]  # one sentence: what it keeps and why
     source: ClassVar[str]  # paper or repository it is re-implemented from
+    fidelity: ClassVar[str] = "faithful"  # "exact", "faithful", "adapted" or "proxy", and what that means if it needs saying
     needs: ClassVar[frozenset[str]] = frozenset()  # of "saliency", "saliency_windowed", "saliency_video"; may be narrowed per instance
 
     shortfall: str = dataclasses.field(default="", kw_only=True)  # set by at_retention: why the target cannot be met, one sentence

@@ -28,6 +28,7 @@ class DTD(Compressor):
     label: ClassVar[str] = "DTD (TimeChat-Online)"
     summary: ClassVar[str] = "Drops patches that look as they did a second before; keeps all sound."
     source: ClassVar[str] = "arXiv 2504.17343 (ACM MM 2025)"
+    fidelity: ClassVar[str] = "faithful, feature mode only"
 
     mode: str = option(
         "threshold", "Drop", "Whatever is more alike than the threshold, or a share of each step.", choices=("threshold", "share")

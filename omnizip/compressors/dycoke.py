@@ -35,6 +35,7 @@ class DyCoke(Compressor):
     label: ClassVar[str] = "DyCoke (V&A)"
     summary: ClassVar[str] = "Keeps each fourth second whole and of the others what changed, in picture and sound."
     source: ClassVar[str] = "arXiv 2411.15024 (CVPR 2025); audio as named in arXiv 2511.14582"
+    fidelity: ClassVar[str] = "adapted: faults of the code mended, audio rule inferred"
 
     rho_audio: float = option(0.3, "Audio pruned", "Share of audio tokens dropped.", low=0.0, high=0.95, step=0.01, is_rate=True)
     rho_video: float = option(0.6, "Video pruned", "Share of video tokens dropped.", low=0.0, high=0.95, step=0.01, is_rate=True)

@@ -24,6 +24,7 @@ class EVS(Compressor):
     label: ClassVar[str] = "EVS"
     summary: ClassVar[str] = "Keeps the patches of the clip that changed most; keeps all sound."
     source: ClassVar[str] = "arXiv 2510.14624"
+    fidelity: ClassVar[str] = "faithful"
 
     video_share: float = option(
         0.45, "Video kept", "Share of the video kept, the first step whole.", low=0.0, high=1.0, step=0.01, is_rate=True

@@ -19,6 +19,7 @@ class Full(Compressor):
     label: ClassVar[str] = "Full model"
     summary: ClassVar[str] = "Reads every token of picture and sound."
     source: ClassVar[str] = "Qwen2.5-Omni, arXiv 2503.20215"
+    fidelity: ClassVar[str] = "exact"
 
     @classmethod
     def at_retention(cls, retention: float, stream: TokenStream, **fields: Any) -> Full:

@@ -33,6 +33,7 @@ class OmniSIFT(Compressor):
     label: ClassVar[str] = "OmniSIFT"
     summary: ClassVar[str] = "Keeps unusual and changing patches, then the sound that goes with them."
     source: ClassVar[str] = "arXiv 2602.04804 (ICML 2026)"
+    fidelity: ClassVar[str] = "faithful; a stand-in ranks audio where no trained selector is loaded"
 
     rho_audio: float = option(0.3, "Audio pruned", "Share of audio dropped per chunk.", low=0.0, high=0.95, step=0.01, is_rate=True)
     rho_video: float = option(0.7, "Video pruned", "Share of video dropped per step.", low=0.0, high=0.95, step=0.01, is_rate=True)

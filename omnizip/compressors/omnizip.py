@@ -16,6 +16,7 @@ steps, windows by time. `OmniZip.official` gives the published code's choices in
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -41,6 +42,7 @@ class OmniZip(Compressor):
     label: ClassVar[str] = "OmniZip"
     summary: ClassVar[str] = "Keeps more of the picture where much of the sound matters, and folds minor sound into anchors."
     source: ClassVar[str] = "arXiv 2511.14582 (CVPR 2026)"
+    fidelity: ClassVar[str] = "faithful to the paper, its gaps filled"
 
     rho_audio: float = option(
         0.3, "Audio pruned", "Share of audio tokens not kept as salient.", low=0.0, high=0.95, step=0.01, is_rate=True
@@ -93,14 +95,22 @@ class OmniZip(Compressor):
             return frozenset()
         return frozenset({"saliency" if self.saliency_scope == "clip" else "saliency_windowed"})
 
-    def compress(self, stream: TokenStream) -> Compression:
-        """Choose salient audio, anchors and video; see the module's description."""
+    def compress(self, stream: TokenStream, on_stage: Callable[[str], None] = lambda stage: None) -> Compression:
+        """Choose salient audio, anchors and video; see the module's description.
+
+        Args:
+            on_stage: told "audio", "budget", "video" and "merging" as each is done, so that a benchmark can time them.
+        """
         reason = torch.zeros_like(stream.modality)
         source = torch.full_like(stream.window, -1)
         audio = self._audio(stream)
+        on_stage("audio")
         rates = self._rates(stream, audio.retention)
+        on_stage("budget")
         folded, folded_embeds = self._video(stream, audio, rates, reason, source)
+        on_stage("video")
         anchors, anchor_embeds = audio.write(self.merge_size, reason, source)
+        on_stage("merging")
         return Compression.of(
             stream,
             reason,

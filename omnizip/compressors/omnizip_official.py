@@ -34,6 +34,7 @@ class OmniZipOfficial(Compressor):
     label: ClassVar[str] = "OmniZip (published code)"
     summary: ClassVar[str] = "OmniZip as its published code decides; on short clips it keeps more than it was asked to."
     source: ClassVar[str] = "arXiv 2511.14582 and its reference code, March 2026"
+    fidelity: ClassVar[str] = "faithful to the published code"
     needs: ClassVar[frozenset[str]] = frozenset({"saliency"})
 
     rho_audio: float = option(

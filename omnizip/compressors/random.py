@@ -25,6 +25,7 @@ class Random(Compressor):
     label: ClassVar[str] = "Random"
     summary: ClassVar[str] = "Keeps tokens drawn at random; what any method has to beat."
     source: ClassVar[str] = "baseline of arXiv 2511.14582 and 2602.04804"
+    fidelity: ClassVar[str] = "exact"
 
     retention: float = option(0.45, "Kept", "Share of audio and video tokens kept.", low=0.0, high=1.0, step=0.01, is_rate=True)
     scope: str = option(

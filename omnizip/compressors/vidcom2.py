@@ -34,6 +34,7 @@ class VidCom2(Compressor):
     label: ClassVar[str] = "VidCom2"
     summary: ClassVar[str] = "Keeps patches unlike their frame and the clip, more of them in unusual frames; keeps all sound."
     source: ClassVar[str] = "arXiv 2505.14454 (EMNLP 2025)"
+    fidelity: ClassVar[str] = "faithful"
 
     video_share: float = option(0.25, "Video kept", "Share of the video kept.", low=0.01, high=1.0, step=0.01, is_rate=True)
     counts: str = option(

@@ -1,0 +1,236 @@
+"""The compressor alone: how long each stage takes over clip length, beside a floor and one matrix product of the same run.
+
+Streams have the shape of Qwen2.5-Omni-7B (width 3584, 144 tokens a step, 25 audio tokens a second) and random values: the
+cost does not depend on them. The floor is the time this machine needs, at the speeds it reaches in this run, to read every
+video embedding once and to multiply what has to be multiplied (density peaks, change, audio to picture).
+
+Whole-clip saliency is quadratic in the clip's length by definition: it is measured up to ten minutes and extrapolated
+beyond, and marked so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+from typing import Any
+
+import torch
+
+from ..compressors import COMPRESSORS
+from ..compressors.base import Compressor
+from ..compressors.omnizip import OmniZip
+from ..saliency import attention_received, attention_received_windowed
+from ..stream import TokenStream
+
+WIDTH = 3584
+ROWS, COLUMNS = 9, 16  # 144 tokens a step
+AUDIO_HEADS, AUDIO_HEAD_DIM, FRAMES_PER_SECOND, WINDOW_FRAMES = 20, 64, 50, 100
+MEASURED_UP_TO_S = 600  # for what is quadratic
+AUDIO_ID, VIDEO_ID = 1, 2
+
+
+@dataclass(frozen=True)
+class Bench:
+    """How to measure."""
+
+    device: torch.device
+    dtype: torch.dtype
+    repeats: int = 5
+    seed: int = 0
+
+    def median_ms(self, work: Callable[[], Any]) -> float:
+        """Median of `repeats` runs after one to warm up, the device synchronised around each."""
+        times = []
+        for _ in range(self.repeats + 1):
+            self.synchronize()
+            start = time.perf_counter()
+            work()
+            self.synchronize()
+            times.append((time.perf_counter() - start) * 1000)
+        return median(times[1:])
+
+    def synchronize(self) -> None:
+        """Wait for the device."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def stream_of(seconds: int, bench: Bench) -> TokenStream:
+    """A clip of random embeddings in the token layout of the model."""
+    generator = torch.Generator(bench.device).manual_seed(bench.seed)
+    steps, per_step = seconds, ROWS * COLUMNS
+    windows = [torch.full((min(2, steps - w) * per_step,), VIDEO_ID) for w in range(0, steps, 2)]
+    sound = [torch.full((25 * min(2, steps - w),), AUDIO_ID) for w in range(0, steps, 2)]
+    ids = torch.cat([part for pair in zip(windows, sound, strict=True) for part in pair])
+    embeds = torch.empty(ids.numel(), WIDTH, dtype=bench.dtype, device=bench.device)
+    for block in embeds.split(65536):  # without a float32 copy of an hour
+        block.copy_(torch.randn(block.shape, generator=generator, device=bench.device, dtype=torch.float32))
+    saliency = torch.rand(25 * seconds, generator=generator, device=bench.device)
+    return TokenStream.from_ids(
+        ids,
+        embeds,
+        audio_token_id=AUDIO_ID,
+        video_token_id=VIDEO_ID,
+        grid_thw=(steps, 2 * ROWS, 2 * COLUMNS),
+        audio_saliency=saliency,
+    )
+
+
+def speeds(bench: Bench) -> dict[str, float]:
+    """What this machine reaches now: bytes read per ms, multiply-adds per ms in float32, and the reference product in ms."""
+    a, b = (torch.randn(shape, device=bench.device) for shape in ((1024, WIDTH), (WIDTH, 7680)))
+    product_ms = bench.median_ms(lambda: a @ b)
+    memory = torch.randn(64 << 20, device=bench.device)
+    return {
+        "product_ms": product_ms,
+        "multiply_adds_per_ms": 1024 * WIDTH * 7680 / product_ms,
+        "bytes_read_per_ms": memory.numel() * 4 / bench.median_ms(lambda: memory.sum()),
+    }
+
+
+def floor_ms(stream: TokenStream, method: Compressor, speed: dict[str, float]) -> float | None:
+    """The least time the default method's operations and bytes take here; None for other methods, whose needs differ."""
+    if type(method) is not OmniZip:
+        return None
+    steps, n, width = stream.grid[0], stream.tokens_per_step, stream.embeds.shape[1]
+    first = (steps + 1) // 2
+    rest = stream.n_audio * (method.rho_audio - method.anchor_ratio)
+    multiply_adds = first * n * n * width + (steps - first) * n * width + rest * 2 * n * width
+    read = stream.n_video * width * stream.embeds.element_size()
+    return multiply_adds / speed["multiply_adds_per_ms"] + read / speed["bytes_read_per_ms"]
+
+
+def stages_of(method: Compressor, stream: TokenStream, bench: Bench) -> dict[str, float]:
+    """Median ms of each stage of the default method, by name; empty for other methods."""
+    if type(method) is not OmniZip:
+        return {}
+    runs: list[dict[str, float]] = []
+
+    def run() -> None:
+        marks: dict[str, float] = {}
+        last = time.perf_counter()
+
+        def on_stage(name: str) -> None:
+            nonlocal last
+            bench.synchronize()
+            now = time.perf_counter()
+            marks[name] = (now - last) * 1000
+            last = now
+
+        method.compress(stream, on_stage)
+        runs.append(marks)
+
+    for _ in range(bench.repeats + 1):
+        run()
+    return {name: median(marks[name] for marks in runs[1:]) for name in runs[0]}
+
+
+def saliency_ms(seconds: int, scope: str, bench: Bench) -> float:
+    """Median ms of the saliency of `seconds` of sound at the 7B model's audio sizes."""
+    frames = seconds * FRAMES_PER_SECOND
+    generator = torch.Generator(bench.device).manual_seed(bench.seed)
+    shape = (AUDIO_HEADS, frames, AUDIO_HEAD_DIM)
+    queries, keys = (torch.randn(shape, generator=generator, device=bench.device).to(bench.dtype) for _ in range(2))
+    if scope == "window":
+        return bench.median_ms(lambda: attention_received_windowed(queries, keys, WINDOW_FRAMES))
+    return bench.median_ms(lambda: attention_received(queries, keys))
+
+
+@contextmanager
+def peak_bytes(device: torch.device) -> Iterator[list[int]]:
+    """Collects the most memory taken above what was taken at the start; empty where this cannot be told."""
+    found: list[int] = []
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        yield found
+        found.append(torch.cuda.max_memory_allocated(device) - before)
+        return
+    before = _resident("VmRSS") if _forget_peak() else None
+    yield found
+    if before is not None:
+        found.append(max(0, _resident("VmHWM") - before))
+
+
+def _forget_peak() -> bool:
+    with suppress(OSError), open("/proc/self/clear_refs", "w") as file:  # Linux: 5 resets the peak of resident memory
+        file.write("5")
+        return True
+    return False
+
+
+def _resident(name: str) -> int:
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(name))
+
+
+def measure(
+    bench: Bench, seconds: list[int], methods: list[str], retention: float, on_row: Callable[[dict[str, Any]], None] = lambda row: None
+) -> dict[str, Any]:
+    """Rows of one table, every clip length by every method, with the speeds of the machine in the same run.
+
+    Returns:
+        {"speeds": {...}, "rows": [{"seconds", "tokens", "method", "parameters", "compress_ms", "stages_ms", "saliency_ms",
+        "saliency_extrapolated", "floor_ms", "products", "peak_bytes"}]}; products = compress_ms over the reference product.
+    """
+    speed = speeds(bench)
+    rows = []
+    for length in seconds:
+        stream = stream_of(length, bench)
+        for name in methods:
+            if name == "omnizip-official" and length > MEASURED_UP_TO_S:
+                continue
+            method = COMPRESSORS[name].at_retention(retention, stream)
+            with peak_bytes(bench.device) as peak:
+                method.compress(stream)
+            compress_ms = bench.median_ms(partial(method.compress, stream))
+            saliency, extrapolated = _saliency(length, method, bench)
+            row = {
+                "seconds": length,
+                "tokens": stream.n_audio + stream.n_video,
+                "method": name,
+                "parameters": method.parameters,
+                "compress_ms": compress_ms,
+                "stages_ms": stages_of(method, stream, bench),
+                "saliency_ms": saliency,
+                "saliency_extrapolated": extrapolated,
+                "floor_ms": floor_ms(stream, method, speed),
+                "products": compress_ms / speed["product_ms"],
+                "peak_bytes": peak[0] if peak else None,
+            }
+            rows.append(row)
+            on_row(row)
+    return {"speeds": speed, "rows": rows}
+
+
+def _saliency(length: int, method: Compressor, bench: Bench) -> tuple[float | None, bool]:
+    if "saliency_windowed" in method.needs:
+        return saliency_ms(length, "window", bench), False
+    if "saliency" not in method.needs:
+        return None, False
+    measured = min(length, MEASURED_UP_TO_S)
+    return saliency_ms(measured, "clip", bench) * (length / measured) ** 2, length > measured
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The table as GitHub shows it."""
+    lines = [
+        "| clip | tokens | method | compress ms | audio / budget / video / merging ms | saliency ms | floor ms | products | peak MB |",
+        "| ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in result["rows"]:
+        stages = " / ".join(f"{row['stages_ms'][s]:.1f}" for s in ("audio", "budget", "video", "merging")) if row["stages_ms"] else "–"
+        saliency = (
+            "–" if row["saliency_ms"] is None else f"{row['saliency_ms']:.1f}" + (" (extrapolated)" if row["saliency_extrapolated"] else "")
+        )
+        floor = "–" if row["floor_ms"] is None else f"{row['floor_ms']:.1f}"
+        peak = "–" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:,.0f}"
+        lines.append(
+            f"| {row['seconds']} s | {row['tokens']:,} | {row['method']} | {row['compress_ms']:.1f} | {stages} | {saliency} "
+            f"| {floor} | {row['products']:.2f} | {peak} |"
+        )
+    return "\n".join(lines)
