@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from time import monotonic
 
+from ..errors import OmniZipError
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status is 0, or 2 for input that cannot be used."""
@@ -35,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         return {"train": _train, "check": _check, "clip": _clip}[chosen.command](chosen)
-    except (OSError, ValueError) as problem:
+    except (OmniZipError, OSError, ValueError) as problem:
         sys.stderr.write(f"{problem}\n")
         return 2
 
@@ -88,7 +90,7 @@ def _clip(chosen: argparse.Namespace) -> int:
 
     scene = world.scene(chosen.number, chosen.seconds)
     render.write_mp4(scene, chosen.file)
-    asked = [vars(question) for question in questions.about(scene, np.random.default_rng(chosen.number))]
+    asked = [{"kind": q.kind, "text": q.text, "answer": q.answer} for q in questions.about(scene, np.random.default_rng(chosen.number))]
     chosen.file.with_suffix(".json").write_text(json.dumps(asked, indent=2) + "\n")
     return 0
 

@@ -20,6 +20,8 @@ from torch import Tensor
 from . import features, pretrain, render, world
 from .model import Student
 
+SILENT_EVERY = 16  # batches of which one has no sound track
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -29,7 +31,7 @@ class Batch:
     duration_s: float
     size: tuple[int, int]
     video: Tensor  # (clips, video tokens, width) float16
-    audio: Tensor  # (clips, audio tokens, width) float16
+    audio: Tensor  # (clips, audio tokens, width) float16; no tokens where the clips have no sound track
 
     @property
     def scenes(self) -> list[world.Scene]:
@@ -38,8 +40,8 @@ class Batch:
 
 
 @torch.no_grad()
-def encode(student: Student, seeds: tuple[int, ...], duration_s: float, size: tuple[int, int]) -> Batch:
-    """Render and encode clips. Half of them with the colour resolution of a video file."""
+def encode(student: Student, seeds: tuple[int, ...], duration_s: float, size: tuple[int, int], sound: bool = True) -> Batch:
+    """Render and encode clips, with or without a sound track. Half of them get the colour resolution of a video file."""
     video, audio = [], []
     for seed in seeds:
         scene = world.scene(seed, duration_s, size)
@@ -47,7 +49,8 @@ def encode(student: Student, seeds: tuple[int, ...], duration_s: float, size: tu
         if seed % 2:
             frames = features.degraded(frames, np.random.default_rng([seed, 5]))
         video.append(pretrain.look(student, [frames]).half().cpu())
-        audio.append(pretrain.listen(student, [render.waveform(scene)]).half().cpu())
+        heard = pretrain.listen(student, [render.waveform(scene)]).half().cpu() if sound else torch.empty(0, video[-1].shape[1]).half()
+        audio.append(heard)
     return Batch(seeds, duration_s, size, torch.stack(video), torch.stack(audio))
 
 
@@ -59,8 +62,8 @@ def _student(weights: str) -> Student:
     return student
 
 
-def _write(weights: str, path: str, seeds: tuple[int, ...], duration_s: float, size: tuple[int, int]) -> None:
-    batch = encode(_student(weights), seeds, duration_s, size)
+def _write(weights: str, path: str, *clips) -> None:
+    batch = encode(_student(weights), *clips)
     unfinished = Path(f"{path}.part")
     torch.save(vars(batch), unfinished)
     unfinished.replace(path)
@@ -110,7 +113,8 @@ class Bank:
             first = self.first_seed + number * self.clips
             seeds = tuple(range(first, first + self.clips))
             size = self.sizes[number % len(self.sizes)]
-            self._coming[number] = self._pool.submit(_write, str(self.weights), str(path), seeds, self.duration_s, size)
+            sound = number % SILENT_EVERY != SILENT_EVERY - 1
+            self._coming[number] = self._pool.submit(_write, str(self.weights), str(path), seeds, self.duration_s, size, sound)
 
     def read(self, number: int) -> Batch:
         """A batch, waiting for it if it is being made."""

@@ -16,13 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from ..layout import SYSTEM, Layout
+from ..loading import MARK, Parts, load
+from ..settings import Settings
 from . import questions
 
 if TYPE_CHECKING:
-    from torch import nn
     from transformers import PreTrainedTokenizerFast, Qwen2_5OmniThinkerForConditionalGeneration, WhisperFeatureExtractor
 
+NAME = "OmniZip nano"
 VOCABULARY = 768
 TOKEN_SCALE = 0.25  # root mean square of an embedded token, whether word, picture or sound
 PATCH = 8
@@ -119,7 +123,6 @@ def extractor() -> WhisperFeatureExtractor:
 
 def untrained(words: PreTrainedTokenizerFast) -> Qwen2_5OmniThinkerForConditionalGeneration:
     """The model with fresh weights (from torch's generator), in float32 and in evaluation mode."""
-    import torch
     from transformers import Qwen2_5OmniThinkerConfig, Qwen2_5OmniThinkerForConditionalGeneration
 
     ids = {name: words.convert_tokens_to_ids(name) for name in SPECIAL}
@@ -176,22 +179,6 @@ def untrained(words: PreTrainedTokenizerFast) -> Qwen2_5OmniThinkerForConditiona
     return model.eval()
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The three networks of a thinker, wherever the installed transformers keeps them."""
-
-    audio: nn.Module
-    vision: nn.Module
-    language: nn.Module
-
-    @classmethod
-    def of(cls, model: Qwen2_5OmniThinkerForConditionalGeneration) -> Parts:
-        """5.21 moved the encoders from the thinker into its `model`, and the text model below that."""
-        if hasattr(model, "audio_tower"):
-            return cls(model.audio_tower, model.visual, model.model)
-        return cls(model.model.audio_tower, model.model.visual, model.model.language_model)
-
-
 @dataclass(frozen=True, eq=False)
 class Student:
     """A thinker in float32 with what lays out its input, the same code that serves a downloaded checkpoint."""
@@ -213,12 +200,10 @@ class Student:
 
     @classmethod
     def load(cls, folder: Path | str) -> Student:
-        """One that was saved. Raises OSError for a folder that holds no checkpoint."""
-        import torch
-        from transformers import AutoTokenizer, Qwen2_5OmniThinkerForConditionalGeneration
-
-        thinker = Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
-        return cls.of(thinker, AutoTokenizer.from_pretrained(folder))
+        """One that was saved, read as any checkpoint is. Raises ModelError for a folder that holds none."""
+        loaded = load(Settings(model=str(folder), device="cpu", dtype="float32"))
+        thinker = loaded.parts.thinker
+        return cls(thinker, loaded.tokenizer, Layout.of(thinker.config, loaded.tokenizer, loaded.extractor))
 
     @property
     def parts(self) -> Parts:
@@ -231,8 +216,6 @@ def save(model: Qwen2_5OmniThinkerForConditionalGeneration, words: PreTrainedTok
 
     The folder has the files a downloaded Qwen2.5-Omni has, so the same code loads both.
     """
-    import torch
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.to(torch.bfloat16) if value.is_floating_point() else value for name, value in model.state_dict().items()}
@@ -243,4 +226,5 @@ def save(model: Qwen2_5OmniThinkerForConditionalGeneration, words: PreTrainedTok
         model.config.dtype = torch.float32
     words.save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n")
+    (folder / MARK).write_text(json.dumps({"name": NAME, "embedded": True, "meaningless": False}, indent=2) + "\n")
     return folder

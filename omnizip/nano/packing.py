@@ -38,7 +38,7 @@ def clip_ids(student: Student, batch: Batch) -> tuple[Tensor, tuple[int, int, in
 def question_ids(student: Student, question: Question) -> tuple[list[int], list[int]]:
     """Ids of a question up to where the answer starts, and of the answer with its end of turn."""
     nothing = torch.empty(0, dtype=torch.int64)
-    before = student.layout.prompt_ids([Turn(question.text)], nothing)[1].tolist()
+    before = student.layout.prompt_ids([*question.history, Turn(question.text)], nothing)[1].tolist()
     return before, student.words.encode(f"{question.answer}<|im_end|>")
 
 
@@ -84,8 +84,8 @@ def _positions(student: Student, ids: Tensor, grid: tuple[int, int, int], audio_
         None,
         torch.tensor([(grid[0], grid[1] * merge, grid[2] * merge)], device=ids.device),
         torch.ones_like(ids)[None],
-        True,
-        torch.tensor([audio_tokens * AUDIO_STRIDE], device=ids.device),
+        audio_tokens > 0,
+        torch.tensor([audio_tokens * AUDIO_STRIDE], device=ids.device) if audio_tokens else None,
         torch.tensor([1.0]),
     )[0]
 

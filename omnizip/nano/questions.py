@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..run import Turn
 from .world import COLOURS, SOUNDS, Actor, Moment, Scene
 
 COUNTS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen")
@@ -21,6 +22,7 @@ AUDIO_ONLY = ("first sound", "last sound", "sound count", "sound present")
 VIDEO_ONLY = ("first shape", "last shape", "shape count", "colour of shape", "where", "motion", "backdrop")
 BY_TIME = ("sound at second", "shape at second", "when sound", "when shape")
 DESCRIPTION = "description"
+WITHOUT_SOUND = (*VIDEO_ONLY, "shape at second", "when shape")  # what may be asked of a clip that has no sound track
 KINDS = (*CROSS_MODAL, *AUDIO_ONLY, *VIDEO_ONLY, *BY_TIME, DESCRIPTION)
 
 WORDINGS: dict[str, tuple[str, ...]] = {
@@ -189,6 +191,7 @@ class Question:
     kind: str
     text: str
     answer: str
+    history: tuple[Turn, ...] = ()  # what was asked and answered before, in the same chat
 
 
 def about(scene: Scene, rng: np.random.Generator, kinds: tuple[str, ...] = KINDS) -> list[Question]:

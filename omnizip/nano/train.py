@@ -25,14 +25,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..run import Turn
 from . import features, packing, pretrain, world
 from .bank import Bank, Batch, encode, executor
 from .model import TOKEN_SCALE, Student
-from .questions import BY_TIME, CROSS_MODAL, DESCRIPTION, VIDEO_ONLY, Question, about
+from .questions import BY_TIME, CROSS_MODAL, DESCRIPTION, KINDS, WITHOUT_SOUND, Question, about
 
 READ_AFTER = 1  # index of the text layer after which audio tokens are asked what is on screen
 SAVE_EVERY_S = 240
 REUSE = 3  # times a batch of encoded clips is read, each time with other questions
+FOLLOW_UPS = 0.08  # share of questions that are asked second in a chat
 WINDOW = 120  # batches back from the newest that may be read again
 
 
@@ -63,16 +65,21 @@ STAGES = (
     Stage("eight seconds", 1200, 16, 1e-3, 3e-4, 8.0, (*SQUARE, world.SMALL, *world.SIZES), 12),
     Stage("longer", 300, 8, 3e-4, 2e-5, 12.0, (*SQUARE, *world.SIZES), 16),
 )
-WEIGHTS = {kind: 2.0 if kind in CROSS_MODAL else 0.5 if kind in BY_TIME else 1.0 for kind in (*CROSS_MODAL, *VIDEO_ONLY, *BY_TIME)}
+WEIGHTS = {**dict.fromkeys(CROSS_MODAL, 2.0), **dict.fromkeys(BY_TIME, 0.5), DESCRIPTION: 20.0}  # how often a kind is asked; 1 for the rest
 Progress = Callable[[Stage, int, dict[str, float]], None]
 
 
-def choose(scene: world.Scene, rng: np.random.Generator, count: int) -> list[Question]:
-    """Some of the questions a scene supports: cross-modal ones more often, the description nearly always."""
-    found = about(scene, rng)
-    weight = np.array([20.0 if q.kind == DESCRIPTION else WEIGHTS.get(q.kind, 1.0) for q in found])
+def choose(scene: world.Scene, rng: np.random.Generator, count: int, kinds: tuple[str, ...] = KINDS) -> list[Question]:
+    """Some of the questions a scene supports: cross-modal ones more often, the description nearly always, a few as follow-ups."""
+    found = about(scene, rng, kinds)
+    weight = np.array([WEIGHTS.get(q.kind, 1.0) for q in found])
     order = np.argsort(-(rng.random(len(found)) ** (1 / weight)))
-    return [found[i] for i in order[:count]]
+    chosen = [found[i] for i in order[:count]]
+    for place in range(1, len(chosen)):
+        if rng.random() < FOLLOW_UPS:
+            before = chosen[place - 1]
+            chosen[place] = replace(chosen[place], history=(Turn(before.text, before.answer),))
+    return chosen
 
 
 @torch.no_grad()
@@ -231,11 +238,14 @@ class Training:
     def _answer_loss(self, batch: Batch, stage: Stage, rng: np.random.Generator, caught: list[Tensor]) -> tuple[Tensor, dict[str, float]]:
         caught.clear()
         scenes = batch.scenes
-        asked = [choose(scene, rng, stage.questions) for scene in scenes]
+        heard = batch.audio.shape[1] > 0
+        asked = [choose(scene, rng, stage.questions, KINDS if heard else WITHOUT_SOUND) for scene in scenes]
         packed = packing.pack(self.student, batch, asked)
         hidden = packing.read(self.student, packed)
         wanted = packed.targets != packing.IGNORE
         loss = nn.functional.cross_entropy(self.thinker.lm_head(hidden[wanted]), packed.targets[wanted])
+        if not heard:
+            return loss, {"answer": loss.item()}
         moments = [features.moment_labels(scene) for scene in scenes]
         truth = {name: np.concatenate([m[name] for m in moments]) for name in moments[0]}
         bound, right = self.heads["answer"].losses(caught[0][:, packed.audio_index].flatten(0, 1), truth)

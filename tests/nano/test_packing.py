@@ -1,5 +1,7 @@
 """Questions packed beside each other must be read as if each were asked alone, by the untouched model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -46,6 +48,28 @@ def test_each_question_is_read_as_if_it_were_alone(student, batch):
         mine = thinker.lm_head(together[1][packed.owner[1] == number])[: len(after)]
         assert torch.allclose(mine, alone, atol=2e-2)  # encoded clips are kept in float16
         assert (mine - alone).abs().max() < 0.05 * alone.abs().max()
+
+
+def test_a_follow_up_and_a_clip_without_sound_are_read_as_in_use(student):
+    silent = bank.encode(student, (2,), 4.0, world.SMALL, sound=False)
+    (scene,) = silent.scenes
+    first, second = questions.about(scene, np.random.default_rng(0), questions.WITHOUT_SOUND)[:2]
+    follow_up = replace(second, history=(Turn(first.text, first.answer),))
+    packed = packing.pack(student, silent, [[first, follow_up]])
+    with torch.no_grad(), packing.block_attention(student):
+        mine = student.thinker.lm_head(packing.read(student, packed)[0][packed.owner[0] == 1])
+    turns = [Turn(first.text, first.answer), Turn(second.text)]
+    before, after = student.layout.prompt_ids(turns, student.layout.media_ids((4, 6, 6), 0, 1.0))
+    ids = torch.cat([before, after])[None]
+    with torch.no_grad():
+        alone = student.thinker(
+            input_ids=ids,
+            pixel_values_videos=student.layout.patches(render.frames(scene, np.arange(8) / 2), 6, 6),
+            video_grid_thw=torch.tensor([[4, 12, 12]]),
+            attention_mask=torch.ones_like(ids),
+            video_second_per_grid=torch.tensor([1.0]),
+        ).logits[0, len(before) :]
+    assert (mine[: len(after)] - alone).abs().max() < 0.05 * alone.abs().max()
 
 
 def test_targets_are_the_answers(student, batch):
