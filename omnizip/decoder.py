@@ -169,9 +169,8 @@ def packets(container: Any, streams: list, facts: Facts | None = None) -> Iterat
                 errors = 0
                 yield packet
             return
-        except MemoryError:
-            raise
-        except (av.error.FFmpegError, OSError):
+        except (av.error.FFmpegError, OSError, LookupError):
+            # LookupError: a track that turned up in the middle. ffmpeg's own "no memory" here is a damaged packet's absurd size.
             errors += 1
 
 
