@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from .model import PATCH
 from .render import coverage
-from .world import COLOURS, MOTIONS, PATTERNS, PLACES, SHAPES, SOUNDS, Scene
+from .world import COLOURS, MOTIONS, PATTERNS, PLACES, SHAPES, SOUNDS, Actor, Scene
 
 CELL = 2 * PATCH  # pixels a video token spans
 TOKEN_S = 0.04  # seconds an audio token spans
@@ -34,28 +36,45 @@ def degraded(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def video_labels(scene: Scene, step: int) -> dict[str, np.ndarray]:
-    """What each video token of a step shows, per label (rows * columns,) int64; IGNORE where a shape barely touches it."""
-    rows, columns = scene.height // CELL, scene.width // CELL
-    seen = np.zeros((rows, columns), dtype=np.float32)
-    actor = scene.actor_at(step) or scene.actor_at(step + 0.5)
-    for time_s in (step, step + 0.5):
-        shown = scene.actor_at(time_s)
-        if shown is not None and shown == actor:
-            mask = coverage(shown, time_s, scene.width, scene.height)
-            seen += mask.reshape(rows, CELL, columns, CELL).mean((1, 3)) / 2
-    none = {"shape": len(SHAPES), "colour": len(COLOURS), "place": len(PLACES), "motion": len(MOTIONS)}
-    labels = {name: np.where(seen < 0.004, value, IGNORE) for name, value in none.items()}
-    if actor:
-        mean_x = actor.centre(step + 0.25, scene.width, scene.height)[0] / scene.width
+    """`token_labels` of one step of a scene."""
+    times = (step, step + 0.5)
+    shown = {actor: [t for t in times if scene.actor_at(t) == actor] for t in times if (actor := scene.actor_at(t))}
+    return token_labels(shown, scene.width, scene.height, scene.pattern)
+
+
+def token_labels(shown: Mapping[Actor, Sequence[float]], width: int, height: int, pattern: str) -> dict[str, np.ndarray]:
+    """What each video token of a step shows, per label (rows * columns,) int64; IGNORE where a shape barely touches it.
+
+    Args:
+        shown: the shapes of the step and at which of its two frames' times each is there.
+        width, height: of the frame, pixels.
+        pattern: of the backdrop.
+
+    Returns:
+        the labels of VIDEO_LABELS, and "thing": the number of the shape a token shows, IGNORE for none.
+    """
+    rows, columns = height // CELL, width // CELL
+    names = ("shape", "colour", "place", "motion", "thing")
+    labels = {name: np.full((rows, columns), VIDEO_LABELS[name] - 1 if name in VIDEO_LABELS else IGNORE) for name in names}
+    touched = np.zeros((rows, columns), dtype=np.float32)
+    for number, (actor, times) in enumerate(shown.items()):
+        mask = sum(coverage(actor, t, width, height) for t in times)
+        seen = mask.reshape(rows, CELL, columns, CELL).mean((1, 3)) / 2
+        middle = sum(actor.centre(t, width, height)[0] for t in times) / len(times)
         truth = {
             "shape": SHAPES.index(actor.shape),
             "colour": COLOURS.index(actor.colour),
-            "place": min(2, int(mean_x * 3)),
-            "motion": MOTIONS.index(actor.motion) if scene.actor_at(step) == scene.actor_at(step + 0.5) else IGNORE,
+            "place": min(2, int(middle / width * 3)),
+            "motion": MOTIONS.index(actor.motion) if len(times) == 2 else IGNORE,
+            "thing": number,
         }
-        labels = {name: np.where(seen > 0.08, truth[name], value) for name, value in labels.items()}
-    labels["pattern"] = np.where(seen < 0.3, PATTERNS.index(scene.pattern), IGNORE)
-    return {name: value.reshape(-1).astype(np.int64) for name, value in labels.items()}
+        alone = touched < 0.004  # a place two shapes have in turn has no one answer
+        for name, found in labels.items():
+            found[seen >= 0.004] = IGNORE
+            found[(seen > 0.08) & alone] = truth[name]
+        touched = np.maximum(touched, seen)
+    labels["pattern"] = np.where(touched < 0.3, PATTERNS.index(pattern), IGNORE)
+    return {name: found.reshape(-1).astype(np.int64) for name, found in labels.items()}
 
 
 def moment_labels(scene: Scene) -> dict[str, np.ndarray]:

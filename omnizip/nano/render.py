@@ -86,11 +86,21 @@ def frames(scene: Scene, times_s: np.ndarray) -> np.ndarray:
         picture = backdrop(scene, time_s) if scene.drift else still.copy()
         actor = scene.actor_at(time_s + LEAD_S)
         if actor:
-            mask = coverage(actor, time_s, scene.width, scene.height)[..., None]
-            picture = picture * (1 - mask) + mask * (np.array(RGB[actor.colour]) * shade[actor]).astype(np.float32)
-        noise = rng.integers(-5, 6, picture.shape[:2], dtype=np.int8)[..., None]
-        pictures[index] = np.clip(picture + noise, 0, 255)
+            picture = painted(picture, actor, time_s, shade[actor])
+        pictures[index] = photographed(picture, rng)
     return pictures
+
+
+def painted(picture: np.ndarray, actor: Actor, time_s: float, shade: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) with a shape on top; `shade` (3,) scales its colour a little."""
+    mask = coverage(actor, time_s, picture.shape[1], picture.shape[0])[..., None]
+    return picture * (1 - mask) + mask * (np.array(RGB[actor.colour]) * shade).astype(np.float32)
+
+
+def photographed(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A picture as uint8, with a little sensor noise."""
+    noise = rng.integers(-5, 6, picture.shape[:2], dtype=np.int8)[..., None]
+    return np.clip(picture + noise, 0, 255).astype(np.uint8)
 
 
 def waveform(scene: Scene) -> np.ndarray:

@@ -183,7 +183,7 @@ def _moments(rng: np.random.Generator, duration_s: float, training: bool) -> tup
         used_sounds = {m.sound.name for m in moments if m.sound}
         used_names = {m.actor.name for m in moments if m.actor}
         sound = _sound(rng, clock, end_s, used_sounds, late=kind == "both" and rng.random() < 0.2) if kind != "shape" else None
-        actor = _actor(rng, clock, end_s, used_names, sound if training else None) if kind != "sound" else None
+        actor = draw_actor(rng, clock, end_s, used_names, sound if training else None) if kind != "sound" else None
         moments.append(Moment(actor, sound, clock, end_s))
         clock = end_s + float(rng.choice((0.0, 0.5, 1.0), p=(0.5, 0.3, 0.2)))
     return tuple(moments)
@@ -197,8 +197,8 @@ def _sound(rng: np.random.Generator, start_s: float, end_s: float, used: set[str
     return Sound(name, onset, min(onset + float(rng.uniform(0.6, 1.1)), end_s), float(rng.uniform(0.35, 0.8)))
 
 
-def _actor(rng: np.random.Generator, start_s: float, end_s: float, used: set[str], avoid: Sound | None) -> Actor:
-    """A shape that has not been in the clip with this colour, and whose combination with `avoid` is not reserved."""
+def draw_actor(rng: np.random.Generator, start_s: float, end_s: float, used: set[str], avoid: Sound | None = None) -> Actor:
+    """A shape that is not in `used` with this colour, and whose combination with the sound `avoid` is not reserved."""
     while True:
         shape, colour = str(rng.choice(SHAPES)), str(rng.choice(COLOURS))
         if f"{colour} {shape}" not in used and not (avoid and is_reserved(shape, colour, avoid.name)):

@@ -97,12 +97,11 @@ def test_commands(tmp_path, capsys):
     assert json.loads((tmp_path / "c.json").read_text())["description"]["asked"] == 1
 
 
-@pytest.mark.parametrize("labels", [{"shape": 9}])
-def test_tokens_of_one_picture_name_its_shape_together(labels):
+def test_tokens_of_one_shape_name_it_together():
     torch.manual_seed(0)
-    heads = pretrain.Heads(4, labels)
+    heads = pretrain.Heads(4, {"shape": 9})
     tokens = torch.randn(6, 4)
-    truth = {"shape": np.array([2, 2, 8, 5, -100, 8]), "picture": np.array([0, 0, 0, 1, 1, 1])}
+    truth = {"shape": np.array([2, 2, 8, 5, -100, 8]), "thing": np.array([0, 0, -100, 1, -100, -100])}
     _, right = heads.losses(tokens, truth)
     logits = heads["shape"](tokens)
     expected = [logits[:2].sum(0).argmax() == 2, logits[3].argmax() == 5]
