@@ -88,7 +88,15 @@ def answer_column(start: handlers.Update) -> tuple[dict[str, gr.components.Compo
         gr.HTML(cards.subheading(words.FOLLOW_UP, words.FOLLOW_UP_HINT))
         with gr.Row(equal_height=True, elem_id="follow-row"):
             pieces["follow_up"] = gr.Textbox(
-                label=words.FOLLOW_UP, show_label=False, container=False, lines=1, max_lines=4, scale=6, min_width=200, elem_id="follow-up"
+                label=words.FOLLOW_UP,
+                placeholder=words.FOLLOW_UP_EMPTY,
+                show_label=False,
+                container=False,
+                lines=1,
+                max_lines=4,
+                scale=6,
+                min_width=200,
+                elem_id="follow-up",
             )
             pieces["ask_on"] = gr.Button(words.ASK_ON, scale=1, min_width=96, elem_id="ask-on")
             pieces["new_chat"] = gr.Button(words.NEW_CHAT, scale=1, min_width=96, elem_id="new-chat")

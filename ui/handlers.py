@@ -15,6 +15,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Event as Flag
 from threading import Thread
+from time import perf_counter
 from typing import Any
 
 from omnizip.compressors import COMPRESSORS
@@ -29,6 +30,7 @@ from omnizip.run import Turn
 from . import cards, figures, frames, words
 
 Update = dict[str, Any]
+REFRESH_S = 0.08  # text is shown as it is written, at most so often: a slow browser must not slow the model
 FULL, COMPRESSED = 0, 1  # the two arms, in the order they run
 
 
@@ -129,7 +131,7 @@ def _converse(
     yield {"status": cards.progress(words.STAGES["decode"], None)}
     runs: list[Run] = []
     report = None
-    told = None
+    told, speaking, shown_at = None, None, 0.0
     for event in engine.compare(path, question, (arm,), history=dict(enumerate(turns)), stop=flag.is_set):
         if isinstance(event, Stage):
             now = (event.name, event.arm, int(10 * (event.fraction or 0)))
@@ -140,7 +142,9 @@ def _converse(
             if event.name == "answer":
                 yield {**talk.now(event.arm), **({"headline": cards.headline([]), "costs": ""} if event.arm == FULL else {})}
         elif isinstance(event, Piece):
-            yield talk.say(event.arm, event.text)
+            if perf_counter() - shown_at > REFRESH_S or event.arm != speaking:
+                yield talk.say(event.arm, event.text)
+                shown_at, speaking = perf_counter(), event.arm  # the time the page itself takes is not waited for twice
         elif isinstance(event, ArmDone):
             runs.append(event.run)
             yield {"costs": cards.costs(runs, on_cpu), **talk.end(event.arm, event.run.answer.text)}
@@ -164,7 +168,6 @@ def _converse(
             **_files(report, Path(folder)),
             **_map(engine, path, record, 0, words.KEPT_OF_ANSWER, report.runs[COMPRESSED].label),
             "clip_notes": _clip_notes(report, engine.encode(path).clip.playable),
-            "video": None,
         }
 
 
@@ -238,6 +241,7 @@ def _map(engine: Engine, path: str, record: CompressionRecord, step: int, senten
         "kept_line": cards.hint(sentence.format(label=label, share=words.share(record.retained["total"]))) + cards.sentences(record.notes),
         "chart": figures.time_chart(record, waveform),
         "reasons": cards.reasons(record),
+        "video": None,  # one made of another decision would be shown beside this map
         "steps": (min(step, record.grid[0] - 1), record.grid[0]),
         **draw_frame(engine, kept, step),
     }

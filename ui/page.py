@@ -178,7 +178,7 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
 
     def on_new(request: gr.Request):
         stops.stop(request.session_hash or "")
-        return pieces.place(handlers.new_chat())
+        return pieces.place({**handlers.new_chat(), "busy": False})
 
     def on_leave(request: gr.Request):
         stops.stop(request.session_hash or "")
@@ -202,7 +202,7 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
         queue=False,
         **QUIET,
     )
-    gr.on([pieces["new_chat"].click, asked.video.change], on_new, None, pieces.outputs, queue=False, **QUIET)
+    gr.on([pieces["new_chat"].click, asked.video.change], on_new, None, pieces.outputs, cancels=[compare, ask], queue=False, **QUIET)
     page.unload(on_leave)
 
 

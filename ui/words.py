@@ -42,6 +42,7 @@ COMPARE = "Compare"
 STOP = "Stop"
 FOLLOW_UP = "Ask on about the same clip"
 FOLLOW_UP_HINT = "Both models keep their own conversation. The clip is not read again."
+FOLLOW_UP_EMPTY = "And what comes after that?"
 ASK_ON = "Ask on"
 NEW_CHAT = "New chat"
 

@@ -1,0 +1,270 @@
+"""The page in a real browser: app.py as people start it, a file as people upload it, Debian's chromium.
+
+Screenshots go to $OMNIZIP_SCREENSHOTS, by default screenshots/ (not in the repository).
+"""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from clips import make_clip, text, thirty_seconds
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = "/usr/bin/chromium"
+SHOTS = Path(os.environ.get("OMNIZIP_SCREENSHOTS", ROOT / "screenshots"))
+DESK, PHONE = {"width": 1440, "height": 1000}, {"width": 390, "height": 844}
+HARMLESS = re.compile(r"Method not implemented|ERR_ABORTED|status of 422")  # what gradio itself leaves in the console
+BOTH = "document.querySelector('#difference .oz-hint') && document.querySelectorAll('#costs .oz-gain').length > 5"
+QUESTION = "What is shown while the beep is heard?"
+
+if not Path(CHROMIUM).exists() and not os.environ.get("OMNIZIP_REQUIRE_BROWSER"):
+    pytest.skip("chromium is not installed", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMNIZIP_MAX_CLIP_S": "60", "OMNIZIP_MAX_NEW_TOKENS": "24"}
+    log = (tmp_path_factory.mktemp("log") / "server.log").open("w+")
+    server = subprocess.Popen([sys.executable, "app.py", "--port", str(port)], cwd=ROOT, env=environment, stdout=log, stderr=log)
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/config", timeout=2).close()
+                break
+            except OSError:
+                assert server.poll() is None, Path(log.name).read_text()
+                time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/"
+        assert "Traceback" not in Path(log.name).read_text()
+    finally:
+        server.terminate()
+        server.wait(20)
+        log.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=options)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return str(thirty_seconds(tmp_path_factory.mktemp("clips")))
+
+
+def opened(browser, url, viewport=DESK):
+    page = browser.new_page(viewport=viewport)
+    page.complaints, page.hosts = [], set()
+    page.on("console", lambda m: page.complaints.append(m.text) if m.type == "error" and not HARMLESS.search(m.text) else None)
+    page.on("pageerror", lambda e: page.complaints.append(str(e)))
+    page.on("request", lambda r: page.hosts.add(r.url.split("/")[2].split(":")[0]) if r.url.startswith("http") else None)
+    page.set_default_timeout(60_000)
+    page.goto(url)
+    page.wait_for_selector("#compare")
+    page.wait_for_selector("#headline .oz-headline")
+    return page
+
+
+def upload(page, path):
+    clear = page.locator("#clip button[aria-label=Clear]")
+    if clear.count():
+        clear.click()
+        page.wait_for_selector("#clip video", state="detached")
+    page.locator("#clip input[type=file]").set_input_files(path)
+    page.wait_for_selector("#clip video")
+
+
+def compare(page, path, question=QUESTION):
+    upload(page, path)
+    page.locator("#question textarea").fill(question)
+    page.locator("#compare").click()
+    page.wait_for_function(BOTH)
+    page.wait_for_selector("#chart .js-plotly-plot .bars")
+    page.wait_for_selector("#frame img")
+
+
+def shot(page, name):
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.wait_for_timeout(400)  # for figures to settle
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+def wide(page):
+    """How far the page can be scrolled sideways, pixels."""
+    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+def kept_line(page):
+    return page.locator("#kept-line").inner_text()
+
+
+@pytest.fixture(scope="module")
+def answered(browser, url, clip):
+    """A page with both answers about an uploaded clip of 30 s, 1280 x 720, with sound."""
+    page = opened(browser, url)
+    shot(page, "desktop-before")
+    compare(page, clip)
+    yield page
+    page.close()
+
+
+def test_both_answers_and_all_views_render(answered):
+    page = answered
+    shot(page, "desktop-after")
+    for side in ("#answer-full", "#answer-compressed"):
+        assert len(page.locator(f"{side} .oz-said").inner_text()) > 3
+    assert "of the tokens read" in page.locator("#headline").inner_text()
+    assert "mean nothing" in page.locator("#conditions").inner_text()
+    assert page.locator("#chart .js-plotly-plot .bars .point").count() == 30, "15 windows, seen and hovered"
+    assert page.evaluate("document.querySelector('#frame img').naturalWidth") > 400
+    assert page.locator("#reasons .oz-stack").count() == 2
+    assert "not measured on CPU" in page.locator("#costs").inner_text()
+    assert "30.0 s, 1280 × 720" in page.locator("#clip-notes").inner_text()
+    assert wide(page) <= 0
+
+
+def test_the_video_plays_with_sound(answered):
+    page = answered
+    page.locator("#make-video").click()
+    page.wait_for_function("(v => v && v.readyState >= 2)(document.querySelector('#kept-video video'))")
+    length = page.evaluate("document.querySelector('#kept-video video').duration")
+    assert length == pytest.approx(30, abs=0.3)
+    page.evaluate("document.querySelector('#kept-video video').play()")
+    page.wait_for_function("document.querySelector('#kept-video video').webkitAudioDecodedByteCount > 0")
+    page.evaluate("document.querySelector('#kept-video video').pause()")
+    shot(page, "desktop-video")
+
+
+def test_a_choice_redraws_the_map_and_keeps_the_answers(answered):
+    page = answered
+    answers, image = page.locator("#answer-compressed").inner_text(), page.locator("#frame img").get_attribute("src")
+    assert "read for the answer" in kept_line(page) and "45 %" in kept_line(page)
+    page.get_by_label("25 %", exact=True).check()
+    page.wait_for_function("document.querySelector('#kept-line').innerText.includes('25 %')")
+    assert "would read" in kept_line(page)
+    assert page.locator("#frame img").get_attribute("src") != image
+    page.get_by_label("custom", exact=True).check()
+    page.locator("#advanced button").first.click()
+    field = page.locator("#option-omnizip-rho_video input[type=number]")
+    field.wait_for(state="visible")
+    before = kept_line(page)
+    field.fill("0.9")
+    field.press("Enter")
+    page.wait_for_function("before => document.querySelector('#kept-line').innerText !== before", arg=before)
+    shot(page, "desktop-advanced")
+    page.locator("#advanced button").first.click()
+    page.get_by_label("45 %", exact=True).check()
+    page.wait_for_function("document.querySelector('#kept-line').innerText.includes('for the answer')")
+    assert page.locator("#answer-compressed").inner_text() == answers
+
+
+def test_the_frame_slider_moves_through_time_by_keyboard(answered):
+    page = answered
+    caption = page.locator("#frame figcaption").inner_text()
+    slider = page.locator("#step input[type=range]")
+    slider.focus()
+    slider.press("ArrowRight")
+    page.wait_for_function("old => document.querySelector('#frame figcaption').innerText !== old", arg=caption)
+    assert "1.0–2.0 s" in page.locator("#frame figcaption").inner_text()
+
+
+def test_report_and_windows_can_be_saved(answered):
+    page = answered
+    for button, ending in (("#report-json", ".json"), ("#windows-csv", ".csv")):
+        with page.expect_download() as download:
+            page.locator(button).click()
+        assert download.value.suggested_filename.endswith(ending)
+
+
+def test_a_follow_up_stays_in_the_chat_and_a_new_chat_clears_it(answered):
+    page = answered
+    page.locator("#follow-up textarea").fill("And what is heard?")
+    page.locator("#ask-on").click()
+    page.wait_for_function("document.querySelectorAll('#answer-compressed .oz-asked').length == 2 && !document.querySelector('.oz-now')")
+    page.wait_for_function(BOTH)
+    assert QUESTION in page.locator("#answer-full").inner_text() and "And what is heard?" in page.locator("#answer-full").inner_text()
+    shot(page, "desktop-chat")
+
+
+def test_dark_mode_and_phone(answered):
+    page = answered
+    page.evaluate("document.body.classList.add('dark')")
+    shot(page, "desktop-dark")
+    ink = page.evaluate("getComputedStyle(document.querySelector('#chart .ytick text')).fill")
+    assert min(map(int, re.findall(r"\d+", ink)[:3])) > 130, "the chart's ink must be light on dark"
+    page.set_viewport_size(PHONE)
+    page.wait_for_timeout(600)
+    assert wide(page) <= 0
+    shot(page, "phone-dark")
+    page.evaluate("document.body.classList.remove('dark')")
+    shot(page, "phone-after")
+    page.set_viewport_size(DESK)
+
+
+def test_a_new_chat_begins_empty(answered):
+    page = answered
+    page.locator("#new-chat").click()
+    page.wait_for_selector("#headline .oz-empty")
+    assert page.locator("#kept-views").is_hidden() and page.locator("#follow").is_hidden()
+    assert answered.complaints == []
+    assert answered.hosts == {"127.0.0.1"}
+
+
+def test_stop_ends_a_run_and_frees_the_page(browser, url, clip, tmp_path):
+    page = opened(browser, url)
+    unknown = tmp_path / "unknown.mp4"  # the same film with an empty box behind, so that the server has to read it
+    unknown.write_bytes(Path(clip).read_bytes() + b"\x00\x00\x00\x08free")
+    upload(page, str(unknown))
+    page.locator("#question textarea").fill(QUESTION)
+    page.locator("#compare").click()
+    page.wait_for_selector("#status .oz-bar")
+    page.wait_for_function("!document.querySelector('#stop').disabled")
+    page.locator("#stop").click()
+    page.wait_for_function("document.querySelector('#status').innerText.includes('Stopped')")
+    page.wait_for_function("!document.querySelector('#compare').disabled && document.querySelector('#stop').disabled")
+    assert page.locator("#headline .oz-empty").count() == 1, "no answer came after the stop"
+    compare(page, str(make_clip(tmp_path / "next.mp4", seconds=3)))
+    assert page.complaints == []
+    page.close()
+
+
+def test_an_unreadable_file_and_missing_things_cost_one_sentence(browser, url, tmp_path):
+    page = opened(browser, url, PHONE)
+    assert wide(page) <= 0
+    shot(page, "phone-before")
+    page.locator("#compare").click()
+    page.wait_for_selector("#status .oz-problem")
+    assert "Pick a clip" in page.locator("#status").inner_text()
+    page.locator("#clip input[type=file]").set_input_files(str(text(tmp_path)))
+    page.wait_for_timeout(1500)
+    page.locator("#question textarea").fill(QUESTION)
+    page.locator("#compare").click()
+    page.wait_for_function("document.querySelector('#status .oz-problem')?.innerText.includes('text.mp4')")
+    shot(page, "phone-problem")
+    page.reload()
+    page.wait_for_selector("#headline .oz-headline")
+    page.locator("#examples button", has_text="Lighthouse").click()
+    page.wait_for_selector("#clip video")
+    assert page.locator("#question textarea").input_value()
+    page.locator("#compare").click()
+    page.wait_for_function(BOTH)
+    page.wait_for_selector("#frame .oz-tall img")
+    assert wide(page) <= 0
+    page.close()
