@@ -14,7 +14,6 @@ stopped goes on where it was.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from torch import Tensor, nn
 
 from ..run import Turn
 from . import features, packing, pretrain, world
-from .bank import Bank, Batch, encode, executor
+from .bank import Bank, Batch, executor
 from .model import TOKEN_SCALE, Student
 from .questions import BY_TIME, CROSS_MODAL, DESCRIPTION, KINDS, WITHOUT_SOUND, Question, about
 
@@ -60,9 +59,9 @@ SQUARE = ((128, 128),)
 STAGES = (
     Stage("look", 500, 48, 2e-3, 4e-5),
     Stage("listen", 200, 16, 1.5e-3, 3e-5),
-    Stage("four seconds", 600, 16, 1.5e-3, 1.5e-3, 4.0, (world.SMALL,), 9),
-    Stage("eight seconds, small frames", 800, 16, 1.5e-3, 1e-3, 8.0, (world.SMALL,), 10),
-    Stage("eight seconds", 1200, 16, 1e-3, 3e-4, 8.0, (*SQUARE, world.SMALL, *world.SIZES), 12),
+    Stage("four seconds", 400, 16, 1.5e-3, 1.5e-3, 4.0, (world.SMALL,), 9),
+    Stage("eight seconds, small frames", 600, 16, 1.5e-3, 1e-3, 8.0, (world.SMALL,), 10),
+    Stage("eight seconds", 900, 16, 1e-3, 3e-4, 8.0, (*SQUARE, world.SMALL, *world.SIZES), 12),
     Stage("longer", 300, 8, 3e-4, 2e-5, 12.0, (*SQUARE, *world.SIZES), 16),
 )
 WEIGHTS = {**dict.fromkeys(CROSS_MODAL, 2.0), **dict.fromkeys(BY_TIME, 0.5), DESCRIPTION: 20.0}  # how often a kind is asked; 1 for the rest
@@ -80,19 +79,6 @@ def choose(scene: world.Scene, rng: np.random.Generator, count: int, kinds: tupl
             before = chosen[place - 1]
             chosen[place] = replace(chosen[place], history=(Turn(before.text, before.answer),))
     return chosen
-
-
-@torch.no_grad()
-def score(student: Student, batch: Batch, asked: list[list[Question]], tally: dict[str, list[int]]) -> None:
-    """Add to `tally` per kind: answers the model would give word for word, and questions. Greedy decoding gives the same count."""
-    packed = packing.pack(student, batch, asked)
-    with packing.block_attention(student):
-        said = student.thinker.lm_head(packing.read(student, packed)).argmax(-1)
-    wrong = (said != packed.targets) & (packed.targets != packing.IGNORE)
-    for clip, questions in enumerate(asked):
-        for number, question in enumerate(questions):
-            tally[question.kind][0] += not bool(wrong[clip][packed.owner[clip] == number].any())
-            tally[question.kind][1] += 1
 
 
 class Training:
@@ -250,18 +236,3 @@ class Training:
         truth = {name: np.concatenate([m[name] for m in moments]) for name in moments[0]}
         bound, right = self.heads["answer"].losses(caught[0][:, packed.audio_index].flatten(0, 1), truth)
         return loss + 0.5 * bound, {"answer": loss.item(), **right}
-
-
-def validate(student: Student, *, clips: int = 48, duration_s: float = 8.0, size: tuple[int, int] = (128, 128), count: int = 40):
-    """Share of answers given word for word, per kind, on clips of the last held-out seeds.
-
-    Returns:
-        kind -> (right, asked).
-    """
-    tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for first in range(0, clips, 8):
-        seeds = tuple(world.HELD_OUT_SEEDS.stop - 1 - first - i for i in range(min(8, clips - first)))
-        batch = encode(student, seeds, duration_s, size)
-        rng = np.random.default_rng([6, first])
-        score(student, batch, [about(scene, rng)[:count] for scene in batch.scenes], tally)
-    return {kind: tuple(tally[kind]) for kind in sorted(tally)}
