@@ -6,15 +6,17 @@ tokens per window is ever transferred.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from .merging import absorb, foremost
-from .redundancy import norms
+from .redundancy import Steps, norms
 from .stream import Reason, TokenStream
-from .windows import cumulative_rounding, rank_in_group
+from .windows import block_bytes, cumulative_rounding, padded, placed, rank_in_group
 
 TIE = 1e-5  # relative; attention sums of equal sounds differ by float32 noise of about 1e-6
 
@@ -66,7 +68,7 @@ class AudioChoice:
         """Plan anchors for a choice of salient audio (A,); transfers W counts to the host."""
         structure = stream.structure
         counts = structure.audio_counts
-        window = structure.audio_window.to(salient.device)
+        window = placed(structure.audio_window, salient.device)
         per_window = torch.zeros(structure.n_windows, device=salient.device).index_add_(0, window, salient.float()).cpu().long()
         retention = torch.where(counts > 0, per_window / counts.double(), torch.nan)
         rest_counts = counts - per_window
@@ -81,9 +83,9 @@ class AudioChoice:
             stream,
             salient,
             retention,
-            rest[anchor.to(rest.device)],
+            rest[placed(anchor, rest.device)],
             rest_window[anchor],
-            rest[member.to(rest.device)],
+            rest[placed(member, rest.device)],
             rest_window[member],
             torch.full((member.numel(),), -torch.inf, device=rest.device),
         )
@@ -93,32 +95,43 @@ class AudioChoice:
         """Whether anything depends on how close the remaining audio is to the picture."""
         return self.anchor.numel() > 0 and self.member.numel() > 0
 
-    def look_at(self, x: Tensor, norm: Tensor, step_window: Tensor, whole_clip: bool) -> None:
+    def look_at(self, steps: Steps, step_window: Tensor, whole_clip: bool) -> None:
         """Note how close each remaining token is to these steps of the picture.
 
         Args:
-            x: (s, n, D) float32 video tokens of s steps; norm: (s, n, 1); step_window: (s,) on the host.
+            steps: s steps of whole windows; step_window: (s,) on the host.
             whole_clip: compare with every step, not only those of the token's own window.
         """
         if not self.looks_at_picture:
             return
         if whole_clip:
-            rows = self.stream.embeds[self.member].float()
-            cosine = (rows @ x.flatten(0, 1).T) / (norms(rows) * norm.flatten())
-            self.nearest = torch.maximum(self.nearest, cosine.amax(dim=1))
+            for x, norm, _ in steps.parts:
+                for rows, at in self._blocks_of_members():
+                    cosine = (rows @ x.flatten(0, 1).T) / (norms(rows) * norm.flatten())
+                    self.nearest[at] = torch.maximum(self.nearest[at], cosine.amax(dim=1))
             return
-        counts = torch.bincount(self.member_window, minlength=self.stream.n_windows)
-        starts, most = counts.cumsum(0) - counts, int(counts[step_window].max())
-        if most == 0:
+        windows, window_of_step = step_window.unique_consecutive(return_inverse=True)
+        places, missing = padded(self.member_counts, windows)  # (w, Q) the members of these windows
+        if not places.shape[1]:
             return
-        place = torch.arange(most)
-        padded = starts[step_window, None] + place  # (s, Q) the members of each step's window
-        missing = (place >= counts[step_window, None]).to(x.device)
-        padded = padded.clamp(max=self.member.numel() - 1).to(x.device)
-        rows = self.stream.embeds[self.member[padded]].float()
-        cosine = (rows @ x.transpose(1, 2)) / (norms(rows) * norm.transpose(1, 2))  # (s, Q, n)
-        best = cosine.amax(dim=-1).masked_fill(missing, -torch.inf)
-        self.nearest = self.nearest.scatter_reduce(0, padded.flatten(), best.flatten(), "amax")
+        device = self.nearest.device
+        places, missing = placed(places, device), placed(missing, device)
+        rows = self.stream.embeds[self.member[places]].float()
+        norm_of_rows = norms(rows)
+        for x, norm, at in steps.parts:
+            here = window_of_step[at]
+            if torch.equal(here, torch.arange(windows.numel())):
+                here = slice(None)  # one step of each window, in order: nothing to copy
+            cosine = (rows[here] @ x.transpose(1, 2)) / (norm_of_rows[here] * norm.transpose(1, 2))  # (s, Q, n)
+            best = cosine.amax(dim=-1).masked_fill(missing[here], -torch.inf)
+            self.nearest = self.nearest.scatter_reduce(0, places[here].flatten(), best.flatten(), "amax")
+
+    def _blocks_of_members(self) -> Iterator[tuple[Tensor, slice]]:
+        """(m, D) float32 members and which they are, in blocks that bound memory."""
+        size = max(1, block_bytes(self.member.device) // (4 * self.stream.embeds.shape[1]))
+        for start in range(0, self.member.numel(), size):
+            at = slice(start, start + size)
+            yield self.stream.embeds[self.member[at]].float(), at
 
     def write(self, merge_size: int, reason: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
         """Fold members into the anchors of their windows; return the anchors' places (P,) and new embeddings (P, D).
@@ -130,23 +143,39 @@ class AudioChoice:
         reason[self.anchor] = Reason.ANCHOR
         if not self.looks_at_picture or merge_size == 0:
             return self.anchor[:0], stream.embeds[:0]
-        anchors, members = stream.embeds[self.anchor].float(), stream.embeds[self.member].float()
-        closeness, anchor_of = self._closest_anchor(anchors, members)
+        closeness, anchor_of = self._closest_anchor()
         weight = torch.where(self.nearest.isinf(), closeness, self.nearest)  # a window without picture: to the anchor
         absorbed = foremost(anchor_of, weight, merge_size) & ~closeness.isinf()  # a window without anchors: nothing to join
         reason[self.member] = torch.where(absorbed, Reason.FOLDED, Reason.DROPPED).to(reason.dtype)
         source[self.member] = self.anchor[anchor_of]
-        return self.anchor, absorb(anchors, members, anchor_of, torch.where(absorbed, weight, 0.0), absorbed)
+        taken = absorbed.nonzero().flatten()  # waits for the device, and spares it the rows of all that is dropped
+        return self.anchor, absorb(stream.embeds[self.anchor], stream.embeds[self.member[taken]], anchor_of[taken], weight[taken])
 
-    def _closest_anchor(self, anchors: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
-        """(M,) cosine to, and (M,) index of, the closest anchor of the member's own window; -inf where it has none."""
+    @cached_property
+    def member_counts(self) -> Tensor:
+        """(W,) members of each window, on the host."""
+        return torch.bincount(self.member_window, minlength=self.stream.n_windows)
+
+    def _closest_anchor(self) -> tuple[Tensor, Tensor]:
+        """(M,) cosine to, and (M,) index of, the closest anchor of the member's own window; -inf where it has none.
+
+        Blocks of windows, each one batched product, so that time and memory follow the clip's length.
+        """
+        embeds, device = self.stream.embeds, self.member.device
         counts = torch.bincount(self.anchor_window, minlength=self.stream.n_windows)
-        starts = counts.cumsum(0) - counts
-        place = torch.arange(int(counts.max()))
-        padded = (starts[self.member_window, None] + place).clamp(max=anchors.shape[0] - 1)  # (M, Pw)
-        missing = (place >= counts[self.member_window, None]).to(anchors.device)
-        padded = padded.to(anchors.device)
-        dots = torch.linalg.vecdot(members[:, None], anchors[padded])
-        cosine = dots / (norms(members) * norms(anchors)[padded, 0])
-        closeness, choice = cosine.masked_fill(missing, -torch.inf).max(dim=1)
-        return closeness, padded.gather(1, choice[:, None]).flatten()
+        per_window = 4 * embeds.shape[1] * int(counts.max() + self.member_counts.max())
+        closeness, anchor_of = [], []
+        for windows in torch.arange(self.stream.n_windows).split(max(1, block_bytes(device) // per_window)):
+            (ours, no_anchor), (theirs, no_member) = padded(counts, windows), padded(self.member_counts, windows)
+            real = placed((~no_member).flatten().nonzero().flatten(), device)
+            ours, theirs, no_anchor = placed(ours, device), placed(theirs, device), placed(no_anchor, device)
+            if not ours.shape[1]:
+                closeness.append(torch.full(real.shape, -torch.inf, device=device))
+                anchor_of.append(torch.zeros_like(real))
+                continue
+            a, m = embeds[self.anchor[ours]].float(), embeds[self.member[theirs]].float()
+            cosine = m @ a.transpose(1, 2) / (norms(m) * norms(a).transpose(1, 2))  # (w, Q, P)
+            closest, choice = cosine.masked_fill(no_anchor[:, None], -torch.inf).max(dim=-1)
+            closeness.append(closest.flatten()[real])
+            anchor_of.append(ours.gather(1, choice).flatten()[real])
+        return torch.cat(closeness), torch.cat(anchor_of)

@@ -26,21 +26,21 @@ def foremost(group: Tensor, priority: Tensor, size: int | Tensor) -> Tensor:
     return torch.zeros_like(starts).scatter_(0, order, rank < (size if isinstance(size, int) else size[order]))
 
 
-def absorb(anchors: Tensor, members: Tensor, anchor_of: Tensor, weight: Tensor, absorbed: Tensor) -> Tensor:
-    """(P, D) float32 anchors after each took in its absorbed members: the mean of itself and their weighted mean.
+def absorb(anchors: Tensor, members: Tensor, anchor_of: Tensor, weight: Tensor) -> Tensor:
+    """(P, D) float32 anchors after each took in its members: the mean of itself and their weighted mean.
 
     Weights are the softmax of `weight` over the members an anchor absorbs (OmniZip, section 3.1); an anchor that absorbs
     none stays as it is.
 
     Args:
-        anchors: (P, D); members: (M, D); anchor_of: (M,) int64 into anchors; weight: (M,), such as cosines; absorbed: (M,) bool.
+        anchors: (P, D); members: (M, D) those that are absorbed; anchor_of: (M,) int64 into anchors; weight: (M,), such as
+            cosines.
     """
-    share = torch.where(absorbed, weight.float().exp(), 0.0)  # cosines, so exp needs no maximum subtracted
+    share = weight.float().exp()  # cosines, so exp needs no maximum subtracted
     total = share.new_zeros(anchors.shape[0]).index_add_(0, anchor_of, share)
-    took_in = (total > 0)[:, None]
-    mean = torch.zeros_like(anchors, dtype=torch.float32).index_add_(0, anchor_of, members.float() * share[:, None])
-    mean = mean / torch.where(total > 0, total, 1.0)[:, None]
-    return torch.where(took_in, (anchors.float() + mean) / 2, anchors.float())
+    mean = torch.zeros_like(anchors, dtype=torch.float32).index_add_(0, anchor_of, members.float() * (share / total[anchor_of])[:, None])
+    anchors = anchors.float()
+    return torch.where((total > 0)[:, None], mean.add_(anchors).div_(2), anchors)
 
 
 def average(embeds: Tensor, token: Tensor, survivor: Tensor) -> tuple[Tensor, Tensor]:

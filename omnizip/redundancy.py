@@ -7,8 +7,12 @@ density takes their plain mean, as the published code does; the paper writes squ
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
+
+from .windows import placed, rows_at
 
 EPSILON = 1e-6
 
@@ -50,19 +54,39 @@ def echo(x: Tensor, previous: Tensor, norm: Tensor | None = None, previous_norm:
     return (torch.linalg.vecdot(x, previous)[..., None] / (norm * previous_norm)).squeeze(-1)
 
 
-def interleaved(x: Tensor, norm: Tensor, later: Tensor, neighbours: int) -> Tensor:
-    """(s, n) what to keep first: density peaks in a window's first steps, what changed in its second ones.
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """The video of whole windows, first steps apart from the second ones that directly follow some of them."""
 
-    Args:
-        x: (s, n, D) video tokens of whole windows; norm: (s, n, 1); later: (s,) bool on the host, marks second steps, which
-            directly follow the step they are compared with.
-    """
-    scores = torch.empty(x.shape[:2], device=x.device)
-    first, second = evenly_spaced(~later), evenly_spaced(later)
-    before = evenly_spaced(torch.cat([later[1:], later.new_zeros(1)]))
-    scores[first] = density_peaks(x[first], neighbours, norm[first])
-    scores[second] = -echo(x[second], x[before], norm[second], norm[before])
-    return scores
+    first: Tensor  # (p, n, D) float32
+    second: Tensor  # (q, n, D) float32
+    first_norm: Tensor  # (p, n, 1)
+    second_norm: Tensor  # (q, n, 1)
+    at_first: slice | Tensor  # which of the p + q steps the first are
+    at_second: slice | Tensor
+    followed: slice | Tensor  # (q,) of the first, those that the second follow
+
+    @classmethod
+    def of(cls, embeds: Tensor, places: Tensor, later: Tensor) -> Steps:
+        """From a stream (L, D), where each step's tokens stand in it (s, n) and which steps are second (s,); both on the host."""
+        follows = torch.cat([later[1:], later.new_zeros(1)])
+        first, second = rows_at(embeds, places[~later]), rows_at(embeds, places[later])
+        spaced = (evenly_spaced(mask) for mask in (~later, later, follows[~later]))
+        return cls(first, second, norms(first), norms(second), *spaced)
+
+    @property
+    def parts(self) -> tuple[tuple[Tensor, Tensor, slice | Tensor], ...]:
+        """(rows, norms, which steps) of the first and of the second steps, whichever there are."""
+        both = ((self.first, self.first_norm, self.at_first), (self.second, self.second_norm, self.at_second))
+        return tuple(part for part in both if part[0].shape[0])
+
+    def scores(self, neighbours: int) -> Tensor:
+        """(s, n) what to keep first: density peaks in a window's first steps, what changed in its second ones."""
+        steps, n = self.first.shape[0] + self.second.shape[0], self.first.shape[1]
+        scores = torch.empty(steps, n, device=self.first.device)
+        scores[self.at_first] = density_peaks(self.first, neighbours, self.first_norm)
+        scores[self.at_second] = -echo(self.second, self.first[self.followed], self.second_norm, self.first_norm[self.followed])
+        return scores
 
 
 def evenly_spaced(mask: Tensor) -> slice | Tensor:
@@ -78,4 +102,4 @@ def highest(scores: Tensor, counts: Tensor) -> Tensor:
     """(S, n) bool: in each row of `scores` (S, n) the `counts` (S,) highest, the earlier of equals first."""
     order = scores.argsort(dim=-1, descending=True, stable=True)
     ranks = torch.empty_like(order).scatter_(-1, order, torch.arange(scores.shape[-1], device=scores.device).expand_as(order))
-    return ranks < counts.to(scores.device)[:, None]
+    return ranks < placed(counts, scores.device)[:, None]

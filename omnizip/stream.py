@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .errors import MethodError
-from .windows import AUDIO_TOKENS_PER_WINDOW, STEPS_PER_WINDOW, Structure, window_of
+from .windows import AUDIO_TOKENS_PER_WINDOW, STEPS_PER_WINDOW, Structure, placed, window_of
 
 
 class Modality(IntEnum):
@@ -129,14 +129,24 @@ class TokenStream:
         return cls(embeds, positions, modality, window, grid, saliency, saliency, kind)
 
     @cached_property
+    def host_modality(self) -> Tensor:
+        """(L,) uint8 the modality on the host, from which all structure follows; fetched once."""
+        return self.modality.cpu()
+
+    @cached_property
     def audio_index(self) -> Tensor:
         """(A,) where the audio tokens stand in the prompt, in time order."""
-        return (self.modality == Modality.AUDIO).nonzero().flatten()
+        return placed((self.host_modality == Modality.AUDIO).nonzero().flatten(), self.modality.device)
 
     @cached_property
     def video_index(self) -> Tensor:
         """(V,) where the video tokens stand in the prompt: step by step, row by row."""
-        return (self.modality == Modality.VIDEO).nonzero().flatten()
+        return placed(self.step_places.flatten(), self.modality.device)
+
+    @cached_property
+    def step_places(self) -> Tensor:
+        """(steps, n) int64 on the host: where the video tokens stand in the prompt."""
+        return (self.host_modality == Modality.VIDEO).nonzero().view(-1, max(1, self.tokens_per_step))
 
     @property
     def n_tokens(self) -> int:
@@ -151,17 +161,19 @@ class TokenStream:
     @property
     def n_video(self) -> int:
         """V, the number of video tokens."""
-        return self.video_index.numel()
+        return int((self.host_modality == Modality.VIDEO).sum())
 
-    @cached_property
+    @property
     def n_windows(self) -> int:
         """W, the number of two-second windows the clip spans."""
-        return int(self.window.max()) + 1 if self.window.numel() else 0
+        return self.structure.n_windows
 
     @cached_property
     def structure(self) -> Structure:
         """Windows and steps of the clip's tokens, on the host."""
-        return Structure.of(self.window[self.audio_index], self.window[self.video_index], self.tokens_per_step, self.n_windows)
+        window = self.window.cpu()
+        heard, seen = (window[self.host_modality == kind] for kind in (Modality.AUDIO, Modality.VIDEO))
+        return Structure.of(heard, seen, self.tokens_per_step, int(window.max()) + 1 if window.numel() else 0)
 
     @property
     def tokens_per_step(self) -> int:

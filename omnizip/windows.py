@@ -45,6 +45,38 @@ def cumulative_rounding(shares: Tensor) -> Tensor:
     return torch.diff(running, prepend=running.new_zeros(1))
 
 
+def placed(values: Tensor, device: torch.device) -> Tensor:
+    """Host values on `device` without waiting for it; a plain copy to an accelerator waits until all its work is done."""
+    return values.to(device, non_blocking=True)
+
+
+def rows_at(embeds: Tensor, places: Tensor) -> Tensor:
+    """(s, n, D) float32 rows of `embeds` (L, D) at `places` (s, n) on the host.
+
+    Where the rows stand in s evenly spaced pieces, as the steps of a clip do, a float32 stream is not copied.
+    """
+    s, n = places.shape
+    if places.numel():
+        first = int(places[0, 0])
+        apart = int(places[1, 0]) - first if s > 1 else n
+        if apart > 0 and torch.equal(places, first + apart * torch.arange(s)[:, None] + torch.arange(n)):
+            row, column = embeds.stride()
+            strides = (apart * row, row, column)
+            return embeds.as_strided((s, n, embeds.shape[1]), strides, embeds.storage_offset() + first * row).float()
+    return embeds[placed(places, embeds.device)].float()
+
+
+def padded(counts: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
+    """(g, q) int64 places of the items of some groups, padded to the largest of them, and (g, q) bool where there is none.
+
+    Args:
+        counts: (G,) items of each group, which stand group by group; groups: (g,) the wanted ones. All on the host.
+    """
+    column = torch.arange(int(counts[groups].max()) if groups.numel() else 0)
+    places = (counts.cumsum(0) - counts)[groups, None] + column
+    return places.clamp(max=max(0, int(counts.sum()) - 1)), column >= counts[groups, None]
+
+
 def block_bytes(device: torch.device) -> int:
     """Working memory of one block of steps: cache-sized on a CPU, large on an accelerator, which wants few launches."""
     return 8 << 20 if device.type == "cpu" else 512 << 20

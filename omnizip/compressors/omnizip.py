@@ -27,9 +27,9 @@ from ..anchoring import AudioChoice, most_salient
 from ..budget import bounds, rates_for, solve_rates
 from ..errors import MethodError
 from ..merging import average
-from ..redundancy import highest, interleaved, norms
+from ..redundancy import Steps, highest
 from ..stream import Compression, Reason, TokenStream
-from ..windows import block_bytes, cumulative_rounding
+from ..windows import block_bytes, cumulative_rounding, placed
 from .base import Compressor, option
 from .omnizip_official import OmniZipOfficial
 
@@ -152,37 +152,35 @@ class OmniZip(Compressor):
         if self.video_selector == "random":
             chance = torch.rand(stream.grid[0], n, generator=torch.Generator().manual_seed(self.seed)).to(stream.embeds.device)
         folds = [(stream.video_index[:0], stream.embeds[:0])]
+        keep = torch.empty(stream.grid[0], n, dtype=torch.bool, device=stream.embeds.device)
         for block in structure.step_blocks(n * stream.embeds.shape[1] * 4, block_bytes(stream.embeds.device)):
-            index = stream.video_index[block.start * n : block.stop * n].view(-1, n)
-            x = stream.embeds[index].float()
-            norm = norms(x)
-            audio.look_at(x, norm, structure.step_window[block], self.similarity_scope == "clip")
             later = structure.step_rank[block] % 2 == 1  # the second step of a window is compared with its first
-            scores = interleaved(x, norm, later, self.neighbours) if chance is None else chance[block]
-            keep = highest(scores, kept[block])
-            kinds = (
-                torch.where(later, Reason.CHANGE, Reason.DENSITY_PEAK)
-                if chance is None
-                else torch.full_like(later, Reason.METHOD_SCORE, dtype=torch.int64)
-            )
-            reason[index] = torch.where(keep, kinds.to(keep.device)[:, None], Reason.DROPPED).to(reason.dtype)
+            steps = Steps.of(stream.embeds, stream.step_places[block], later)
+            audio.look_at(steps, structure.step_window[block], self.similarity_scope == "clip")
+            keep[block] = highest(steps.scores(self.neighbours) if chance is None else chance[block], kept[block])
             if self.temporal == "fold":
-                folds.append(_fold(stream, index, x, norm, keep, later, reason, source))
+                index = stream.video_index[block.start * n : block.stop * n].view(-1, n)
+                folds.append(_fold(stream, index, steps, keep[block], reason, source))
+        kinds = torch.where(structure.step_rank % 2 == 1, Reason.CHANGE, Reason.DENSITY_PEAK)
+        if chance is not None:
+            kinds = torch.full_like(kinds, Reason.METHOD_SCORE)
+        chosen = torch.where(keep, placed(kinds, keep.device)[:, None], Reason.DROPPED).to(reason.dtype).flatten()
+        before = reason[stream.video_index]  # 0, or FOLDED
+        reason[stream.video_index] = torch.where(before == Reason.FOLDED, before, chosen)
         return torch.cat([rows for rows, _ in folds]), torch.cat([embeds.float() for _, embeds in folds])
 
 
-def _fold(
-    stream: TokenStream, index: Tensor, x: Tensor, norm: Tensor, keep: Tensor, later: Tensor, reason: Tensor, source: Tensor
-) -> tuple[Tensor, Tensor]:
+def _fold(stream: TokenStream, index: Tensor, steps: Steps, keep: Tensor, reason: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
     """Fold what second steps drop into their first steps: the same place if that was kept, else the most alike kept there."""
-    second = later.nonzero().flatten().to(x.device)
-    first = second - 1
-    unit = x / norm
-    alike = (unit[second] @ unit[first].transpose(1, 2)).masked_fill(~keep[first][:, None, :], -torch.inf)
-    same = torch.arange(x.shape[1], device=x.device).expand(second.numel(), -1)
-    place = torch.where(keep[first], same, alike.argmax(dim=-1))
-    folds = ~keep[second] & keep[first].any(dim=-1, keepdim=True)
-    token, survivor = index[second][folds], index[first].gather(1, place)[folds]
+    first, norm = steps.first[steps.followed], steps.first_norm[steps.followed]
+    index_first, keep_first = index[steps.at_first][steps.followed], keep[steps.at_first][steps.followed]
+    index_second, keep_second = index[steps.at_second], keep[steps.at_second]
+    alike = (steps.second / steps.second_norm) @ (first / norm).transpose(1, 2)
+    alike = alike.masked_fill(~keep_first[:, None, :], -torch.inf)
+    same = torch.arange(index.shape[1], device=index.device).expand_as(index_second)
+    place = torch.where(keep_first, same, alike.argmax(dim=-1))
+    folds = ~keep_second & keep_first.any(dim=-1, keepdim=True)
+    token, survivor = index_second[folds], index_first.gather(1, place)[folds]
     reason[token] = Reason.FOLDED
     source[token] = survivor
     return average(stream.embeds, token, survivor)

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from ..budget import official_rates, rates_for
 from ..merging import absorb, foremost
-from ..redundancy import highest, interleaved, norms
+from ..redundancy import Steps, highest, norms
 from ..stream import Compression, Modality, Reason, TokenStream
-from ..windows import Structure, block_bytes
+from ..windows import Structure, block_bytes, placed
 from .base import Compressor, option
 
 NEIGHBOURS = 5
@@ -59,11 +59,13 @@ class OmniZipOfficial(Compressor):
         runs = _Runs.of(stream)
         retention = runs.mean(runs.is_audio & (reason < Reason.FOLDED))[runs.audio_run]
         rates = official_rates(retention.double(), runs.sizes.double()[runs.video_run], self.rho_video)
-        nearest = self._video(stream, reason, runs, rates, member)
+        rows = stream.embeds[member].float()
+        unit = rows.div_(norms(rows))  # indexing made a copy, so the stream is not written to
+        nearest = self._video(stream, reason, runs, rates, unit)
         return Compression.of(
             stream,
             reason,
-            **self._merge(stream, reason, anchor, member, nearest),
+            **self._merge(stream, reason, anchor, member, unit, nearest),
             audio_retention=retention,
             video_pruning_rate=rates.float(),
         )
@@ -81,51 +83,59 @@ class OmniZipOfficial(Compressor):
         anchors = min(rest.numel(), round(self.anchor_ratio * count)) if self.merge_size else 0
         if anchors == 0:
             return rest[:0], rest[:0]
-        is_anchor = torch.zeros(rest.numel(), dtype=torch.bool, device=index.device)
+        is_anchor = torch.zeros(rest.numel(), dtype=torch.bool)
         is_anchor[torch.arange(anchors) * (rest.numel() // anchors)] = True
-        reason[rest[is_anchor]] = Reason.ANCHOR
-        return rest[is_anchor], rest[~is_anchor]
+        anchor, member = (rest[placed(mask.nonzero().flatten(), rest.device)] for mask in (is_anchor, ~is_anchor))
+        reason[anchor] = Reason.ANCHOR
+        return anchor, member
 
-    def _video(self, stream: TokenStream, reason: Tensor, runs: _Runs, rates: Tensor, member: Tensor) -> Tensor:
-        """Mark the video in `reason`; return (M,) the highest cosine of each member to any video token, -inf without video."""
-        rows = stream.embeds[member].float()
-        unit = rows / norms(rows)
-        nearest = torch.full((member.numel(),), -torch.inf, device=unit.device)
+    def _video(self, stream: TokenStream, reason: Tensor, runs: _Runs, rates: Tensor, unit: Tensor) -> Tensor:
+        """Mark the video in `reason`; return (M,) the highest cosine of each row of `unit` (M, D) to any video token.
+
+        It is -inf without video.
+        """
+        embeds, n = stream.embeds, stream.tokens_per_step
+        nearest = torch.full((unit.shape[0],), -torch.inf, device=unit.device)
 
         def look_at(x: Tensor, norm: Tensor) -> Tensor:
-            return torch.maximum(nearest, (unit @ x.flatten(0, 1).T / norm.flatten()).amax(dim=1)) if member.numel() else nearest
+            if not unit.shape[0]:
+                return nearest
+            cosine = unit @ x.flatten(0, 1).T
+            return torch.maximum(nearest, cosine.div_(norm.flatten()).amax(dim=1))
 
-        n = stream.tokens_per_step
-        structure, tokens = runs.steps(n)
+        structure, places = runs.steps(n)
         counts = (n * (1 - rates[structure.step_window])).to(torch.int64)
-        reason[stream.video_index] = Reason.METHOD_SCORE  # what lies beyond a run's last whole step is kept
+        later = structure.step_rank % 2 == 1
+        keep = torch.empty(places.shape, dtype=torch.bool, device=unit.device)
         for block in structure.step_blocks(n * unit.shape[1] * 4, block_bytes(unit.device)):
-            index = tokens[block].to(reason.device)
-            x = stream.embeds[index].float()
-            norm = norms(x)
-            nearest = look_at(x, norm)
-            later = structure.step_rank[block] % 2 == 1
-            keep = highest(interleaved(x, norm, later, NEIGHBOURS), counts[block])
-            kinds = torch.where(later, Reason.CHANGE, Reason.DENSITY_PEAK).to(keep.device)[:, None]
-            reason[index] = torch.where(keep, kinds, Reason.DROPPED).to(reason.dtype)
-        if tokens.numel() < stream.n_video:
-            beyond = stream.embeds[stream.video_index[reason[stream.video_index] == Reason.METHOD_SCORE]].float()[None]
+            steps = Steps.of(embeds, places[block], later[block])
+            keep[block] = highest(steps.scores(NEIGHBOURS), counts[block])
+            for x, norm, _ in steps.parts:
+                nearest = look_at(x, norm)
+        reason[stream.video_index] = Reason.METHOD_SCORE  # what lies beyond a run's last whole step is kept
+        kinds = placed(torch.where(later, Reason.CHANGE, Reason.DENSITY_PEAK), keep.device)[:, None]
+        reason[placed(places, reason.device)] = torch.where(keep, kinds, Reason.DROPPED).to(reason.dtype)
+        if places.numel() < stream.n_video:
+            beyond = embeds[stream.video_index[reason[stream.video_index] == Reason.METHOD_SCORE]].float()[None]
             nearest = look_at(beyond, norms(beyond))
         return nearest
 
-    def _merge(self, stream: TokenStream, reason: Tensor, anchor: Tensor, member: Tensor, nearest: Tensor) -> dict[str, Tensor]:
+    def _merge(
+        self, stream: TokenStream, reason: Tensor, anchor: Tensor, member: Tensor, unit: Tensor, nearest: Tensor
+    ) -> dict[str, Tensor]:
         """Fold into each anchor those of its members that are nearest to the video; without video, to the anchor."""
         if member.numel() == 0:
             return {}
-        anchor_rows, member_rows = stream.embeds[anchor].float(), stream.embeds[member].float()
-        alike = (member_rows / norms(member_rows)) @ (anchor_rows / norms(anchor_rows)).T  # (M, P)
+        anchor_rows = stream.embeds[anchor].float()
+        alike = unit @ (anchor_rows / norms(anchor_rows)).T  # (M, P)
         closeness, anchor_of = alike.max(dim=1)
         weight = nearest if stream.n_video else closeness
         absorbed = foremost(anchor_of, weight, self.merge_size)
         reason[member] = torch.where(absorbed, Reason.FOLDED, Reason.DROPPED).to(reason.dtype)
         source = torch.full_like(stream.window, -1)
         source[member] = anchor[anchor_of]
-        folded_embeds = absorb(anchor_rows, member_rows, anchor_of, weight, absorbed)
+        taken = absorbed.nonzero().flatten()
+        folded_embeds = absorb(anchor_rows, stream.embeds[member[taken]], anchor_of[taken], weight[taken])
         return {"source": source, "folded": anchor, "folded_embeds": folded_embeds}
 
 
@@ -141,8 +151,8 @@ class _Runs:
 
     @classmethod
     def of(cls, stream: TokenStream) -> _Runs:
-        modality, sizes = torch.unique_consecutive(stream.modality.cpu(), return_counts=True)
-        of_token = torch.repeat_interleave(torch.arange(sizes.numel()), sizes).to(stream.modality.device)
+        modality, sizes = torch.unique_consecutive(stream.host_modality, return_counts=True)
+        of_token = placed(torch.repeat_interleave(torch.arange(sizes.numel()), sizes), stream.modality.device)
         return cls(modality, sizes.cumsum(0) - sizes, sizes, of_token, stream.modality == Modality.AUDIO)
 
     @property
