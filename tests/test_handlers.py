@@ -12,7 +12,7 @@ from threading import Event as Flag
 
 import numpy as np
 import pytest
-from clips import make_clip, text
+from clips import gif, make_clip, text
 from PIL import Image
 
 from omnizip import COMPRESSORS, Modality
@@ -246,6 +246,18 @@ def test_clips_without_sound_and_of_one_frame_are_drawn(engine, tmp_path):
     assert "no sound" in plain(page["clip_notes"]) and "Sound:" not in plain(page["reasons"])
     short = str(make_clip(tmp_path / "short.mp4", times_s=(0.0,), sound=None))
     assert any(u.get("steps") == (0, 1) for u in ask(engine, short))
+
+
+def test_a_gif_becomes_a_film_that_can_be_played(engine, tmp_path):
+    updates = []
+    for update in handlers.open_gif(engine, str(gif(tmp_path))):
+        updates.append(update)
+        if "clip" in update:
+            clip = engine.encode(update["clip"]).clip
+            assert clip.playable and len(clip.frames) >= 2
+    assert words.GIF_OPENED in updates[-1]["status"]
+    (refused,) = handlers.open_gif(engine, str(text(tmp_path)))
+    assert 'role="alert"' in refused["status"]
 
 
 def test_markup_of_questions_is_shown_not_obeyed(engine, clip):

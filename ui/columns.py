@@ -30,6 +30,7 @@ class Asked:
     retention: gr.Radio
     method: gr.Dropdown
     controls: Controls
+    open_gif: gr.UploadButton  # the player above takes none
     compare: gr.Button
     stop: gr.Button
     pieces: dict[str, gr.components.Component]
@@ -40,6 +41,7 @@ class Asked:
 
 
 def ask_column(settings: Settings) -> Asked:
+    """The clip, the question and how to compress, down to the buttons."""
     video = gr.Video(label=words.CLIP, sources=["upload", "webcam"], include_audio=True, height=300, elem_id="clip")
     clip_notes = gr.HTML("", elem_id="clip-notes")
     question = gr.Textbox(label=words.QUESTION, placeholder=words.QUESTION_HINT, lines=2, max_lines=6, elem_id="question", render=False)
@@ -52,7 +54,9 @@ def ask_column(settings: Settings) -> Asked:
         api_visibility="private",
         elem_id="examples",
     )
-    gr.HTML(cards.hint(words.limits(settings)), elem_id="limits")
+    with gr.Row(elem_id="limits-row"):
+        gr.HTML(cards.hint(words.limits(settings)), elem_id="limits")
+        open_gif = gr.UploadButton(words.OPEN_GIF, file_types=[".gif"], size="sm", scale=0, min_width=110, elem_id="open-gif")
     question.render()
     retention = gr.Radio(words.RETENTIONS, value=FIRST_RETENTION, label=words.RETENTION, info=words.RETENTION_HINT, elem_id="retention")
     method = gr.Dropdown(
@@ -72,13 +76,15 @@ def ask_column(settings: Settings) -> Asked:
         retention,
         method,
         controls,
+        open_gif,
         compare,
         stop,
-        {"status": status, "clip_notes": clip_notes, "about": about, "compare": compare, "stop": stop},
+        {"clip": video, "status": status, "clip_notes": clip_notes, "about": about, "compare": compare, "stop": stop},
     )
 
 
 def answer_column(start: handlers.Update) -> tuple[dict[str, gr.components.Component], gr.Column]:
+    """The headline, both answers and their costs, and where to ask on; the last as a column shown once there is an answer."""
     pieces: dict[str, gr.components.Component] = {"headline": gr.HTML(start["headline"], elem_id="headline")}
     with gr.Row(elem_id="side-by-side", equal_height=True):
         pieces["answer_full"] = gr.HTML(start["answer_full"], elem_id="answer-full")
@@ -105,32 +111,30 @@ def answer_column(start: handlers.Update) -> tuple[dict[str, gr.components.Compo
 
 
 def kept_section() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Column]:
+    """What was kept: its pieces, the invitation shown before there is anything, and the views shown after."""
     gr.HTML(cards.heading(words.KEPT), elem_id="kept-heading")
     empty = gr.HTML(cards.hint(words.KEPT_EMPTY), elem_id="kept-empty")
     pieces: dict[str, gr.components.Component] = {}
-    with gr.Column(visible=False, elem_id="kept-views") as group:
+    with gr.Column(visible=False, elem_id="kept-views") as views:
         pieces["kept_line"] = gr.HTML("", elem_id="kept-line")
-        with gr.Row(elem_id="kept-top"):
+        with gr.Row(elem_id="kept-row"):
             with gr.Column(scale=6, min_width=320, elem_id="frames"):
                 gr.HTML(cards.subheading(words.FRAME, words.FRAME_HINT))
                 pieces["frame"] = gr.HTML("", elem_id="frame")
                 pieces["step"] = gr.Slider(1, 2, value=1, step=1, label=words.STEP, buttons=[], elem_id="step")
-            with gr.Column(scale=8, min_width=320, elem_id="time"):
-                gr.HTML(cards.subheading(words.TIME_CHART, words.TIME_CHART_HINT))
-                pieces["chart"] = gr.Plot(show_label=False, container=False, elem_id="chart")
-                gr.HTML(cards.subheading(words.REASONS))
-                pieces["reasons"] = gr.HTML("", elem_id="reasons")
-        with gr.Row(elem_id="take"):
-            with gr.Column(scale=6, min_width=320):
                 gr.HTML(cards.subheading(words.VIDEO, words.VIDEO_HINT))
                 pieces["make_video"] = gr.Button(words.MAKE_VIDEO, elem_id="make-video")
                 pieces["video_status"] = gr.HTML("", elem_id="video-status")
                 pieces["video"] = gr.Video(
                     visible=False, show_label=False, interactive=False, buttons=["download"], height=420, elem_id="kept-video"
                 )
-            with gr.Column(scale=8, min_width=320):
+            with gr.Column(scale=8, min_width=320, elem_id="time"):
+                gr.HTML(cards.subheading(words.TIME_CHART, words.TIME_CHART_HINT))
+                pieces["chart"] = gr.Plot(show_label=False, container=False, elem_id="chart")
+                gr.HTML(cards.subheading(words.REASONS))
+                pieces["reasons"] = gr.HTML("", elem_id="reasons")
                 gr.HTML(cards.subheading(words.DOWNLOADS, words.DOWNLOADS_HINT))
                 with gr.Row():
                     pieces["report_json"] = gr.DownloadButton(words.REPORT_JSON, min_width=140, elem_id="report-json")
                     pieces["windows_csv"] = gr.DownloadButton(words.WINDOWS_CSV, min_width=140, elem_id="windows-csv")
-    return pieces, empty, group
+    return pieces, empty, views

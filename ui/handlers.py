@@ -22,7 +22,7 @@ from omnizip.compressors import COMPRESSORS
 from omnizip.engine import Engine
 from omnizip.errors import MethodError, OmniZipError
 from omnizip.events import Arm, ArmDone, Finished, Piece, Stage
-from omnizip.media import Clip
+from omnizip.media import Clip, transcode_preview
 from omnizip.record import CompressionRecord
 from omnizip.report import Run, RunReport, differing_words
 from omnizip.run import Turn
@@ -308,6 +308,19 @@ def _drawn(record: CompressionRecord, clip: Clip, path: Path) -> Iterator[float]
         thread.join()
     if failures:
         raise failures[0]
+
+
+def open_gif(engine: Engine, path: str) -> Iterator[Update]:
+    """A gif as an mp4, since browsers' players take no gif."""
+    with tempfile.TemporaryDirectory() as folder:
+        film = Path(folder) / f"{Path(path).stem}.mp4"
+        try:
+            transcode_preview(path, film, engine.settings)
+        except OmniZipError as problem:
+            yield {"status": cards.problem(str(problem))}
+            return
+        yield {"clip": str(film)}
+    yield {"status": cards.done(words.GIF_OPENED)}
 
 
 def new_chat() -> Update:

@@ -220,10 +220,15 @@ def _wire_map(engine: Engine, asked: Asked, pieces: _Pieces) -> None:
     def on_step(kept, step):
         return pieces.place(handlers.draw_frame(engine, kept, step - 1))
 
+    def on_gif(path):
+        for update in handlers.open_gif(engine, path):
+            yield pieces.place(update)
+
     def on_video(kept):
         for update in handlers.make_video(engine, kept):
             yield pieces.place(update)
 
+    asked.open_gif.upload(on_gif, asked.open_gif, pieces.outputs, concurrency_id="drawing", concurrency_limit=2, **QUIET)
     gr.on(
         [asked.method.change, asked.retention.change],
         on_method,

@@ -27,6 +27,8 @@ EXAMPLES = {
     "two-speakers.mp4": ("Two speakers", "Who speaks first, and who answers?"),
     "lighthouse.mp4": ("Lighthouse, portrait", "What happens while the horn sounds?"),
 }
+OPEN_GIF = "Open a gif"
+GIF_OPENED = "The gif was turned into an mp4, so that it can be played."
 QUESTION = "Question"
 QUESTION_HINT = "What happens in this clip, and what can be heard?"
 RETENTION = "How much to keep"
@@ -237,7 +239,7 @@ def model_line(c: Conditions) -> str:
 def limits(s: Settings) -> str:
     """What a clip may be."""
     longest = f"{s.max_clip_s / 60:.0f} minutes" if s.max_clip_s >= 120 else f"{s.max_clip_s:.0f} seconds"
-    return f"mp4, mov, webm or mkv; up to {longest} and {s.max_file_mb:,.0f} MB. It stays on this server only while you use it."
+    return f"mp4, mov, webm or mkv; up to {longest} and {s.max_file_mb:,.0f} MB. Uploads are deleted within two hours."
 
 
 def clip_line(duration_s: float, frames: int, fps: float, width: int, height: int, has_sound: bool) -> str:

@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from clips import make_clip, text, thirty_seconds
+from clips import gif, make_clip, text, thirty_seconds
 
 pytestmark = pytest.mark.browser
 
@@ -260,6 +260,8 @@ def test_an_unreadable_file_and_missing_things_cost_one_sentence(browser, url, t
     shot(page, "phone-problem")
     page.reload()
     page.wait_for_selector("#headline .oz-headline")
+    page.locator("#open-gif").locator("xpath=..").locator("input[type=file]").set_input_files(str(gif(tmp_path)))
+    page.wait_for_function("document.querySelector('#clip video')?.readyState >= 2")
     page.locator("#examples button", has_text="Lighthouse").click()
     page.wait_for_selector("#clip video")
     assert page.locator("#question textarea").input_value()
