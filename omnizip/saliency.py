@@ -20,34 +20,40 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-BLOCK_BYTES = 64 << 20  # of attention weights in memory at once
+from .windows import block_bytes as default_block
+
+QUERIES_PER_BLOCK = 64  # enough for the product of a block to run at full speed; heads are taken apart before it gets fewer
 
 
-def attention_received(queries: Tensor, keys: Tensor, *, block_bytes: int = BLOCK_BYTES) -> Tensor:
+def attention_received(queries: Tensor, keys: Tensor, *, block_bytes: int | None = None) -> Tensor:
     """(T,) float32 share of attention each frame receives, softmax over the whole clip.
 
     Args:
         queries, keys: (H, T, dh) of the layer, before scaling.
-        block_bytes: attention weights held at once; the result does not depend on it.
+        block_bytes: attention weights held at once, by default what suits the device; the result does not depend on it.
     """
+    block_bytes = block_bytes or default_block(queries.device)
     heads, frames, width = queries.shape
     received = queries.new_zeros(frames, dtype=torch.float32)
     if not frames:
         return received
     keys = keys.float().transpose(1, 2)  # (H, dh, T)
-    per_block = max(1, block_bytes // (4 * heads * frames))
-    for start in range(0, frames, per_block):
-        block = queries[:, start : start + per_block].float() * width**-0.5
-        received += (block @ keys).softmax(dim=-1).sum(dim=(0, 1))
+    per_group = min(heads, max(1, block_bytes // (4 * frames * QUERIES_PER_BLOCK)))
+    per_block = max(1, block_bytes // (4 * frames * per_group))
+    for head in range(0, heads, per_group):
+        for start in range(0, frames, per_block):
+            block = queries[head : head + per_group, start : start + per_block].float() * width**-0.5
+            received += (block @ keys[head : head + per_group]).softmax(dim=-1).sum(dim=(0, 1))
     return received / (heads * frames)
 
 
-def attention_received_windowed(queries: Tensor, keys: Tensor, window: int, *, block_bytes: int = BLOCK_BYTES) -> Tensor:
+def attention_received_windowed(queries: Tensor, keys: Tensor, window: int, *, block_bytes: int | None = None) -> Tensor:
     """(T,) float32 share of attention each frame receives, softmax within blocks of `window` frames; the last may be shorter.
 
     Args:
         queries, keys: (H, T, dh) of the layer, before scaling.
     """
+    block_bytes = block_bytes or default_block(queries.device)
     heads, frames, width = queries.shape
     whole = frames // window * window
     received = []
