@@ -38,6 +38,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--retention", type=float, help=f"share of the clip's tokens to keep (default: {DEFAULT_RETENTION})")
     parser.add_argument("--json", metavar="FILE", help="write the report; - for standard output")
     parser.add_argument("--csv", metavar="FILE", help="write the windows of every run; - for standard output")
+    parser.add_argument("--report", metavar="FILE", help="write a page that plays the clip and shows what was kept; opens without a server")
     parser.add_argument("--quiet", action="store_true", help="answers and costs only: no progress, no streaming")
     _add_method_flags(parser.add_argument_group("options of methods"))
     settings = parser.add_argument_group("settings")
@@ -94,8 +95,10 @@ def run(arguments: argparse.Namespace) -> None:
     arms = _arms(arguments)
     if arguments.json == "-" and arguments.csv == "-":
         raise UsageError("--json - and --csv - exclude each other; write one of them to a file.")
-    for flag, target in (("--json", arguments.json), ("--csv", arguments.csv)):
+    for flag, target in (("--json", arguments.json), ("--csv", arguments.csv), ("--report", arguments.report)):
         check_target(flag, target)
+    if arguments.report == "-":
+        raise UsageError("--report writes a page; give a file's name, such as report.html.")
     if not arguments.question.strip():
         raise UsageError("--question is empty; ask something about the clip.")
     media.digest(arguments.clip, settings)  # a file that is not there is told before the model is loaded
@@ -111,6 +114,7 @@ def run(arguments: argparse.Namespace) -> None:
         _say_result(report, answers=arguments.quiet, remarks=not arguments.quiet)
     write(arguments.json, lambda: json.dumps(report.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     write(arguments.csv, report.windows_csv)
+    write(arguments.report, lambda: _page(engine, arguments.clip, report))
 
 
 def _run(engine: Any, arguments: argparse.Namespace, arms: list[Arm], shown: Shown) -> RunReport:
@@ -129,6 +133,13 @@ def _run(engine: Any, arguments: argparse.Namespace, arms: list[Arm], shown: Sho
                 shown.stage("")
                 return event.report
     raise AssertionError("a comparison that nobody stops ends with its report")
+
+
+def _page(engine: Any, path: str, report: RunReport) -> str:
+    from ui.standalone import html_report
+
+    encoded = engine.encode(path)
+    return html_report(report, encoded.clip, encoded.second_per_step, engine.settings)
 
 
 def _stage_text(stage: Stage, labels: list[str]) -> str:

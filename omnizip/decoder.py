@@ -55,7 +55,6 @@ QUEUED = 4  # pictures waiting to be scaled
 STRAY_S = 10.0  # no codec reorders pictures over such a span: the timestamp is damaged
 READ_ERRORS = 50  # in a row, after which the rest of the file is given up
 HDR_TRANSFERS = (16, 18)  # PQ and HLG, ITU-T H.273
-PREVIEW_PIXELS = 1280 * 720
 PREVIEW_CLOCK = Fraction(1, 90_000)
 
 
@@ -483,7 +482,7 @@ def write_preview(job: dict, sink: Sink) -> None:
                     frame.time_base, frame.pts = Fraction(1, frame.sample_rate), round(instant * frame.sample_rate)
                     waiting.append((sound_out, frame))
                 else:
-                    picture_out = picture_out or _preview_stream(output, stream, frame)
+                    picture_out = picture_out or _preview_stream(output, stream, frame, job)
                     size = (picture_out.width, picture_out.height)
                     frame = frame.reformat(*size, "yuv420p", src_color_range=frame.color_range, dst_color_range="MPEG")
                     frame.time_base, frame.pts, frame.pict_type = PREVIEW_CLOCK, round(instant / PREVIEW_CLOCK), 0
@@ -500,9 +499,10 @@ def write_preview(job: dict, sink: Sink) -> None:
     sink.send_json(b"TAIL", asdict(facts))
 
 
-def _preview_stream(output: Any, stream: Any, frame: Any) -> Any:
-    width, height = scaled_size(frame.width, frame.height, float(stream.sample_aspect_ratio or 1) or 1.0, PREVIEW_PIXELS)
-    out = output.add_stream("libx264", rate=30, options={"preset": "ultrafast", "crf": "23"})
+def _preview_stream(output: Any, stream: Any, frame: Any, job: dict) -> Any:
+    width, height = scaled_size(frame.width, frame.height, float(stream.sample_aspect_ratio or 1) or 1.0, job["pixels"])
+    preset, crf = ("superfast", "29") if job["small"] else ("ultrafast", "23")
+    out = output.add_stream("libx264", rate=30, options={"preset": preset, "crf": crf})
     out.width, out.height, out.pix_fmt = max(2, width // 2 * 2), max(2, height // 2 * 2), "yuv420p"  # H.264 4:2:0 is even
     out.codec_context.time_base = PREVIEW_CLOCK
     out.codec_context.gop_size = 60  # so that seeking is quick

@@ -27,6 +27,7 @@ from .reading import MEGABYTE, Decoder, received
 from .settings import Settings
 
 SILENCE = 10 ** (-60 / 20)  # peak, -60 dBFS: below it nothing is audible
+PREVIEW_PIXELS, SMALL_PREVIEW_PIXELS = 1280 * 720, 640 * 360
 NOTICEABLE_S = 0.1  # shorter shifts of sound and picture go unmentioned
 
 
@@ -85,14 +86,17 @@ def digest(path: str | os.PathLike, settings: Settings) -> str:
         return _digest(source)
 
 
-def transcode_preview(path: str | os.PathLike, out_path: str | os.PathLike, settings: Settings | None = None) -> None:
-    """Write `path` as H.264 and AAC in mp4, for browsers that cannot play it as it is. At most 1280 x 720 pixels.
-    Raises MediaError as `load` does; then `out_path` does not exist."""
+def transcode_preview(
+    path: str | os.PathLike, out_path: str | os.PathLike, settings: Settings | None = None, *, small: bool = False
+) -> None:
+    """Write `path` as H.264 and AAC in mp4, for browsers that cannot play it as it is. At most 1280 x 720 pixels; `small`,
+    to send along, at most 640 x 360 in fewer bytes. Raises MediaError as `load` does; then `out_path` does not exist."""
     settings = settings or Settings()
     partial = Path(f"{out_path}.part")
     try:
         with _opened(Path(path), settings) as source, partial.open("wb") as target:
-            job = {"mode": "preview", "source": source, "target": target.fileno()}
+            job = {"mode": "preview", "source": source, "target": target.fileno(), "small": small}
+            job["pixels"] = SMALL_PREVIEW_PIXELS if small else PREVIEW_PIXELS
             job["target_bytes"] = int(settings.max_file_mb * MEGABYTE)
             with Decoder(job, (source, target.fileno()), _shown(Path(path)), settings) as decoder:
                 decoder.facts(*decoder.message())

@@ -35,7 +35,10 @@ ROWS = [
     (["omnizip.bench"], TORCH),
     (["omnizip.nano"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),
     (["ui", "ui.words"], set()),
-    (["ui.frames", "ui.figures", "ui.cards"], {"numpy", "PIL", "plotly", "moviepy", "proglog"}),  # proglog: moviepy's own progress reports
+    (
+        ["ui.frames", "ui.figures", "ui.cards", "ui.lens_data", "ui.standalone"],
+        {"numpy", "PIL", "plotly", "moviepy", "proglog"},
+    ),  # proglog: moviepy's own progress reports
     (["omnizip.terminal", "omnizip.output", "omnizip.compare_command", "omnizip.bench_command", "omnizip.cli", "omnizip.__main__"], TORCH),
     (["ui.handlers"], {"numpy"}),
     (["ui.controls", "ui.columns", "ui.lens", "ui.page"], {"gradio"}),

@@ -1,0 +1,396 @@
+// The lens: a clip that plays under a veil of what was dropped, and everything about it on one time axis below.
+// mountLens(element, { urlOf, choose, link }) -> { setClip, setMaps }; element holds lens.html.
+
+const VIEWS = {
+  kept: ["Kept", "What the model reads, bright; the rest dimmed"],
+  dropped: ["Dropped", "What the model does not read, bright"],
+  reason: ["Why", "Kept patches coloured by reason"],
+  folded: ["Folded", "Survivors that absorbed others, with how many"],
+  versus: ["A / B", "Kept by both, only by one, or by the other"],
+};
+const SWATCH = (key) => (key === "clear" ? "" : key === "dim" ? "rgb(8,11,16)" : `rgb(${TINTS[key].slice(0, 3).join(",")})`);
+const NO_FOLDS = "No patch was folded here. OmniZip folds picture with its option “temporal” on “fold”; the light marks under the sound are anchors that absorbed minor sound.";
+
+function mountLens(element, options = {}) {
+  const find = (name) => element.querySelector(`.lens-${name}`);
+  const [video, veil, tracks, timeline] = [find("video"), find("veil"), find("tracks"), find("time")];
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  const state = { clip: null, maps: [], a: 0, b: -1, view: "kept", dim: 0.8, sheet: null, wave: new Uint8Array(0), drawn: "" };
+  const wanted = new URLSearchParams(options.link ? location.search : "");
+
+  const a = () => state.maps[state.a];
+  const b = () => state.maps[state.b] || null;
+  const ready = () => state.clip && a();
+  const stepAt = (time) => Math.max(0, Math.min(state.clip.grid[0] - 1, Math.floor(time / state.clip.perStep + 1e-6)));
+  const windowAt = (time) => Math.max(0, Math.min(a().windows.length - 1, a().windows.findLastIndex((w) => w.start <= time + 1e-6)));
+
+  // ---- the picture
+
+  function placeVeil() {
+    const stage = find("stage").getBoundingClientRect();
+    if (!video.videoWidth || !stage.width) return false;
+    const box = fitted(stage.width, stage.height, video.videoWidth, video.videoHeight);
+    const dense = Math.min(2, devicePixelRatio || 1);
+    Object.assign(veil.style, { left: `${box.x}px`, top: `${box.y}px`, width: `${box.width}px`, height: `${box.height}px` });
+    const [width, height] = [Math.round(box.width * dense), Math.round(box.height * dense)];
+    if (veil.width !== width || veil.height !== height) Object.assign(veil, { width, height });
+    return true;
+  }
+
+  function drawVeil() {
+    if (!ready() || !state.clip.grid[0] || !veil.width) return;
+    const [, rows, columns] = state.clip.grid;
+    const step = stepAt(video.currentTime);
+    const context = veil.getContext("2d", { willReadFrequently: true });
+    context.clearRect(0, 0, veil.width, veil.height);
+    const keys = patchesOf(state.view, a(), b(), step, rows * columns);
+    paintPatches(context, keys, rows, columns, 0, 0, veil.width, veil.height, state.dim);
+    if (state.view === "folded") paintCounts(context, a().absorbed, step * rows * columns, rows, columns, veil.width, veil.height);
+    element.dataset.step = step;
+  }
+
+  // ---- the time axis
+
+  let layout = null;
+
+  function drawTracks() {
+    if (!ready()) return;
+    const width = timeline.clientWidth;
+    if (!width) return;
+    layout = timelineLayout(width, state.clip.sound > 0 && a().audioKeep.length > 0);
+    const dense = Math.min(2, devicePixelRatio || 1);
+    Object.assign(tracks, { width: Math.round(width * dense), height: Math.round(layout.height * dense) });
+    tracks.style.height = `${layout.height}px`;
+    const context = tracks.getContext("2d");
+    context.scale(dense, dense);
+    drawTimeline(context, layout, { ...state, a: a(), b: b() }, inks());
+  }
+
+  function inks() {
+    const style = getComputedStyle(element.querySelector(".lens"));
+    const colour = (name) => style.getPropertyValue(`--lens-${name}`).trim();
+    const [low, high] = [colour("quiet"), colour("loud")].map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
+    const ramp = (share) => `rgb(${low.map((from, i) => Math.round(from + (high[i] - from) * share)).join(",")})`;
+    const named = ["ink", "soft", "line", "panel", "picture", "sound", "a", "b"];
+    return { ...Object.fromEntries(named.map((name) => [name, colour(name)])), ramp };
+  }
+
+  const xOf = (time) => layout.left + (layout.inner * time) / state.clip.duration;
+
+  function timeOf(clientX) {
+    const share = (clientX - timeline.getBoundingClientRect().left - layout.left) / layout.inner;
+    return Math.max(0, Math.min(1, share)) * state.clip.duration;
+  }
+
+  // ---- now
+
+  let last = { window: -1, step: -1 };
+
+  function showNow(force = false) {
+    if (!ready() || !layout) return;
+    const time = video.currentTime;
+    const [step, window_] = [stepAt(time), windowAt(time)];
+    element.querySelector(".lens").classList.toggle("lens-begun", time > 0);
+    find("head").style.transform = `translateX(${xOf(Math.min(time, state.clip.duration))}px)`;
+    find("clock").textContent = `${clock(time, true)} of ${clock(state.clip.duration, true)}`;
+    if (force || step !== last.step) drawVeil();
+    if (force || window_ !== last.window) showWindow(window_);
+    timeline.setAttribute("aria-valuenow", time.toFixed(1));
+    last = { window: window_, step };
+  }
+
+  function showWindow(index) {
+    const w = a().windows[index];
+    const end = Math.min(w.end, state.clip.duration);
+    Object.assign(find("band").style, { left: `${xOf(w.start)}px`, width: `${Math.max(2, xOf(end) - xOf(w.start))}px`, height: `${layout.axis}px` });
+    find("window").textContent = `Window ${index + 1}`;
+    find("span").textContent = `${spanOf(w)} · of ${a().windows.length}`;
+    find("facts").innerHTML = factsOf(index);
+    const said = sayWindow(index);
+    timeline.setAttribute("aria-valuetext", said);
+    if (video.paused) find("live").textContent = said;  // while it plays, the clip itself is what one listens to
+  }
+
+  const spanOf = (w) => `${w.start}–${+Math.min(w.end, state.clip.duration).toFixed(1)} s`;
+  const shareOf = (kept, total) => (total ? `${Math.round((100 * kept) / total)} %` : "–");
+  const rateOf = (value) => (value === null ? "–" : value.toFixed(2));
+
+  function factsOf(index) {
+    const maps = b() ? [a(), b()] : [a()];
+    const rows = [
+      ["picture", "Picture kept", (w) => [shareOf(w.videoKept, w.video), `${w.videoKept} of ${w.video}`]],
+      ["sound", "Sound kept", (w) => (w.audio ? [shareOf(w.audioKept, w.audio), `${w.audioKept} of ${w.audio}`] : ["–", "no sound"])],
+      ["", "S<sub>a</sub>, heard as important", (w) => [rateOf(w.sa), ""]],
+      ["", "ρ, picture to drop", (w) => [rateOf(w.rho), ""]],
+    ];
+    const head = b() ? `<tr><th></th>${maps.map((map, i) => `<th><i class="lens-key lens-${"ab"[i]}"></i>${escaped(map.label)}</th>`).join("")}</tr>` : "";
+    return head + rows.map(([key, name, read]) => {
+      const cells = maps.map((map) => read(map.windows[index]) || ["–", ""]);
+      return `<tr><th>${name}</th>${cells.map(([main, small]) => `<td><b>${main}</b>${small ? `<small>${small}</small>` : ""}</td>`).join("")}</tr>`;
+    }).join("");
+  }
+
+  function sayWindow(index) {
+    const side = (map) => {
+      const w = map.windows[index];
+      const sound = w.audio ? `sound ${w.audioKept} of ${w.audio} kept` : "no sound";
+      const allocated = w.sa === null && w.rho === null ? "" : `, S a ${rateOf(w.sa)}, rho ${rateOf(w.rho)}`;
+      return `picture ${w.videoKept} of ${w.video} kept, ${sound}${allocated}`;
+    };
+    const place = `Window ${index + 1}, ${spanOf(a().windows[index])}`;
+    return b() ? `${place}. ${a().label}: ${side(a())}. ${b().label}: ${side(b())}.` : `${place}: ${side(a())}.`;
+  }
+
+  function seek(time) {
+    video.currentTime = Math.max(0, Math.min(time, (video.duration || state.clip.duration) - 0.001));
+    showNow(true);
+  }
+
+  function stepWindow(by) {
+    const windows = a().windows;
+    const next = Math.max(0, Math.min(windows.length - 1, windowAt(video.currentTime) + by));
+    seek(windows[next].start);
+  }
+
+  // ---- what is shown
+
+  function showViews() {
+    const names = Object.keys(VIEWS).filter((name) => (name === "versus") === false || b());
+    if (!names.includes(state.view)) state.view = "kept";
+    find("views").innerHTML = names.map((name) => {
+      const on = name === state.view;
+      return `<button type="button" role="radio" data-view="${name}" aria-checked="${on}" tabindex="${on ? 0 : -1}" title="${VIEWS[name][1]}">${VIEWS[name][0]}</button>`;
+    }).join("");
+    const found = a() ? new Set(a().reason) : new Set();
+    const legend = {
+      kept: [["clear", "kept"], ["dim", "dropped"]],
+      dropped: [["clear", "dropped"], ["dim", "kept"]],
+      reason: [...["density peak", "change", "method score"].filter((name) => found.has(REASONS.indexOf(name))).map((name) => [name, { "density peak": "typical place", change: "change", "method score": "the method's own rule" }[name]]), ["dim", "dropped"]],
+      folded: [["absorbed", "absorbed others"], ["folded", "folded away"], ["clear", "kept as it is"], ["dim", "dropped"]],
+      versus: b() ? [["both", "both"], ["a", `only ${a().label}`], ["b", `only ${b().label}`], ["dim", "neither"]] : [],
+    }[state.view];
+    find("legend").innerHTML = legend.map(([key, text]) => `<li><i class="lens-key lens-${key === "clear" ? "clear" : "fill"}" style="background:${SWATCH(key)}"></i>${escaped(text)}</li>`).join("");
+    const note = [state.clip?.note, state.view === "folded" && a() && !a().folds ? NO_FOLDS : ""].filter(Boolean).join(" ");
+    Object.assign(find("note"), { textContent: note, hidden: !note });
+    Object.assign(element.dataset, { view: state.view });
+  }
+
+  function setView(name) {
+    state.view = name;
+    showViews();
+    drawVeil();
+    drawTracks();
+  }
+
+  function redraw() {
+    if (!ready()) return;
+    placeVeil();
+    drawTracks();
+    showViews();
+    showNow(true);
+  }
+
+  // ---- what comes in
+
+  async function setClip(clip) {
+    if (!clip || clip.key === state.clip?.key) return;
+    state.clip = clip;
+    last = { window: -1, step: -1 };
+    state.wave = bytesOf(clip.wave);
+    state.sheet = null;
+    video.src = options.urlOf(clip.source);
+    timeline.setAttribute("aria-valuemax", clip.duration.toFixed(1));
+    if (clip.thumbs) {
+      const sheet = new Image();
+      sheet.src = clip.thumbs.image;
+      await sheet.decode().catch(() => null);
+      if (state.clip !== clip) return;
+      state.sheet = sheet;
+    }
+    redraw();
+  }
+
+  function setMaps(packed) {
+    const hadB = state.b >= 0;
+    state.maps = packed.map(unpackMap);
+    state.a = 0;
+    state.b = !options.choose && packed.length > 1 ? 1 : -1;
+    if (state.b >= 0 && !hadB) state.view = "versus";
+    showPicks();
+    redraw();
+    element.dataset.maps = Number(element.dataset.maps || 0) + 1;
+  }
+
+  function showPicks() {
+    if (!options.choose || state.maps.length < 2) return;
+    find("pick").hidden = false;
+    const item = (map, i, on) => `<option value="${i}" ${i === on ? "selected" : ""}>${escaped(map.label)}</option>`;
+    find("a").innerHTML = state.maps.map((map, i) => item(map, i, state.a)).join("");
+    find("b").innerHTML = `<option value="-1">nothing</option>${state.maps.map((map, i) => item(map, i, state.b)).join("")}`;
+  }
+
+  // ---- hands
+
+  function play() {
+    if (video.paused) video.play().catch(() => {});
+    else video.pause();
+  }
+
+  function onPlaying() {
+    const label = video.paused ? "Play" : "Pause";
+    for (const name of ["play", "big"]) find(name).setAttribute("aria-label", label);
+    element.querySelector(".lens-icon").setAttribute("d", video.paused ? "M8 5.2v13.6L19 12z" : "M7 5h3.6v14H7zM13.4 5H17v14h-3.6z");
+    element.querySelector(".lens").classList.toggle("lens-playing", !video.paused);
+    if (!video.paused) requestAnimationFrame(follow);
+    else showNow(true);
+  }
+
+  let followed = 0;
+
+  function follow(now) {
+    if (video.paused || !element.isConnected) return;
+    if (!calm.matches || now - followed > 250) {  // with reduced motion the playhead takes four steps a second
+      followed = now;
+      showNow();
+    }
+    requestAnimationFrame(follow);
+  }
+
+  function onKey(event) {
+    if (event.target.matches("input, select") || !ready()) return;
+    const views = event.target.closest(".lens-views");
+    const arrow = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (views && arrow) {
+      const all = [...views.children];
+      const next = all[(all.indexOf(event.target) + arrow + all.length) % all.length].dataset.view;
+      setView(next);
+      views.querySelector(`[data-view="${next}"]`).focus();
+    } else if (arrow && event.shiftKey) seek(video.currentTime + arrow * state.clip.perStep);
+    else if (arrow) stepWindow(arrow);
+    else if (event.key === "Home") seek(0);
+    else if (event.key === "End") seek(a().windows[a().windows.length - 1].start);
+    else if (event.key === " " && !event.target.matches("button")) play();
+    else return;
+    event.preventDefault();
+  }
+
+  function showTip(event) {
+    const tip = find("tip");
+    const time = timeOf(event.clientX);
+    const index = windowAt(time);
+    tip.innerHTML = `<b>Window ${index + 1}</b> · ${spanOf(a().windows[index])}<table>${factsOf(index)}</table>`;
+    tip.hidden = false;
+    const place = event.clientX - timeline.getBoundingClientRect().left;
+    const most = timeline.clientWidth - tip.offsetWidth - 4;
+    tip.style.left = `${Math.max(4, Math.min(most, place > most - 12 ? place - tip.offsetWidth - 14 : place + 14))}px`;
+  }
+
+  function say(text) {
+    find("said").textContent = text;
+    setTimeout(() => { find("said").textContent = ""; }, 4000);
+  }
+
+  function savePicture() {
+    composed({ ...state, a: a(), b: b(), window: windowAt(video.currentTime), facts: sayWindow(windowAt(video.currentTime)) }, video, veil, tracks, inks()).toBlob((blob) => {
+      const anchor = document.createElement("a");
+      anchor.href = URL.createObjectURL(blob);
+      anchor.download = `${state.clip.name.replace(/\.[^.]*$/, "")}-${video.currentTime.toFixed(1)}s.png`;
+      anchor.click();
+      setTimeout(() => URL.revokeObjectURL(anchor.href), 10_000);
+    }, "image/png");
+  }
+
+  async function copyLink() {
+    const url = options.link({ t: video.currentTime.toFixed(1), view: state.view });
+    try {
+      await navigator.clipboard.writeText(url);
+      say("Link copied.");
+    } catch {
+      history.replaceState(null, "", url);
+      say("The link is in the address bar.");
+    }
+  }
+
+  // ---- wiring
+
+  find("play").addEventListener("click", play);
+  find("big").addEventListener("click", play);
+  veil.addEventListener("click", play);
+  for (const name of ["play", "pause", "ended"]) video.addEventListener(name, onPlaying);
+  for (const name of ["seeking", "seeked", "timeupdate"]) video.addEventListener(name, () => showNow());
+  video.addEventListener("error", () => { if (video.src) Object.assign(find("note"), { hidden: false, textContent: "This browser cannot play the clip; the frames below are what was read." }); });
+  video.addEventListener("loadedmetadata", () => {
+    if (wanted.get("t")) video.currentTime = Number(wanted.get("t")) || 0;
+    if (VIEWS[wanted.get("view")]) state.view = wanted.get("view");
+    find("stage").style.setProperty("--lens-shape", Math.max(0.8, video.videoWidth / video.videoHeight));
+    wanted.delete("t");
+    wanted.delete("view");
+    redraw();
+  });
+  element.addEventListener("keydown", onKey);
+  find("dim").addEventListener("input", (event) => { state.dim = event.target.value / 100; drawVeil(); });
+  find("views").addEventListener("click", (event) => { const button = event.target.closest("[data-view]"); if (button) setView(button.dataset.view); });
+  for (const name of ["a", "b"]) {
+    find(name).addEventListener("change", (event) => {
+      state[name] = Number(event.target.value);
+      if (name === "b") state.view = b() ? "versus" : "kept";
+      redraw();
+    });
+  }
+  timeline.addEventListener("pointerdown", (event) => {
+    if (!ready() || event.button) return;
+    timeline.setPointerCapture(event.pointerId);
+    seek(timeOf(event.clientX));
+  });
+  timeline.addEventListener("pointermove", (event) => {
+    if (!ready() || !layout) return;
+    if (timeline.hasPointerCapture(event.pointerId)) seek(timeOf(event.clientX));
+    if (event.pointerType !== "touch") showTip(event);
+  });
+  timeline.addEventListener("pointerleave", () => { find("tip").hidden = true; });
+  find("png").addEventListener("click", savePicture);
+  find("link").hidden = !options.link;
+  find("link").addEventListener("click", copyLink);
+  new ResizeObserver(() => { if (ready()) { placeVeil(); drawTracks(); showNow(true); } }).observe(element);
+  const recolour = new MutationObserver(drawTracks);
+  for (const node of [document.documentElement, document.body]) recolour.observe(node, { attributes: true, attributeFilter: ["class"] });
+
+  return { setClip, setMaps, state };
+}
+
+function escaped(text) {
+  const node = document.createElement("span");
+  node.textContent = text;
+  return node.innerHTML;
+}
+
+// The present view as one picture: the frame under its veil, what the window holds, and the time axis with the playhead.
+function composed(scene, video, veil, tracks, ink) {
+  const width = 1600;
+  const margin = 40;
+  const wide = width - 2 * margin;
+  const frame = fitted(wide, 620, video.videoWidth || 16, video.videoHeight || 9);
+  const axis = { width: wide, height: (tracks.height * wide) / tracks.width };
+  const canvas = document.createElement("canvas");
+  Object.assign(canvas, { width, height: Math.round(margin + 92 + frame.height + 24 + axis.height + margin) });
+  const context = canvas.getContext("2d");
+  context.fillStyle = ink.panel;
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.fillStyle = ink.ink;
+  context.font = `700 30px ${FONT}`;
+  context.textBaseline = "top";
+  context.fillText(scene.b ? `${scene.a.label} (blue) and ${scene.b.label} (vermilion)` : scene.a.label, margin, margin - 6);
+  context.fillStyle = ink.soft;
+  context.font = `19px ${FONT}`;
+  context.fillText(`${scene.clip.name} at ${clock(video.currentTime, true)} · ${scene.facts}`, margin, margin + 38, wide);
+  const [x, y] = [margin + (wide - frame.width) / 2, margin + 80];
+  context.drawImage(video, x, y, frame.width, frame.height);
+  context.drawImage(veil, x, y, frame.width, frame.height);
+  const top = y + frame.height + 24;
+  context.drawImage(tracks, margin, top, axis.width, axis.height);
+  const scale = wide / tracks.clientWidth;
+  const place = timelineLayout(tracks.clientWidth, scene.clip.sound > 0 && scene.a.audioKeep.length > 0);
+  context.fillStyle = ink.ink;
+  context.fillRect(margin + scale * (place.left + (place.inner * video.currentTime) / scene.clip.duration) - 1, top, 2.5, scale * place.axis);
+  return canvas;
+}

@@ -1,0 +1,55 @@
+"""The lens on the page: a gradio component around assets/lens/, fed with what lens_data.py packs.
+
+The clip and the decisions come as two props, so that moving a slider sends decisions only. The template never changes:
+gradio would wipe what the component drew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from . import lens_data
+
+ON_LOAD = """
+const root = (window.gradio_config?.root ?? "").replace(/[/]$/, "") + (window.gradio_config?.api_prefix ?? "/gradio_api");
+const lens = mountLens(element, {
+  urlOf: (path) => `${root}/file=${path.split("/").map(encodeURIComponent).join("/")}`,
+  link: (now) => {
+    const url = new URL(location.href);
+    url.search = new URLSearchParams({ ...(props.maps?.link ?? {}), ...now });
+    return url.href;
+  },
+});
+const show = async () => {
+  await lens.setClip(props.clip);
+  if (props.maps?.shown?.length) lens.setMaps(props.maps.shown);
+  element.querySelector(".lens-link").hidden = !props.maps?.link;
+};
+watch(["clip", "maps"], show);
+show();
+"""
+
+
+def lens() -> gr.HTML:
+    """The component, empty; `clip_update` and `maps_update` fill it."""
+    return gr.HTML(
+        html_template=lens_data.markup(),
+        js_on_load=f"{lens_data.script()}\n{ON_LOAD}",
+        apply_default_css=False,
+        elem_id="lens",
+        clip=None,
+        maps=None,
+    )
+
+
+def update(clip: dict[str, Any] | None, maps: dict[str, Any] | None) -> dict[str, Any]:
+    """What gradio takes to show a clip, or only other decisions about the clip shown.
+
+    Args:
+        clip: from `lens_data.pack_clip`; None leaves it.
+        maps: {"shown": one or two of `lens_data.pack_map`, "link": settings for the address or None}.
+    """
+    given = {"clip": clip, "maps": maps}
+    return gr.update(**{name: value for name, value in given.items() if value is not None})
