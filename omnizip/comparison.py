@@ -2,12 +2,15 @@
 
 Every arm is compressed twice: once to learn how long its prompt is, so that all lengths are warm before anything is
 measured, and once measured. Times are of the work alone: what the reader of the events does in between is not counted.
+
+In a follow-up question on the same clip and settings each arm goes on from what it has read (reuse.py): times, operations and
+`reused_tokens` say so. The choice itself is made anew, since it costs little and shows what the answer rests on.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from time import perf_counter
@@ -15,10 +18,12 @@ from time import perf_counter
 from . import __version__
 from .compressors.base import Compressor
 from .costs import CountedFlops, kv_cache_bytes, paper_flops
+from .decoding import Prefilled
 from .events import Arm, ArmDone, Event, Piece, Stage
 from .qwen import EncodedClip, QwenOmni
 from .record import CompressionRecord
 from .report import ClipRecord, Run, RunReport
+from .reuse import Prefixes
 from .run import Answer, Sampling, Timing, Turn
 from .settings import Settings
 from .stream import Compression, TokenStream
@@ -68,34 +73,51 @@ class Comparison:
     question: str
     sampling: Sampling
     stop: Stop
+    prefixes: Prefixes  # what earlier questions have read, the answers of this one are added
 
     def run(self, arms: Sequence[Arm], history: History, settings: Settings) -> Iterator[Event]:
         """Compress for all arms, warm up their lengths, answer one after the other; returns the RunReport, None without a run."""
         streams: dict[tuple[Turn, ...], TokenStream] = {}
-        plans, lengths = [], []
+        plans, sizes, first = [], [], False
         for number, arm in enumerate(arms):
             self.stop.check()
             yield Stage("compress", arm=number)
             earlier = history.get(number, ()) if isinstance(history, Mapping) else history
             turns = (*earlier, Turn(self.question))
+            first = first or not earlier
             if turns not in streams:
                 streams[turns] = self.model.stream(self.encoded.clip, turns)
             compressor = arm.compressor(streams[turns], self.sampling.seed)
-            lengths.append(int(compressor.compress(streams[turns]).keep.sum()))
+            sizes.append(self._sizes(number, compressor, streams[turns]))
             plans.append((arm, compressor, streams[turns]))
         self.stop.check()
         yield Stage("warm up")
-        self.model.warm_up(lengths)
+        reuse = not first and all(unread < total for total, unread in sizes)  # all arms or none, or times could not be compared
+        self.model.warm_up([unread if reuse else total for total, unread in sizes])
         runs = []
         for number, (arm, compressor, stream) in enumerate(plans):
             if self.stop():
                 break
             yield Stage("answer", arm=number)
-            runs.append((yield from self._answer(number, arm, compressor, stream)))
+            runs.append((yield from self._answer(number, arm, compressor, stream, reuse)))
             yield ArmDone(number, runs[-1])
         return self._report(runs, streams[turns], settings) if runs else None
 
-    def _answer(self, number: int, arm: Arm, compressor: Compressor, stream: TokenStream) -> Iterator[Piece]:
+    def _sizes(self, number: int, compressor: Compressor, stream: TokenStream) -> tuple[int, int]:
+        """Tokens of this arm's prompt, and how many of them it has not read for an earlier question."""
+        compression = compressor.compress(stream)
+        known = self.prefixes.look(self._key(number, compressor))
+        if known is None or compressor.reads_question:
+            return (int(compression.keep.sum()),) * 2
+        prompt = stream.prompt(compression)
+        total = prompt.embeds.shape[0]
+        return total, total - known.shared(prompt)
+
+    def _key(self, number: int, compressor: Compressor) -> Hashable:
+        """Each arm has a chat of its own for every clip and setting."""
+        return number, self.encoded.clip.clip.digest, compressor.name, tuple(compressor.parameters.items())
+
+    def _answer(self, number: int, arm: Arm, compressor: Compressor, stream: TokenStream, reuse: bool) -> Iterator[Piece]:
         """Compress once more, now measured, prefill and decode; returns the Run. The time a reader takes is not counted."""
         model = self.model
         model.synchronize()
@@ -105,9 +127,11 @@ class Comparison:
         prompt = stream.prompt(compression)
         model.synchronize()
         choose_ms = ms_since(start)
+        known = self.prefixes.take(self._key(number, compressor))  # its cache is used up, or makes room
         start = perf_counter()
-        prefilled = model.prefill(prompt)
+        prefilled = model.resume(known, prompt) if reuse and known is not None else model.prefill(prompt)
         prefill_ms = ms_since(start)
+        del known
         ids: list[int] = []
         times_ms: list[float] = []
         text = ""
@@ -123,10 +147,13 @@ class Comparison:
             if longer != text:
                 text = longer
                 yield Piece(number, text)
+        peak = model.peak_memory_bytes()
+        peak = None if peak is None else peak - self.prefixes.nbytes  # what other chats keep is not this run's
+        self.prefixes.put(self._key(number, compressor), model.prefix(prefilled, prompt, ids))
         finish = "stopped" if self.stop.heard else "length" if len(ids) >= self.sampling.max_new_tokens else "end of turn"
         timing = self._timing(compressor, choose_ms, prefill_ms, times_ms, len(ids))
         answer = Answer(text, tuple(ids), finish)
-        return self._run(arm, compressor, compression, prefilled.cache.get_seq_length(), answer, timing)
+        return self._run(arm, compressor, compression, prefilled, answer, timing, peak)
 
     def _timing(self, compressor: Compressor, choose_ms: float, prefill_ms: float, times_ms: list[float], tokens: int) -> Timing:
         """Put a run's measurements together; `times_ms` has one entry per token and one for the end of the answer."""
@@ -146,9 +173,18 @@ class Comparison:
             tokens_per_s=(tokens - 1) / decode_ms * 1000 if tokens > 1 and decode_ms > 0 else None,
         )
 
-    def _run(self, arm: Arm, compressor: Compressor, compression: Compression, cached: int, answer: Answer, timing: Timing) -> Run:
+    def _run(
+        self,
+        arm: Arm,
+        compressor: Compressor,
+        compression: Compression,
+        prefilled: Prefilled,
+        answer: Answer,
+        timing: Timing,
+        peak: int | None,
+    ) -> Run:
         record = CompressionRecord.of(compression, self.encoded.clip.clip.duration_s, compressor.needs)
-        shape, tokens = self.model.shape, record.tokens
+        shape, tokens, cached = self.model.shape, record.tokens, prefilled.cache.get_seq_length()
         return Run(
             method=compressor.name,
             label=compressor.label,
@@ -157,10 +193,11 @@ class Comparison:
             answer=answer,
             compression=record,
             timing=timing,
-            peak_memory_bytes=self.model.peak_memory_bytes(),
+            peak_memory_bytes=peak,
             kv_cache_bytes=kv_cache_bytes(shape, cached),
             flops_paper=paper_flops(shape, tokens["audio"] + tokens["video"]),
-            flops_counted=CountedFlops.of(shape, tokens["total"], cached),
+            flops_counted=CountedFlops.of(shape, tokens["total"], cached, prefilled.reused),
+            reused_tokens=prefilled.reused,
         )
 
     def _report(self, runs: list[Run], stream: TokenStream, settings: Settings) -> RunReport:

@@ -66,7 +66,12 @@ class CountedFlops:
     decode: int  # all tokens of this answer that were fed back
 
     @classmethod
-    def of(cls, shape: ModelShape, prompt: int, cached: int) -> CountedFlops:
-        """Of a prompt of `prompt` tokens, of which `cached` tokens are cached once the answer's are added."""
+    def of(cls, shape: ModelShape, prompt: int, cached: int, reused: int = 0) -> CountedFlops:
+        """Of a prompt of `prompt` tokens, of which `cached` tokens are cached once the answer's are added.
+
+        Args:
+            reused: tokens at the prompt's beginning that were read for an earlier question and cost nothing now.
+        """
         decode = sum(decode_flops(shape, n) for n in range(prompt + 1, cached + 1))
-        return cls(prefill_flops(shape, prompt), decode_flops(shape, prompt + 1), decode)
+        spared = prefill_flops(shape, reused) - prefill_flops(shape, 0)
+        return cls(prefill_flops(shape, prompt) - spared, decode_flops(shape, prompt + 1), decode)

@@ -8,7 +8,7 @@ equal those of `generate`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ class Prefilled:
     cache: Any  # transformers' DynamicCache
     logits: Tensor  # (vocabulary,) float32 of the last position
     next_position: int  # mRoPE position of the first generated token
+    reused: int = 0  # rows that had been read before
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +48,23 @@ class Decoder:
         return Prefilled(cache, logits, prompt.next_position)
 
     @torch.inference_mode()
+    def resume(self, cache: Any, shared: int, prompt: Prompt) -> Prefilled:
+        """Read what follows the first `shared` rows of a prompt, which `cache` begins with; the rest of it is forgotten."""
+        if surplus := cache.get_seq_length() - shared:
+            cache.crop(-surplus)  # the number to remove; releases differ in how they take the number to keep
+        embeds, positions = prompt.embeds[shared:].to(self.parts.device), prompt.positions[:, shared:].to(self.parts.device)
+        return Prefilled(cache, self._forward(embeds, positions, cache), prompt.next_position, shared)
+
+    @torch.inference_mode()
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        """(R, D) embeddings of token ids, as they are fed back."""
+        return self.parts.thinker.get_input_embeddings()(torch.tensor(ids, dtype=torch.int64, device=self.parts.device))
+
+    @torch.inference_mode()
     def advance(self, prefilled: Prefilled, token: int, step: int) -> Tensor:
         """(vocabulary,) float32 logits after `token`, the generated token number `step`, counted from 0."""
         device = self.parts.device
-        embeds = self.parts.thinker.get_input_embeddings()(torch.tensor([token], device=device))
+        embeds = self.embed([token])
         position = torch.full((3, 1), prefilled.next_position + step, device=device)
         return self._forward(embeds, position, prefilled.cache)
 

@@ -5,7 +5,7 @@ of all prompt lengths, so that the comparison is fair by construction. What it y
 is decoded.
 
 One device, one answer at a time: encoding and answering take turns under a lock, which a closed or failed comparison gives
-back. Apart from the cache of encoded clips nothing is remembered.
+back. Remembered are the clips encoded last and, for follow-up questions, the prompts read last; both are bounded.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from .errors import OmniZipError
 from .events import Arm, ArmDone, Event, Finished, Piece, Stage
 from .qwen import EncodedClip, QwenOmni
 from .record import CompressionRecord
+from .reuse import Prefixes
 from .run import Sampling, Turn
 from .settings import Settings
 from .stream import Compression, TokenStream
@@ -62,6 +63,7 @@ class Engine:
     settings: Settings
     _clips: Cache[Encoded] = field(init=False, repr=False)
     _digests: Cache[str] = field(init=False, repr=False)
+    _prefixes: Prefixes = field(init=False, repr=False, default_factory=Prefixes)
     _device: Lock = field(init=False, repr=False, default_factory=Lock)
 
     def __post_init__(self) -> None:
@@ -130,7 +132,7 @@ class Engine:
         try:
             encoded = yield from self._encode_telling(Path(path), heard)
             with self._turn(heard):
-                comparison = Comparison(self.model, encoded, Path(path).name, question, sampling or self.sampling, heard)
+                comparison = Comparison(self.model, encoded, Path(path).name, question, sampling or self.sampling, heard, self._prefixes)
                 report = yield from comparison.run((FULL, *arms), history, self.settings)
         except Stopped:
             return

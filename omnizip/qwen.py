@@ -20,6 +20,7 @@ from .encoding import EncodedClip, Encoder
 from .layout import AUDIO_STRIDE, Layout
 from .loading import Loaded, Parts, load
 from .media import Clip
+from .reuse import Prefix
 from .run import Conditions, ModelShape, Sampling, Turn
 from .settings import Settings
 from .stream import Modality, Prompt, TokenStream
@@ -130,6 +131,17 @@ class QwenOmni:
         prefilled = self.decoder.prefill(prompt)
         self.synchronize()
         return prefilled
+
+    def resume(self, prefix: Prefix, prompt: Prompt) -> Prefilled:
+        """Read of a prompt only what `prefix` does not have; its cache is used up. Synchronised like `prefill`."""
+        shared = prefix.shared(prompt)
+        prefilled = self.decoder.resume(prefix.cache, shared, prompt) if shared else self.decoder.prefill(prompt)
+        self.synchronize()
+        return prefilled
+
+    def prefix(self, prefilled: Prefilled, prompt: Prompt, answer_ids: Sequence[int]) -> Prefix:
+        """What has been read once `answer_ids` were decoded after `prompt`."""
+        return Prefix.of(prefilled.cache, prompt, self.decoder.embed(answer_ids))
 
     def decode(self, prefilled: Prefilled, sampling: Sampling, stop: Callable[[], bool] | None = None) -> Iterator[int]:
         """Yield each new token id as it is made; see `Decoder.decode`."""

@@ -66,6 +66,7 @@ class Run:
     kv_cache_bytes: int
     flops_paper: int
     flops_counted: CountedFlops
+    reused_tokens: int = 0  # of the prompt, read for an earlier question: prefill time and operations are of the rest
 
     @property
     def tokens(self) -> dict[str, int]:
@@ -94,6 +95,7 @@ class Run:
                 "answer_tokens": len(self.answer.token_ids),
                 "finish": self.answer.finish,
                 "tokens": self.tokens,
+                "reused_tokens": self.reused_tokens,
                 "retained": self.retained,
                 "reasons": self.compression.reasons,
                 "timing": asdict(self.timing),

@@ -29,7 +29,10 @@ ROWS = [
     (["omnizip.decoder"], {"av"}),
     (["omnizip.reading", "omnizip.media"], {"numpy"}),
     (["omnizip.layout"], {"numpy", "torch", "transformers"}),
-    (["omnizip.loading", "omnizip.encoding", "omnizip.decoding", "omnizip.qwen"], {"numpy", "transformers", "torch", "accelerate"}),
+    (
+        ["omnizip.loading", "omnizip.encoding", "omnizip.decoding", "omnizip.reuse", "omnizip.qwen"],
+        {"numpy", "transformers", "torch", "accelerate"},
+    ),
     (["omnizip.costs", "omnizip.record", "omnizip.report"], {"numpy"}),
     (["omnizip.cache", "omnizip.events", "omnizip.comparison", "omnizip.engine"], TORCH),
     (["omnizip.bench"], TORCH),
@@ -40,7 +43,7 @@ ROWS = [
         {"numpy", "PIL", "plotly", "moviepy", "proglog"},
     ),  # proglog: moviepy's own progress reports
     (["omnizip.terminal", "omnizip.output", "omnizip.compare_command", "omnizip.bench_command", "omnizip.cli", "omnizip.__main__"], TORCH),
-    (["ui.handlers"], {"numpy"}),
+    (["ui.handlers", "ui.lens_view"], {"numpy"}),
     (["ui.controls", "ui.columns", "ui.lens", "ui.page"], {"gradio"}),
     (["app"], {"spaces"}),
 ]

@@ -73,6 +73,8 @@ class Compressor(ABC):
     fidelity: ClassVar[str] = "faithful"  # "exact", "faithful", "adapted" or "proxy", and what that means if it needs saying
     needs: ClassVar[frozenset[str]] = frozenset()  # of "saliency", "saliency_windowed", "saliency_video"; may be narrowed per instance
 
+    reads_question: ClassVar[bool] = False  # whether the question changes what is kept; then a follow-up reads the clip anew
+
     shortfall: str = dataclasses.field(default="", kw_only=True)  # set by at_retention: why the target cannot be met, one sentence
 
     def __post_init__(self) -> None:
