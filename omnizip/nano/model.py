@@ -21,13 +21,13 @@ import torch
 from ..layout import SYSTEM, Layout
 from ..loading import MARK, Parts, load
 from ..settings import Settings
-from . import questions
+from . import wordings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen2_5OmniThinkerForConditionalGeneration, WhisperFeatureExtractor
 
 NAME = "OmniZip nano"
-VOCABULARY = 768
+VOCABULARY = 896
 TOKEN_SCALE = 0.25  # root mean square of an embedded token, whether word, picture or sound
 PATCH = 8
 SPECIAL = (
@@ -97,7 +97,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
         min_frequency=1,
     )
     frame = "system\n", "user\n", "assistant\n", SYSTEM
-    bpe.train_from_iterator([*questions.corpus(), *frame], trainer)
+    bpe.train_from_iterator([*wordings.corpus(), *frame], trainer)
     names = ("audio", "image", "video", "audio_bos", "audio_eos", "vision_bos", "vision_eos")
     values = ("<|AUDIO|>", "<|IMAGE|>", "<|VIDEO|>", "<|audio_bos|>", "<|audio_eos|>", "<|vision_bos|>", "<|vision_eos|>")
     bpe.add_special_tokens(list(SPECIAL))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from omnizip.nano import model, questions, world
+from omnizip.nano import model, wordings, world
 from omnizip.nano.model import PATCH, Student
 
 
@@ -41,7 +41,7 @@ def test_words_of_the_world_are_one_token_each(student):
     for word in (*world.SHAPES, *world.COLOURS, *world.SOUNDS, "colour", "when"):
         assert len(student.words.encode(f" {word}")) == 1
     assert len(student.words) <= model.VOCABULARY
-    assert len(list(questions.corpus())) > 1000
+    assert len(list(wordings.corpus())) > 1000
 
 
 def test_a_saved_model_is_read_back_by_the_stock_classes(student, tmp_path):

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from omnizip.nano import questions, world
+from omnizip.nano import questions, wordings, world
 from omnizip.nano.questions import KINDS
 from omnizip.nano.world import COLOURS, SHAPES, SOUNDS
 
@@ -50,7 +50,8 @@ def seen_while(scene, sound):
 def test_every_kind_is_asked_and_in_every_wording(asked):
     assert {q.kind for _, q in asked} == set(KINDS)
     starts = Counter(q.text.split("{")[0] for _, q in asked)
-    assert len(starts) > 300
+    assert len(starts) > 600
+    assert all(len(several) >= 4 for several in wordings.WORDINGS.values())
 
 
 def test_a_question_about_a_clip_never_has_two_answers(asked):
@@ -91,7 +92,7 @@ def test_order_and_number_of_sounds_and_shapes(asked):
         for scene, q in of(asked, kind):
             row = [getattr(scene, f"{attribute}_at")(t) for t in INSTANTS]
             starts = sum(b is not None and b is not a for a, b in zip([None, *row], row, strict=False))
-            assert q.answer == questions.COUNTS[starts]
+            assert q.answer == wordings.COUNTS[starts]
 
 
 def test_presence(asked):
