@@ -1,0 +1,66 @@
+"""Take the README's pictures from the real page: `python .ci/screenshots.py`, needs Debian's chromium and playwright."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+CLIP = ROOT / "assets" / "examples" / "falling-notes.mp4"
+QUESTION = "What falls each time the bell is struck?"
+OUT = ROOT / "assets" / "screenshots"
+BOTH = "document.querySelector('#difference .oz-hint') && document.querySelectorAll('#costs .oz-gain').length > 5"
+VIEWS = {
+    "page": ({"width": 1440, "height": 1000}, "light"),
+    "dark": ({"width": 1440, "height": 1000}, "dark"),
+    "phone": ({"width": 390, "height": 844}, "light"),
+}
+
+
+def main() -> None:
+    """Start the page, compare on an example, and save one picture per view."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMNIZIP_MAX_NEW_TOKENS": "32"}
+    server = subprocess.Popen([sys.executable, "app.py", "--port", str(port)], cwd=ROOT, env=environment)
+    OUT.mkdir(parents=True, exist_ok=True)
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/config", timeout=2).close()
+                break
+            except OSError:
+                time.sleep(0.5)
+        with sync_playwright() as playwright:
+            options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=options)
+            for name, (viewport, theme) in VIEWS.items():
+                page = browser.new_page(viewport=viewport)
+                page.set_default_timeout(120_000)
+                page.goto(f"http://127.0.0.1:{port}/?__theme={theme}")
+                page.wait_for_selector("#headline .oz-headline")
+                page.locator("#clip input[type=file]").set_input_files(CLIP)
+                page.wait_for_selector("#clip video")
+                page.locator("#question textarea").fill(QUESTION)
+                page.locator("#compare").click()
+                page.wait_for_function(BOTH)
+                page.wait_for_timeout(3000)  # for figures and fonts to settle
+                path = OUT / f"{name}.png"
+                page.screenshot(path=path, full_page=True)
+                Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
+                page.close()
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+if __name__ == "__main__":
+    main()
