@@ -13,15 +13,34 @@ from ui import words
 
 @pytest.mark.parametrize(
     ("ms", "text"),
-    [(None, "–"), (0, "0.0 ms"), (0.421, "0.42 ms"), (0.96, "1.0 ms"), (12.34, "12.3 ms"), (99.6, "100 ms"), (345.6, "346 ms"), (1234, "1.23 s"), (12_340, "12.3 s")],
-)  # fmt: skip
+    [
+        (None, "–"),
+        (0, "0.0 ms"),
+        (0.421, "0.42 ms"),
+        (0.96, "1.0 ms"),
+        (12.34, "12.3 ms"),
+        (99.6, "100 ms"),
+        (345.6, "346 ms"),
+        (1234, "1.23 s"),
+        (12_340, "12.3 s"),
+    ],
+)
 def test_durations(ms, text):
     assert words.duration(ms) == text
 
 
 @pytest.mark.parametrize(
-    ("n", "text"), [(None, "–"), (0, "0 B"), (999, "999 B"), (1_500, "1.50 kB"), (999_999, "1.00 MB"), (15_500_000, "15.5 MB"), (6_700_000_000, "6.70 GB")]
-)  # fmt: skip
+    ("n", "text"),
+    [
+        (None, "–"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1_500, "1.50 kB"),
+        (999_999, "1.00 MB"),
+        (15_500_000, "15.5 MB"),
+        (6_700_000_000, "6.70 GB"),
+    ],
+)
 def test_sizes(n, text):
     assert words.size(n) == text
 
