@@ -112,7 +112,7 @@ def _device(settings: Settings) -> str:
 def _options(settings: Settings, device: str) -> dict[str, Any]:
     """What `from_pretrained` is told. Raises ModelError for what cannot be had here."""
     dtype = settings.dtype if settings.dtype != "auto" else "bfloat16" if device == "cuda" else "float32"
-    options: dict[str, Any] = {"dtype": getattr(torch, dtype), "attn_implementation": _attention(settings, device, dtype)}
+    options: dict[str, Any] = {"dtype": getattr(torch, dtype), "attn_implementation": attention_for(settings.attention, device, dtype)}
     if device == "cuda":
         options["device_map"] = "auto" if torch.cuda.device_count() > 1 else {"": 0}
     if settings.four_bit:
@@ -132,13 +132,14 @@ def _options(settings: Settings, device: str) -> dict[str, Any]:
     return options
 
 
-def _attention(settings: Settings, device: str, dtype: str) -> str:
+def attention_for(wanted: str, device: str, dtype: str) -> str:
+    """The attention backend to use where `wanted` may be "auto". Raises ModelError for one that cannot run here."""
     possible = device == "cuda" and dtype != "float32" and is_flash_attn_2_available()
-    if settings.attention == "flash_attention_2" and not possible:
+    if wanted == "flash_attention_2" and not possible:
         raise ModelError("flash_attention_2 needs a CUDA device, a 16-bit precision and the flash-attn package; use --attention sdpa.")
-    if settings.attention == "auto":
+    if wanted == "auto":
         return "flash_attention_2" if possible else "sdpa"
-    return settings.attention
+    return wanted
 
 
 def _source(model: str) -> str:

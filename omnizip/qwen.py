@@ -47,7 +47,7 @@ class QwenOmni:
         if self.parts.device.type == "cpu" and parameters < SMALL_MODEL:
             # Its matrices are so small that threads spend their time waiting for each other: 10-35 times slower on two cores.
             torch.set_num_threads(1)
-        self.shape = _shape(self.parts)
+        self.shape = shape_of(self.parts)
         self.conditions = _conditions(loaded, settings, parameters)
         self._positions_cached = lru_cache(maxsize=8)(self._media_positions)
         self._warmed: set[int] = set()
@@ -179,7 +179,8 @@ class QwenOmni:
             torch.cuda.reset_peak_memory_stats(i)
 
 
-def _shape(parts: Parts) -> ModelShape:
+def shape_of(parts: Parts) -> ModelShape:
+    """The sizes of a thinker's language model."""
     text = parts.language.config
     head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     return ModelShape(

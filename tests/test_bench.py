@@ -7,8 +7,10 @@ import sys
 import pytest
 import torch
 
-from omnizip.bench import compress
+from omnizip.bench import compress, prefill
 from omnizip.cli import main
+from omnizip.costs import prefill_flops
+from omnizip.qwen import shape_of
 
 
 def bench_json(capsys, *flags):
@@ -32,6 +34,55 @@ def test_rows_and_conditions(capsys):
     assert result["conditions"]["torch"] == torch.__version__ and result["conditions"]["threads"] == 1
 
 
+def test_prefill_rows_and_conditions(capsys):
+    flags = ["--shape", "tiny", "--seconds", "3", "--repeats", "1", "--tokens", "2", "--retention", "0.35,0.25", "--json", "-"]
+    assert main(["bench", "prefill", "--methods", "omnizip", *flags]) == 0
+    result = json.loads(capsys.readouterr().out)
+    (table,) = result["tables"]
+    rows = {(row["method"], row["retention"]): row for row in table["rows"]}
+    assert list(rows) == [("stock forward", None), ("full", None), ("omnizip", 0.35), ("omnizip", 0.25)]
+    total = 3 * (144 + 25)
+    for (_, retention), row in rows.items():
+        assert row["tokens"] == (total if retention is None else round(retention * total))
+        assert row["prefill_ms"] > 0 and row["first_token_ms"] > 0 and row["decode_ms_per_token"] > 0
+        own = row["saliency_ms"] + row["compress_ms"] + row["prefill_ms"]
+        assert row["ttft_ms"] == pytest.approx(own + row["first_token_ms"])
+        assert row["speedup"] == pytest.approx(rows["full", None]["prefill_ms"] / own)
+    shape = shape_of(prefill.build("tiny", compress.Bench(torch.device("meta"), torch.float32), "sdpa"))
+    allowed = prefill_flops(shape, total) / prefill_flops(shape, rows["omnizip", 0.35]["tokens"])
+    assert rows["omnizip", 0.35]["speedup_counted"] == pytest.approx(allowed)
+    assert rows["stock forward", None]["speedup_counted"] < 1 == rows["full", None]["speedup_counted"]
+    assert table["weights_bytes"] == 4 * table["parameters"] and table["encode_ms"] > 0
+    assert result["conditions"]["torch"] == torch.__version__ and result["conditions"]["dtype"] == "float32"
+
+
+def test_the_stock_forward_says_what_ours_says():
+    """The two prefills that are compared for speed give the same scores."""
+    bench = compress.Bench(torch.device("cpu"), torch.float32, 1)
+    parts = prefill.build("tiny", bench, "sdpa")
+    runner = prefill.Runner(bench, parts, compress.stream_of(2, bench, 64), 0.0, 0.0, 1)
+    prompt = runner._prompt("full", None)
+    ours = prefill.Decoder(parts, torch.empty(0, dtype=torch.int64), frozenset()).prefill(prompt)
+    torch.testing.assert_close(runner._stock(prompt).logits, ours.logits, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("shape", "billions"), [("3b", 4.70), ("7b", 8.93)])
+def test_the_real_shapes_have_as_many_parameters_as_the_checkpoints(shape, billions):
+    """Thinker only, as the released files' tensors add up; nothing is allocated."""
+    parts = prefill.build(shape, compress.Bench(torch.device("meta"), torch.bfloat16), "sdpa")
+    assert parts.thinker.num_parameters() / 1e9 == pytest.approx(billions, abs=0.01)
+    assert parts.thinker.dtype == torch.bfloat16
+
+
+def test_arms_take_turns_in_both_directions(monkeypatch):
+    order = []
+    real = prefill.Runner.run
+    monkeypatch.setattr(prefill.Runner, "run", lambda self, *arm: order.append(arm) or real(self, *arm))
+    arms = [(prefill.FULL, None), ("omnizip", 0.35)]
+    prefill.measure(compress.Bench(torch.device("cpu"), torch.float32, 2), "tiny", 2, arms, 1, "sdpa")
+    assert order == [*arms[::-1], *arms, *arms[::-1]]
+
+
 def test_the_stream_has_the_models_layout():
     stream = compress.stream_of(5, compress.Bench(torch.device("cpu"), torch.bfloat16))
     assert stream.grid == (5, 9, 16) and stream.n_audio == 125 and stream.n_windows == 3
@@ -46,18 +97,28 @@ def test_peak_memory_sees_an_allocation():
     assert 100e6 < peak[0] < 300e6
 
 
-@pytest.mark.parametrize("flags", [["--seconds", "x"], ["--methods", "nonsense"], ["--seconds", "0"], ["--repeats", "0"]])
-def test_bad_flags_end_in_one_line(flags, capsys):
-    assert main(["bench", "compress", *flags]) == 2
+@pytest.mark.parametrize("what", ["compress", "prefill"])
+@pytest.mark.parametrize(
+    "flags", [["--seconds", "x"], ["--methods", "nonsense"], ["--seconds", "0"], ["--repeats", "0"], ["--retention", "2"]]
+)
+def test_bad_flags_end_in_one_line(what, flags, capsys):
+    assert main(["bench", what, *flags]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_it_runs_where_the_page_is_absent():
+@pytest.mark.parametrize(
+    ("flags", "row"),
+    [
+        (["compress", "--seconds", "2", "--methods", "random", "--repeats", "1"], "| 2 s | 338 | random |"),
+        (["prefill", "--shape", "tiny", "--seconds", "2", "--methods", "random", "--repeats", "1", "--tokens", "1"], "| full | 338 |"),
+    ],
+)
+def test_it_runs_where_the_page_is_absent(flags, row):
     """With the page's libraries made unimportable."""
     code = (
         "import sys; sys.modules.update(dict.fromkeys(['gradio', 'av', 'plotly', 'moviepy', 'PIL'])); "
-        "from omnizip.cli import main; sys.exit(main(['bench', 'compress', '--seconds', '2', '--methods', 'random', '--repeats', '1']))"
+        f"from omnizip.cli import main; sys.exit(main(['bench', *{flags!r}]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "| 2 s | 338 | random |" in done.stdout
+    assert row in done.stdout

@@ -35,7 +35,7 @@ ROWS = [
     ),
     (["omnizip.costs", "omnizip.record", "omnizip.report"], {"numpy"}),
     (["omnizip.cache", "omnizip.events", "omnizip.comparison", "omnizip.engine"], TORCH),
-    (["omnizip.bench"], TORCH),
+    (["omnizip.bench"], {"numpy", "torch", "transformers"}),
     (["omnizip.nano"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),
     (["ui", "ui.words"], set()),
     (

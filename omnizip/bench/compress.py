@@ -59,14 +59,14 @@ class Bench:
             torch.cuda.synchronize(self.device)
 
 
-def stream_of(seconds: int, bench: Bench) -> TokenStream:
-    """A clip of random embeddings in the token layout of the model."""
+def stream_of(seconds: int, bench: Bench, width: int = WIDTH) -> TokenStream:
+    """A clip of random embeddings (L, width) in the token layout of the model."""
     generator = torch.Generator(bench.device).manual_seed(bench.seed)
     steps, per_step = seconds, ROWS * COLUMNS
     windows = [torch.full((min(2, steps - w) * per_step,), VIDEO_ID) for w in range(0, steps, 2)]
     sound = [torch.full((25 * min(2, steps - w),), AUDIO_ID) for w in range(0, steps, 2)]
     ids = torch.cat([part for pair in zip(windows, sound, strict=True) for part in pair])
-    embeds = torch.empty(ids.numel(), WIDTH, dtype=bench.dtype, device=bench.device)
+    embeds = torch.empty(ids.numel(), width, dtype=bench.dtype, device=bench.device)
     for block in embeds.split(65536):  # without a float32 copy of an hour
         block.copy_(torch.randn(block.shape, generator=generator, device=bench.device, dtype=torch.float32))
     saliency = torch.rand(25 * seconds, generator=generator, device=bench.device)
