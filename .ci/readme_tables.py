@@ -1,13 +1,15 @@
-"""Fill the README's tables from the code: methods, settings, files. Run it after changing any of these; a test compares."""
+"""Fill the README's tables from the code: methods, settings, measurements, files. Run it after changing any of these; a test compares."""
 
 import ast
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from omnizip.bench import compress, prefill  # noqa: E402
 from omnizip.compressors import COMPRESSORS  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
 
@@ -16,6 +18,7 @@ OTHER_FILES = {
     "assets/standin/": "The embedded model, as `python -m omnizip.nano.standin` writes it.",
     "assets/examples/": "Sample clips and the program that made them.",
     "tests/": "One file per module, with the reference outputs in `tests/golden/`; `tests/browser/` drives the page.",
+    "bench/results/": "Measurements with their conditions, as `python -m omnizip bench` wrote them.",
     ".ci/run": "Everything a change has to pass.",
 }
 
@@ -55,9 +58,40 @@ def first_sentence(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+MEASUREMENTS = (  # files in bench/results without what they were measured on, and what they show
+    ("compress-target", "Compression alone, 60 s at width 3584 with 128 tokens a step, beside one product of the same run"),
+    ("compress", "Compression alone by clip length, width 3584, 144 tokens a step"),
+    ("compress-hour", "The default method up to an hour; linear but for whole-clip saliency"),
+    ("prefill", "Prefill, first token and decode with random weights"),
+)
+
+
+def measurements() -> str:
+    """The committed measurements, each with its conditions; what was not measured is said to be so."""
+    parts = []
+    for kind, told in MEASUREMENTS:
+        found = [ROOT / "bench" / "results" / f"{kind}-{device}.json" for device in ("cuda", "cpu")]
+        for path in (path for path in found if path.exists()):
+            result = json.loads(path.read_text())
+            tables = result.get("tables")
+            shown = "\n\n".join(f"{prefill.title(t)}\n\n{prefill.markdown(t)}" for t in tables) if tables else compress.markdown(result)
+            parts.append(f"{told} (`{path.relative_to(ROOT)}`; {conditions(result['conditions'])}).\n\n{shown}")
+        if not found[0].exists() and kind != "compress-hour":
+            parts.append(f"{told}, on a GPU: not measured.")
+    return "\n\n".join(parts)
+
+
+def conditions(known: dict) -> str:
+    """What the numbers of a file depend on, in a line."""
+    load = "" if not known.get("load_average") else f", load average {known['load_average'][0]:.1f} on {known['cores']} cores"
+    threads = f"{known['threads']} thread{'s' if known['threads'] > 1 else ''}"
+    made = f"{known['dtype']}, torch {known['torch']}; medians of {known['repeats']}; {known['date'][:10]}"
+    return f"{known['device']}, {threads}{load}; {made}"
+
+
 def filled(readme: str) -> str:
     """The README's text with every table as the code has it."""
-    for name, table in (("methods", methods()), ("settings", settings()), ("files", files())):
+    for name, table in (("methods", methods()), ("settings", settings()), ("measurements", measurements()), ("files", files())):
         before, rest = readme.split(f"<!-- {name} -->\n", 1)
         after = rest.split(f"<!-- end {name} -->", 1)[1]
         readme = f"{before}<!-- {name} -->\n{table}\n<!-- end {name} -->{after}"

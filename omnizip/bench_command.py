@@ -30,6 +30,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", metavar="S,S", help="clip lengths (default: 10,30,60,300; prefill: 60)")
     parser.add_argument("--methods", metavar="NAME,NAME", help="default: omnizip,omnizip-official, with random for compress")
     parser.add_argument("--retention", default=None, metavar="R,R", help="shares to keep (default: 0.35; prefill: 0.45,0.35,0.25)")
+    parser.add_argument("--rows", type=int, default=9, help="compress: rows of 16 tokens a step has (default: %(default)s)")
+    told = "compress: longest clip for which what grows with its square is measured (default: %(default)s)"
+    parser.add_argument("--quadratic-s", type=int, default=600, metavar="S", help=told)
     parser.add_argument("--shape", metavar="NAME,NAME", help="prefill: 3b, 7b, standin, tiny (default: 3b,7b on a GPU, standin elsewhere)")
     parser.add_argument("--tokens", type=int, default=32, help="prefill: tokens decoded after the first (default: %(default)s)")
     parser.add_argument("--attention", choices=ATTENTION, default="auto", help="prefill: auto is flash-attn where it can run, else SDPA")
@@ -47,8 +50,8 @@ def run(arguments: argparse.Namespace) -> None:
     from .bench.compress import Bench
 
     check_target("--json", arguments.json)
-    if min(arguments.repeats, arguments.threads, arguments.tokens) < 1:
-        raise UsageError("--repeats, --threads and --tokens are whole numbers from 1 on.")
+    if min(arguments.repeats, arguments.threads, arguments.tokens, arguments.rows, arguments.quadratic_s) < 1:
+        raise UsageError("--repeats, --threads, --tokens, --rows and --quadratic-s are whole numbers from 1 on.")
     what = arguments.what
     seconds, methods = _lengths(arguments.seconds or SECONDS[what]), _names(arguments.methods or METHODS[what])
     if arguments.device == "cuda" and not torch.cuda.is_available():
@@ -66,13 +69,13 @@ def _compress(arguments: argparse.Namespace, bench: Any, seconds: list[int], met
     from .bench import compress
 
     (retention,) = _shares(arguments.retention or "0.35", 1)
-    result = compress.measure(bench, seconds, methods, retention)
+    result = compress.measure(bench, seconds, methods, retention, arguments.rows, arguments.quadratic_s)
     if arguments.json != "-":
         say(compress.markdown(result))
         product, plural = result["speeds"]["product_ms"], "s" if arguments.threads > 1 else ""
         say(f"\nOne product of 1024 x 3584 by 3584 x 7680 in float32: {product:.0f} ms in this run; medians of ", end="")
         say(f"{bench.repeats}; {str(bench.dtype).removeprefix('torch.')}, {bench.device.type}, {arguments.threads} thread{plural}.")
-    return {"retention": retention, **result}
+    return {"retention": retention, "tokens_per_step": arguments.rows * compress.COLUMNS, **result}
 
 
 def _prefill(arguments: argparse.Namespace, bench: Any, seconds: list[int], methods: list[str]) -> dict[str, Any]:

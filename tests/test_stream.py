@@ -10,7 +10,7 @@ from omnizip import Compression, Modality, OmniZip, Reason, TokenStream
 from omnizip.anchoring import most_salient, place_anchors
 from omnizip.errors import MethodError
 from omnizip.merging import foremost
-from omnizip.windows import cumulative_rounding, rank_in_group, window_of
+from omnizip.windows import cumulative_rounding, padded, rank_in_group, rows_at, window_of
 
 
 def test_windows_follow_the_time_of_the_first_medium():
@@ -114,3 +114,22 @@ def test_foremost_equals_sorting_each_group(items, size):
 
 def test_rank_in_group():
     assert rank_in_group(torch.tensor([0, 0, 2, 2, 2, 5]), 6).tolist() == [0, 1, 0, 1, 2, 0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("starts", "is_view"), [([3, 13, 23], True), ([5], True), ([0, 7, 30], False), ([20, 10], False), ([], False)])
+def test_rows_of_steps_are_the_streams(starts, is_view, dtype):
+    """Whether or not they can be had without a copy, and from a stream that is a part of something larger."""
+    embeds = torch.randn(50, 6).to(dtype)[4:, 1:5]
+    places = torch.tensor(starts, dtype=torch.int64)[:, None] + torch.arange(4)
+    rows = rows_at(embeds, places)
+    torch.testing.assert_close(rows, embeds[places].float(), atol=0, rtol=0)
+    shares = bool(starts) and rows.data_ptr() == embeds[places[0, 0]].data_ptr()
+    assert shares == (is_view and dtype == torch.float32)
+
+
+def test_padding_names_every_item_once():
+    counts = torch.tensor([2, 0, 3, 1])
+    places, missing = padded(counts, torch.tensor([2, 1, 0]))
+    assert [row[~gone].tolist() for row, gone in zip(places, missing, strict=True)] == [[2, 3, 4], [], [0, 1]]
+    assert places.max() < 6 and padded(counts, torch.tensor([1]))[0].shape == (1, 0)

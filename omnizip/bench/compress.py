@@ -10,6 +10,7 @@ beyond, and marked so.
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..compressors import COMPRESSORS
 from ..compressors.base import Compressor
@@ -29,7 +31,7 @@ from ..stream import TokenStream
 WIDTH = 3584
 ROWS, COLUMNS = 9, 16  # 144 tokens a step
 AUDIO_HEADS, AUDIO_HEAD_DIM, FRAMES_PER_SECOND, WINDOW_FRAMES = 20, 64, 50, 100
-MEASURED_UP_TO_S = 600  # for what is quadratic
+MEASURED_UP_TO_S = 600  # what is quadratic, unless told otherwise
 AUDIO_ID, VIDEO_ID = 1, 2
 
 
@@ -44,14 +46,19 @@ class Bench:
 
     def median_ms(self, work: Callable[[], Any]) -> float:
         """Median of `repeats` runs after one to warm up, the device synchronised around each."""
-        times = []
+        return self.medians_ms(work)[0]
+
+    def medians_ms(self, *works: Callable[[], Any]) -> list[float]:
+        """The same of several, run in turn, so that what else the machine does hits all alike."""
+        times: list[list[float]] = [[] for _ in works]
         for _ in range(self.repeats + 1):
-            self.synchronize()
-            start = time.perf_counter()
-            work()
-            self.synchronize()
-            times.append((time.perf_counter() - start) * 1000)
-        return median(times[1:])
+            for work, taken in zip(works, times, strict=True):
+                self.synchronize()
+                start = time.perf_counter()
+                work()
+                self.synchronize()
+                taken.append((time.perf_counter() - start) * 1000)
+        return [median(taken[1:]) for taken in times]
 
     def synchronize(self) -> None:
         """Wait for the device."""
@@ -59,10 +66,10 @@ class Bench:
             torch.cuda.synchronize(self.device)
 
 
-def stream_of(seconds: int, bench: Bench, width: int = WIDTH) -> TokenStream:
+def stream_of(seconds: int, bench: Bench, width: int = WIDTH, rows: int = ROWS) -> TokenStream:
     """A clip of random embeddings (L, width) in the token layout of the model."""
     generator = torch.Generator(bench.device).manual_seed(bench.seed)
-    steps, per_step = seconds, ROWS * COLUMNS
+    steps, per_step = seconds, rows * COLUMNS
     windows = [torch.full((min(2, steps - w) * per_step,), VIDEO_ID) for w in range(0, steps, 2)]
     sound = [torch.full((25 * min(2, steps - w),), AUDIO_ID) for w in range(0, steps, 2)]
     ids = torch.cat([part for pair in zip(windows, sound, strict=True) for part in pair])
@@ -75,15 +82,20 @@ def stream_of(seconds: int, bench: Bench, width: int = WIDTH) -> TokenStream:
         embeds,
         audio_token_id=AUDIO_ID,
         video_token_id=VIDEO_ID,
-        grid_thw=(steps, 2 * ROWS, 2 * COLUMNS),
+        grid_thw=(steps, 2 * rows, 2 * COLUMNS),
         audio_saliency=saliency,
     )
 
 
+def product(bench: Bench) -> Callable[[], Tensor]:
+    """The yardstick: one float32 product of 1024 x 3584 by 3584 x 7680."""
+    a, b = (torch.randn(shape, device=bench.device) for shape in ((1024, WIDTH), (WIDTH, 7680)))
+    return lambda: a @ b
+
+
 def speeds(bench: Bench) -> dict[str, float]:
     """What this machine reaches now: bytes read per ms, multiply-adds per ms in float32, and the reference product in ms."""
-    a, b = (torch.randn(shape, device=bench.device) for shape in ((1024, WIDTH), (WIDTH, 7680)))
-    product_ms = bench.median_ms(lambda: a @ b)
+    product_ms = bench.median_ms(product(bench))
     memory = torch.randn(64 << 20, device=bench.device)
     return {
         "product_ms": product_ms,
@@ -157,6 +169,8 @@ def peak_bytes(device: torch.device) -> Iterator[list[int]]:
 
 
 def _forget_peak() -> bool:
+    with suppress(OSError, AttributeError):  # glibc: give back what is free, else the next peak would hide in it
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
     with suppress(OSError), open("/proc/self/clear_refs", "w") as file:  # Linux: 5 resets the peak of resident memory
         file.write("5")
         return True
@@ -169,26 +183,34 @@ def _resident(name: str) -> int:
 
 
 def measure(
-    bench: Bench, seconds: list[int], methods: list[str], retention: float, on_row: Callable[[dict[str, Any]], None] = lambda row: None
+    bench: Bench,
+    seconds: list[int],
+    methods: list[str],
+    retention: float,
+    rows_per_step: int = ROWS,
+    quadratic_s: int = MEASURED_UP_TO_S,
+    on_row: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> dict[str, Any]:
     """Rows of one table, every clip length by every method, with the speeds of the machine in the same run.
 
     Returns:
         {"speeds": {...}, "rows": [{"seconds", "tokens", "method", "parameters", "compress_ms", "stages_ms", "saliency_ms",
-        "saliency_extrapolated", "floor_ms", "products", "peak_bytes"}]}; products = compress_ms over the reference product.
+        "saliency_extrapolated", "floor_ms", "product_ms", "products",
+        "peak_bytes"}]}; products = compress_ms over product_ms,
+        the reference product timed in turn with it. A step has rows_per_step x 16 tokens.
     """
-    speed = speeds(bench)
+    speed, yardstick = speeds(bench), product(bench)
     rows = []
     for length in seconds:
-        stream = stream_of(length, bench)
+        stream = stream_of(length, bench, rows=rows_per_step)
         for name in methods:
-            if name == "omnizip-official" and length > MEASURED_UP_TO_S:
+            if name == "omnizip-official" and length > quadratic_s:
                 continue
             method = COMPRESSORS[name].at_retention(retention, stream)
             with peak_bytes(bench.device) as peak:
                 method.compress(stream)
-            compress_ms = bench.median_ms(partial(method.compress, stream))
-            saliency, extrapolated = _saliency(length, method, bench)
+            compress_ms, product_ms = bench.medians_ms(partial(method.compress, stream), yardstick)
+            saliency, extrapolated = _saliency(length, method, bench, quadratic_s)
             row = {
                 "seconds": length,
                 "tokens": stream.n_audio + stream.n_video,
@@ -199,7 +221,8 @@ def measure(
                 "saliency_ms": saliency,
                 "saliency_extrapolated": extrapolated,
                 "floor_ms": floor_ms(stream, method, speed),
-                "products": compress_ms / speed["product_ms"],
+                "product_ms": product_ms,
+                "products": compress_ms / product_ms,
                 "peak_bytes": peak[0] if peak else None,
             }
             rows.append(row)
@@ -207,12 +230,12 @@ def measure(
     return {"speeds": speed, "rows": rows}
 
 
-def _saliency(length: int, method: Compressor, bench: Bench) -> tuple[float | None, bool]:
+def _saliency(length: int, method: Compressor, bench: Bench, up_to: int) -> tuple[float | None, bool]:
     if "saliency_windowed" in method.needs:
         return saliency_ms(length, "window", bench), False
     if "saliency" not in method.needs:
         return None, False
-    measured = min(length, MEASURED_UP_TO_S)
+    measured = min(length, up_to)
     return saliency_ms(measured, "clip", bench) * (length / measured) ** 2, length > measured
 
 

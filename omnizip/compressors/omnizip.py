@@ -98,6 +98,9 @@ class OmniZip(Compressor):
     def compress(self, stream: TokenStream, on_stage: Callable[[str], None] = lambda stage: None) -> Compression:
         """Choose salient audio, anchors and video; see the module's description.
 
+        An accelerator is waited for four times: for modality and window of the stream, once per stream, the salient counts of
+        the windows, and how many tokens anchors absorb. Steps at no even distance in the prompt wait once more per block.
+
         Args:
             on_stage: told "audio", "budget", "video" and "merging" as each is done, so that a benchmark can time them.
         """
