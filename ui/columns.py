@@ -13,7 +13,7 @@ import gradio as gr
 from omnizip.compressors import COMPRESSORS
 from omnizip.settings import Settings
 
-from . import cards, handlers, words
+from . import cards, handlers, lens, words
 from .controls import Controls
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -116,25 +116,41 @@ def kept_section() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Colu
     empty = gr.HTML(cards.hint(words.KEPT_EMPTY), elem_id="kept-empty")
     pieces: dict[str, gr.components.Component] = {}
     with gr.Column(visible=False, elem_id="kept-views") as views:
-        pieces["kept_line"] = gr.HTML("", elem_id="kept-line")
-        with gr.Row(elem_id="kept-row"):
-            with gr.Column(scale=6, min_width=320, elem_id="frames"):
-                gr.HTML(cards.subheading(words.FRAME, words.FRAME_HINT))
-                pieces["frame"] = gr.HTML("", elem_id="frame")
-                pieces["step"] = gr.Slider(1, 2, value=1, step=1, label=words.STEP, buttons=[], elem_id="step")
+        with gr.Row(elem_id="kept-head"):
+            with gr.Column(scale=3, min_width=280):
+                pieces["kept_line"] = gr.HTML("", elem_id="kept-line")
+            with gr.Column(scale=1, min_width=280):
+                pieces["over"] = gr.Dropdown(
+                    [*words.OVER_CHOICES, *((kind.label, name) for name, kind in METHODS.items())],
+                    value="",
+                    label=words.OVER,
+                    filterable=False,
+                    container=False,
+                    elem_id="lens-over",
+                )
+        pieces["lens"] = lens.lens()
+        with gr.Row(elem_id="take"):
+            with gr.Column(scale=1, min_width=320):
                 gr.HTML(cards.subheading(words.VIDEO, words.VIDEO_HINT))
                 pieces["make_video"] = gr.Button(words.MAKE_VIDEO, elem_id="make-video")
                 pieces["video_status"] = gr.HTML("", elem_id="video-status")
                 pieces["video"] = gr.Video(
                     visible=False, show_label=False, interactive=False, buttons=["download"], height=420, elem_id="kept-video"
                 )
+            with gr.Column(scale=1, min_width=320):
+                gr.HTML(cards.subheading(words.DOWNLOADS, words.DOWNLOADS_HINT))
+                with gr.Row():
+                    pieces["report_json"] = gr.DownloadButton(words.REPORT_JSON, min_width=140, elem_id="report-json")
+                    pieces["windows_csv"] = gr.DownloadButton(words.WINDOWS_CSV, min_width=140, elem_id="windows-csv")
+        gr.HTML(cards.heading(words.CHARTS), elem_id="charts")
+        with gr.Row(elem_id="kept-row"):
+            with gr.Column(scale=6, min_width=320, elem_id="frames"):
+                gr.HTML(cards.subheading(words.FRAME, words.FRAME_HINT))
+                pieces["frame"] = gr.HTML("", elem_id="frame")
+                pieces["step"] = gr.Slider(1, 2, value=1, step=1, label=words.STEP, buttons=[], elem_id="step")
             with gr.Column(scale=8, min_width=320, elem_id="time"):
                 gr.HTML(cards.subheading(words.TIME_CHART, words.TIME_CHART_HINT))
                 pieces["chart"] = gr.Plot(show_label=False, container=False, elem_id="chart")
                 gr.HTML(cards.subheading(words.REASONS))
                 pieces["reasons"] = gr.HTML("", elem_id="reasons")
-                gr.HTML(cards.subheading(words.DOWNLOADS, words.DOWNLOADS_HINT))
-                with gr.Row():
-                    pieces["report_json"] = gr.DownloadButton(words.REPORT_JSON, min_width=140, elem_id="report-json")
-                    pieces["windows_csv"] = gr.DownloadButton(words.WINDOWS_CSV, min_width=140, elem_id="windows-csv")
     return pieces, empty, views

@@ -20,7 +20,7 @@ from omnizip.engine import Engine  # noqa: E402
 from omnizip.errors import OmniZipError  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
 
-from . import cards, handlers, words  # noqa: E402
+from . import cards, handlers, lens, lens_view, words  # noqa: E402
 from .columns import ASSETS, METHODS, Asked, answer_column, ask_column, kept_section  # noqa: E402
 
 ACCENT = ("#eef6fc", "#d6e9f8", "#add3f0", "#7cb8e4", "#4399d3", "#0f7fc2", "#0069a8", "#005689", "#08466d", "#0b3a59", "#07253a")
@@ -38,7 +38,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "server_name": settings.host,
         "server_port": settings.port,
         "theme": _theme(),
-        "css_paths": [ASSETS / "style.css"],
+        "css_paths": [ASSETS / "style.css", ASSETS / "lens" / "lens.css"],
         "max_file_size": int(settings.max_file_mb * 1_000_000),
         "run_history": False,
         "footer_links": [],
@@ -102,8 +102,9 @@ def build_page(engine: Engine) -> gr.Blocks:
             shown, empty, group = kept_section()
         states = {"chat": gr.State(None, time_to_live=KEEP_FILES_S), "kept": gr.State(None, time_to_live=KEEP_FILES_S)}
         pieces = _Pieces({**states, **asked.pieces, **answered, **shown}, group, follow, empty)
-        _wire_answers(page, engine, asked, pieces)
-        _wire_map(engine, asked, pieces)
+        answers = _wire_answers(page, engine, asked, pieces)
+        chosen = _wire_lens(engine, asked, pieces, answers)
+        _wire_map(engine, asked, pieces, chosen)
         gr.api(_compare_endpoint(engine), api_name="compare", **ON_MODEL)
     page.queue(max_size=engine.settings.queue_size, default_concurrency_limit=1)
     return page
@@ -148,8 +149,8 @@ class _Pieces:
         return placed
 
 
-def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces) -> None:
-    """Compare, ask on, stop, begin anew."""
+def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces) -> list[Any]:
+    """Compare, ask on, stop, begin anew. Returns the events that end with an answer."""
     stops = handlers.Stops()
 
     def told(request: gr.Request, updates: Any) -> Iterator[dict[Any, Any]]:
@@ -204,10 +205,11 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
     )
     gr.on([pieces["new_chat"].click, asked.video.change], on_new, None, pieces.outputs, cancels=[compare, ask], queue=False, **QUIET)
     page.unload(on_leave)
+    return [compare, ask]
 
 
-def _wire_map(engine: Engine, asked: Asked, pieces: _Pieces) -> None:
-    """What follows a choice or a slider without asking the model."""
+def _wire_map(engine: Engine, asked: Asked, pieces: _Pieces, chosen: Any) -> None:
+    """What follows a choice or a slider without asking the model; the charts come when the lens has been `chosen` anew."""
     drawing = {"trigger_mode": "always_last", "concurrency_id": "drawing", "concurrency_limit": 2, **QUIET}
     controls = asked.controls
 
@@ -237,15 +239,40 @@ def _wire_map(engine: Engine, asked: Asked, pieces: _Pieces) -> None:
         queue=False,
         **QUIET,
     )
-    gr.on(
-        [choice.change for choice in asked.choices],
-        on_choice,
-        [pieces["chat"], asked.video, pieces["step"], *asked.choices],
-        pieces.outputs,
-        **drawing,
-    )
+    chosen.then(on_choice, [pieces["chat"], asked.video, pieces["step"], *asked.choices], pieces.outputs, **drawing)
     pieces["step"].change(on_step, [pieces["kept"], pieces["step"]], pieces.outputs, **drawing)
     pieces["make_video"].click(on_video, pieces["kept"], pieces.outputs, concurrency_id="video", concurrency_limit=1, **QUIET)
+
+
+def _wire_lens(engine: Engine, asked: Asked, pieces: _Pieces, answers: list[Any]) -> Any:
+    """The lens: clip and decision after an answer, decisions alone while choices change; returns the event of the latter."""
+    inputs = [pieces["chat"], pieces["over"], *asked.choices]  # another clip ends the chat, so the chat's clip is the one shown
+    outputs = [pieces["lens"], pieces["status"]]
+
+    def on_lens(chat, over, method, retention, *values, whole=False):
+        if chat is None:
+            return gr.skip(), gr.skip()
+        try:
+            options = asked.controls.options(method, values)
+            maps = lens_view.maps(engine, chat, method, retention, options, over)
+            return lens.update(lens_view.clip(engine, chat) if whole else None, maps), gr.skip()
+        except OmniZipError as problem:
+            return gr.skip(), cards.problem(str(problem))
+
+    def on_answer(*values):
+        return on_lens(*values, whole=True)
+
+    for answer in answers:
+        answer.success(on_answer, inputs, outputs, concurrency_id="lens", concurrency_limit=2, **QUIET)
+    return gr.on(
+        [choice.change for choice in (pieces["over"], *asked.choices)],
+        on_lens,
+        inputs,
+        outputs,
+        trigger_mode="always_last",
+        queue=False,
+        **QUIET,
+    )
 
 
 def _compare_endpoint(engine: Engine) -> Any:

@@ -1,0 +1,247 @@
+"""The lens in a real browser, on the page and in the report: what is drawn is read back and compared with the decision."""
+
+import base64
+import json
+import re
+
+import numpy as np
+import pytest
+from clips import hevc, make_clip, thirty_seconds
+from test_page import BOTH, DESK, PHONE, browser, opened, shot, upload, url, wide  # noqa: F401
+
+from omnizip.cli import main
+from ui.lens_data import script
+
+pytestmark = pytest.mark.browser
+ALPHAS = """() => {
+  const veil = document.querySelector('.lens-veil');
+  const [, rows, columns] = window.lensGrid;
+  const data = veil.getContext('2d').getImageData(0, 0, veil.width, veil.height).data;
+  const exact = [], edges = (length, n) => Array.from({length: n + 1}, (_, i) => Math.round(i * length / n));
+  const [x, y] = [edges(veil.width, columns), edges(veil.height, rows)];
+  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) {
+    const seen = new Set();
+    for (let j = y[r]; j < y[r + 1]; j++) for (let i = x[c]; i < x[c + 1]; i++) {
+      const at = 4 * (j * veil.width + i);
+      seen.add([...data.slice(at, at + 4)].join());
+    }
+    exact.push([...seen]);
+  }
+  return exact;
+}"""
+TINTS = {"both": (255, 255, 255), "a": (0, 114, 178), "b": (213, 94, 0), "neither": (8, 11, 16)}
+
+
+def bits(text, n):
+    """(n,) whole numbers 0 or 1 of one packed bit set, by other means than the page's."""
+    whole = int.from_bytes(base64.b64decode(text), "little")
+    return np.array([whole >> i & 1 for i in range(n)])
+
+
+def unpacked(packed):
+    """(V,) bool: which patches a packed map keeps."""
+    return bits(packed["video"]["keep"], packed["video"]["tokens"]).astype(bool)
+
+
+def patches(page):
+    """One colour per patch of the veil; every patch has one."""
+    cells = page.evaluate(ALPHAS)
+    assert all(len(cell) == 1 for cell in cells), "a patch's pixels share one colour, up to its very edge"
+    return [tuple(map(int, cell[0].split(","))) for cell in cells]
+
+
+def go(page, time_s, step):
+    page.evaluate("t => { document.querySelector('.lens-video').currentTime = t }", time_s)
+    page.wait_for_function("s => +document.querySelector('.lens').parentElement.dataset.step === s", arg=step)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """A report of the 30-s clip at 1280 x 720 with three methods, through the command line."""
+    folder = tmp_path_factory.mktemp("report")
+    path = folder / "report.html"
+    flags = ["--method", "omnizip", "--method", "random", "--max-new-tokens", "8", "--quiet", "--temporal", "fold"]
+    film = str(thirty_seconds(folder))
+    assert main(["compare", film, "--question", "What is shown?", *flags, "--report", str(path)]) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def opened_report(browser, report):  # noqa: F811
+    context = browser.new_context(offline=True, viewport=DESK)
+    page = context.new_page()
+    page.complaints, page.hosts = [], set()
+    page.on("console", lambda m: page.complaints.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda e: page.complaints.append(str(e)))
+    page.on("request", lambda r: page.hosts.add(r.url) if r.url.startswith("http") else None)
+    page.goto(report.as_uri())
+    page.wait_for_function("document.querySelector('.lens-video').readyState >= 2")
+    data = json.loads(re.search(r'id="lens-data">(.*?)</script>', report.read_text("utf-8"), re.S).group(1))
+    page.grid = data["clip"]["grid"]
+    page.maps = data["maps"]
+    page.evaluate("grid => { window.lensGrid = grid }", page.grid)
+    yield page
+    context.close()
+
+
+def test_the_report_is_small_opens_offline_and_plays(opened_report, report):
+    page = opened_report
+    assert report.stat().st_size < 15_000_000
+    page.locator(".lens-play").click()
+    page.wait_for_function("document.querySelector('.lens-video').currentTime > 1.2")
+    assert page.evaluate("document.querySelector('.lens-video').webkitAudioDecodedByteCount") > 0
+    assert page.evaluate("+document.querySelector('.lens').parentElement.dataset.step") >= 1, "the veil follows"
+    page.locator(".lens-play").click()
+    shot(page, "report")
+
+
+@pytest.mark.parametrize("step", [0, 7, 29])
+def test_the_veil_is_the_keep_mask(opened_report, step):
+    page = opened_report
+    page.locator("button[data-view=kept]").click()
+    go(page, step + 0.4, step)
+    per_step = page.grid[1] * page.grid[2]
+    keep = unpacked(page.maps[0])[step * per_step :][:per_step]
+    assert 0 < keep.sum() < per_step
+    assert [alpha == 0 for *_, alpha in patches(page)] == keep.tolist()
+    page.locator("button[data-view=dropped]").click()
+    assert [alpha == 0 for *_, alpha in patches(page)] == (~keep).tolist()
+    page.locator("button[data-view=kept]").click()
+
+
+def test_two_methods_differ_as_computed(opened_report):
+    page = opened_report
+    page.locator("select.lens-b").select_option("1")
+    go(page, 12.5, 12)
+    per_step = page.grid[1] * page.grid[2]
+    a, b = (unpacked(packed)[12 * per_step :][:per_step] for packed in page.maps)
+    expected = np.where(a & b, "both", np.where(a, "a", np.where(b, "b", "neither")))
+    assert len(set(expected)) == 4
+    nearest = [min(TINTS, key=lambda name: sum((p - q) ** 2 for p, q in zip(c[:3], TINTS[name], strict=True))) for c in patches(page)]
+    assert nearest == expected.tolist()
+    shot(page, "report-versus")
+    page.locator("select.lens-b").select_option("-1")
+
+
+def test_reasons_and_folds_are_shown(opened_report):
+    page = opened_report
+    go(page, 2.5, 2)
+    page.locator("button[data-view=folded]").click()
+    assert "No patch was folded" not in page.locator(".lens-note").inner_text()
+    page.locator("button[data-view=reason]").click()
+    per_step = page.grid[1] * page.grid[2]
+    planes = [2**i * bits(plane, page.maps[0]["video"]["tokens"]) for i, plane in enumerate(page.maps[0]["video"]["reason"])]
+    reasons = sum(planes)[2 * per_step :][:per_step]
+    pairs = set(zip(patches(page), reasons.tolist(), strict=True))
+    assert len(pairs) == len(set(reasons.tolist())) >= 2, "one colour per reason"
+    page.locator("button[data-view=kept]").click()
+
+
+def test_a_click_seeks_and_keys_step(opened_report):
+    page = opened_report
+    page.locator(".lens-time").scroll_into_view_if_needed()
+    box = page.locator(".lens-time").bounding_box()
+    left, inner = 172, box["width"] - 172 - 14
+    for second in (4.5, 21.0):
+        page.mouse.click(box["x"] + left + inner * second / 30, box["y"] + 100)
+        assert page.evaluate("document.querySelector('.lens-video').currentTime") == pytest.approx(second, abs=0.1)
+        page.wait_for_function("s => +document.querySelector('.lens').parentElement.dataset.step === s", arg=int(second))
+    page.locator(".lens-time").press("ArrowRight")
+    assert page.evaluate("document.querySelector('.lens-video').currentTime") == pytest.approx(22, abs=0.1)
+    said = page.locator(".lens-live").inner_text()
+    assert said.startswith("Window 12, 22–24 s") and "rho 0." in said and said == page.locator(".lens-time").get_attribute("aria-valuetext")
+    page.locator(".lens-time").press("Home")
+    assert page.evaluate("document.querySelector('.lens-video').currentTime") == 0
+    page.mouse.move(box["x"] + left + inner * 0.5, box["y"] + 60)
+    assert "Window 8" in page.locator(".lens-tip").inner_text() and "ρ" in page.locator(".lens-tip").inner_text()
+
+
+def test_a_picture_of_the_view_can_be_saved(opened_report):
+    with opened_report.expect_download() as download:
+        opened_report.locator(".lens-png").click()
+    data = download.value.path().read_bytes()
+    assert download.value.suggested_filename.endswith(".png") and data[:4] == b"\x89PNG" and len(data) > 20_000
+
+
+def test_the_report_fits_a_phone_and_complained_of_nothing(opened_report):
+    page = opened_report
+    page.set_viewport_size(PHONE)
+    page.wait_for_timeout(300)
+    assert wide(page) <= 0
+    page.evaluate("document.body.classList.add('dark')")
+    shot(page, "report-phone-dark")
+    page.evaluate("document.body.classList.remove('dark')")
+    page.set_viewport_size(DESK)
+    assert page.complaints == [] and page.hosts == set()
+
+
+@pytest.fixture(scope="module")
+def minute(browser, url, tmp_path_factory):  # noqa: F811
+    """The page with both answers about a clip of a minute."""
+    page = opened(browser, url)
+    upload(page, str(make_clip(tmp_path_factory.mktemp("minute") / "minute.mp4", seconds=60, size=(640, 360), fps=10)))
+    page.locator("#question textarea").fill("What is shown?")
+    page.locator("#compare").click()
+    page.wait_for_function(BOTH)
+    page.wait_for_function("document.querySelector('.lens-video')?.readyState >= 2")
+    yield page
+    page.close()
+
+
+def test_sliders_reach_the_lens_while_it_plays(minute):
+    """The map of a minute, from the slider's move to the drawn lens. The best of some, since the machine does other things too."""
+    page = minute
+    page.get_by_label("custom", exact=True).check()
+    page.locator("#advanced button").first.click()
+    page.locator("#option-omnizip-rho_video input[type=range]").wait_for(state="visible")
+    page.wait_for_timeout(1000)
+    page.evaluate("document.querySelector('.lens-video').muted = true")
+    page.locator(".lens-play").click()
+    page.wait_for_function("document.querySelector('.lens-video').currentTime > 0.3")
+    times, facts = [], set()
+    for value in ("0.9", "0.8", "0.5", "0.7", "0.85", "0.6"):
+        took = page.evaluate(
+            """async value => {
+              const lens = document.querySelector('.lens').parentElement, before = lens.dataset.maps;
+              const slider = document.querySelector('#option-omnizip-rho_video input[type=range]');
+              const start = performance.now();
+              slider.value = value;
+              slider.dispatchEvent(new Event('input', {bubbles: true}));
+              while (lens.dataset.maps === before && performance.now() - start < 8000) await new Promise((r) => setTimeout(r, 2));
+              return performance.now() - start;
+            }""",
+            value,
+        )
+        times.append(took)
+        facts.add(page.locator(".lens-facts").inner_text())
+        page.wait_for_timeout(900)
+    assert not page.evaluate("document.querySelector('.lens-video').paused"), "it plays on"
+    assert len(facts) > 1, "every value keeps something else"
+    assert min(times) < 300, f"the map of a minute took {times} ms"
+    page.locator(".lens-play").click()
+    page.get_by_label("45 %", exact=True).check()
+
+
+def test_another_method_can_be_laid_over(minute):
+    page = minute
+    page.locator("#lens-over input").click()
+    page.get_by_role("option", name="Random").click()
+    page.wait_for_selector("button[data-view=versus][aria-checked=true]")
+    assert "only Random" in page.locator(".lens-legend").inner_text()
+    shot(page, "lens-versus")
+    assert page.complaints == [] and page.hosts == {"127.0.0.1"}
+
+
+def test_a_film_no_browser_plays_is_shown_as_a_copy(browser, url, tmp_path):  # noqa: F811
+    page = opened(browser, url)
+    page.locator("#clip input[type=file]").set_input_files(str(hevc(tmp_path)))
+    page.wait_for_timeout(1500)
+    page.locator("#question textarea").fill("What is shown?")
+    page.locator("#compare").click()
+    page.wait_for_function("document.querySelector('.lens-video')?.readyState >= 2")
+    assert "copy" in page.locator(".lens-note").inner_text()
+    page.close()
+
+
+def test_the_program_defines_one_entry():
+    assert script().count("function mountLens(") == 1
