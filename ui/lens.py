@@ -16,16 +16,10 @@ ON_LOAD = """
 const root = (window.gradio_config?.root ?? "").replace(/[/]$/, "") + (window.gradio_config?.api_prefix ?? "/gradio_api");
 const lens = mountLens(element, {
   urlOf: (path) => `${root}/file=${path.split("/").map(encodeURIComponent).join("/")}`,
-  link: (now) => {
-    const url = new URL(location.href);
-    url.search = new URLSearchParams({ ...(props.maps?.link ?? {}), ...now });
-    return url.href;
-  },
 });
 const show = async () => {
   await lens.setClip(props.clip);
   if (props.maps?.shown?.length) lens.setMaps(props.maps.shown);
-  element.querySelector(".lens-link").hidden = !props.maps?.link;
 };
 watch(["clip", "maps"], show);
 show();
@@ -49,7 +43,7 @@ def update(clip: dict[str, Any] | None, maps: dict[str, Any] | None) -> dict[str
 
     Args:
         clip: from `lens_data.pack_clip`; None leaves it.
-        maps: {"shown": one or two of `lens_data.pack_map`, "link": settings for the address or None}.
+        maps: {"shown": one or two of `lens_data.pack_map`}.
     """
     given = {"clip": clip, "maps": maps}
     return gr.update(**{name: value for name, value in given.items() if value is not None})
