@@ -29,7 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     check.add_argument("checkpoint", type=Path)
     check.add_argument("--clips", type=int, default=48)
     check.add_argument("--seconds", type=float, default=8.0)
+    check.add_argument("--small", action="store_true", help="frames of 96 pixels, as in the first stages of training, not 128")
     check.add_argument("--files", action="store_true", help="write each clip as .mp4 and read it back as a person's file is read")
+    check.add_argument("--paraphrases", action="store_true", help="ask in words that training does not know")
     check.add_argument("--json", type=Path)
     clip = commands.add_parser("clip", help="write one clip of the world as .mp4, and its questions and answers as .json")
     clip.add_argument("number", type=int, help="number of the clip; from 1000000000 on it is held out of training")
@@ -74,13 +76,22 @@ def _check(chosen: argparse.Namespace) -> int:
     import torch
     from tqdm import tqdm
 
+    from . import world
     from .check import validate
     from .model import Student
 
     torch.set_num_threads(1)
     student = Student.load(chosen.checkpoint)
     with tqdm(total=chosen.clips, unit="clip") as bar:
-        found = validate(student, clips=chosen.clips, duration_s=chosen.seconds, files=chosen.files, on_clip=bar.update)
+        found = validate(
+            student,
+            clips=chosen.clips,
+            duration_s=chosen.seconds,
+            size=world.SMALL if chosen.small else (128, 128),
+            files=chosen.files,
+            paraphrased=chosen.paraphrases,
+            on_clip=bar.update,
+        )
     sys.stdout.writelines(f"{kind:18} {right / asked:.3f}  ({right} of {asked})\n" for kind, (right, asked) in found.items())
     if chosen.json:
         chosen.json.write_text(json.dumps({kind: {"right": r, "asked": n} for kind, (r, n) in found.items()}, indent=2) + "\n")

@@ -20,6 +20,7 @@ from ..settings import Settings
 from . import packing, render, world
 from .bank import Batch, encode
 from .model import Student
+from .paraphrases import PARAPHRASES
 from .questions import Question, about
 
 Tally = dict[str, tuple[int, int]]  # kind -> (right, asked)
@@ -53,6 +54,7 @@ def validate(
     size: tuple[int, int] = (128, 128),
     per_clip: int = 40,
     files: bool = False,
+    paraphrased: bool = False,
     on_clip: Callable[[], None] | None = None,
 ) -> Tally:
     """Accuracy on the last held-out seeds, which no other measurement uses.
@@ -60,6 +62,7 @@ def validate(
     Args:
         per_clip: questions per clip, at most.
         files: go through .mp4 files and the product's decoder instead of the rendered arrays.
+        paraphrased: ask in the wordings of `paraphrases`, which training does not know.
         on_clip: called after each clip.
     """
     right, asked_of = defaultdict(int), defaultdict(int)
@@ -67,7 +70,7 @@ def validate(
         for number in range(clips):
             seed = world.HELD_OUT_SEEDS[-1 - number]
             scene = world.scene(seed, duration_s, size)
-            asked = about(scene, np.random.default_rng([6, number]))[:per_clip]
+            asked = about(scene, np.random.default_rng([6, number]), wordings=PARAPHRASES if paraphrased else None)[:per_clip]
             batch = from_file(student, seed, duration_s, size, Path(folder)) if files else encode(student, (seed,), duration_s, size)
             for question, correct in zip(asked, score(student, batch, [asked])[0], strict=True):
                 right[question.kind] += correct

@@ -7,7 +7,7 @@ one bell is heard. `about` gives every question a scene supports, in an order an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,14 +35,24 @@ class Question:
     history: tuple[Turn, ...] = ()  # what was asked and answered before, in the same chat
 
 
-def about(scene: Scene, rng: np.random.Generator, kinds: tuple[str, ...] = KINDS) -> list[Question]:
-    """Every question of these kinds that the scene supports, once each, shuffled, in wordings drawn from `rng`."""
+def about(
+    scene: Scene,
+    rng: np.random.Generator,
+    kinds: tuple[str, ...] = KINDS,
+    wordings: Mapping[str, tuple[str, ...]] | None = None,
+) -> list[Question]:
+    """Every question of these kinds that the scene supports, once each, shuffled.
+
+    Args:
+        rng: draws wording and order.
+        wordings: by kind, used as they are; None draws from WORDINGS and varies them further.
+    """
     asked: dict[str, Question] = {}
     for kind in kinds:
         for slots, answer in _facts(scene, kind, rng):
-            wording = loosened(str(rng.choice(WORDINGS[kind])), rng)
-            sound = slots.get("sound", "")
-            text = wording.format(**slots, Sound=sound[:1].upper() + sound[1:])
+            wording = str(rng.choice(wordings[kind])) if wordings else loosened(str(rng.choice(WORDINGS[kind])), rng)
+            capitals = {name.capitalize(): slot[:1].upper() + slot[1:] for name, slot in slots.items()}
+            text = wording.format(**slots, **capitals)
             asked.setdefault(text, Question(kind, text, answer))
     found = list(asked.values())
     rng.shuffle(found)

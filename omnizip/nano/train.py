@@ -57,7 +57,7 @@ class Stage:
 
 SQUARE = ((128, 128),)
 STAGES = (
-    Stage("look", 500, 48, 2e-3, 4e-5),
+    Stage("look", 1000, 48, 2e-3, 4e-5),
     Stage("listen", 200, 16, 1.5e-3, 3e-5),
     Stage("four seconds", 400, 16, 1.5e-3, 1.5e-3, 4.0, (world.SMALL,), 9),
     Stage("eight seconds, small frames", 600, 16, 1.5e-3, 1e-3, 8.0, (world.SMALL,), 10),

@@ -1,11 +1,13 @@
 """Answers against the timeline, read by other means than the generator's: a grid of instants 10 ms apart."""
 
+import re
 from collections import Counter
 
 import numpy as np
 import pytest
 
 from omnizip.nano import questions, wordings, world
+from omnizip.nano.paraphrases import PARAPHRASES
 from omnizip.nano.questions import KINDS
 from omnizip.nano.world import COLOURS, SHAPES, SOUNDS
 
@@ -146,3 +148,25 @@ def test_wording_follows_the_generator():
     first, again, other = (questions.about(scene, np.random.default_rng(n)) for n in (0, 0, 1))
     assert first == again
     assert first != other
+
+
+def test_sixty_paraphrases_are_in_no_wording_and_ask_the_same():
+    plain = {word: kept for kept, several in wordings.SYNONYMS.items() for word in several}
+
+    def bare(text):
+        words = re.sub(r"[^a-z{} ]", "", text.lower())
+        for word, kept in plain.items():
+            words = re.sub(rf"\b{word}\b", kept, words)
+        return words
+
+    trained = {bare(w) for several in wordings.WORDINGS.values() for w in several}
+    written = [w for several in PARAPHRASES.values() for w in several]
+    assert set(PARAPHRASES) == set(KINDS)
+    assert len(set(written)) == 60
+    assert not trained & {bare(w) for w in written}
+    scene = world.scene(world.HELD_OUT_SEEDS.start)
+    asked = questions.about(scene, np.random.default_rng(0), wordings=PARAPHRASES)
+    trained_answers = Counter((q.kind, q.answer) for q in questions.about(scene, np.random.default_rng(1)))
+    assert Counter((q.kind, q.answer) for q in asked if q.kind != "sound present") == Counter(
+        {pair: n for pair, n in trained_answers.items() if pair[0] != "sound present"}
+    )
