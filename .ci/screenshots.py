@@ -13,6 +13,7 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP = ROOT / "assets" / "examples" / "falling-notes.mp4"
+MOMENT_S = 6.5
 QUESTION = "What falls each time the bell is struck?"
 OUT = ROOT / "assets" / "screenshots"
 BOTH = "document.querySelector('#difference .oz-hint') && document.querySelectorAll('#costs .oz-gain').length > 5"
@@ -51,9 +52,12 @@ def main() -> None:
                 page.locator("#question textarea").fill(QUESTION)
                 page.locator("#compare").click()
                 page.wait_for_function(BOTH)
-                page.wait_for_timeout(3000)  # for figures and fonts to settle
+                page.evaluate(f"document.querySelector('#lens video').currentTime = {MOMENT_S}")
+                page.wait_for_timeout(3000)  # for the film, figures and fonts to settle
                 path = OUT / f"{name}.png"
-                page.screenshot(path=path, full_page=True)
+                lens = page.locator("#lens").bounding_box()  # the charts below it are left out
+                area = {"x": 0, "y": 0, "width": viewport["width"], "height": lens["y"] + lens["height"] + 24}
+                page.screenshot(path=path, full_page=True, clip=area)
                 Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
                 page.close()
             browser.close()

@@ -218,6 +218,18 @@ def test_stops_are_per_visitor():
     thread.join()
 
 
+def test_news_of_the_clip_that_is_being_compared_stops_nothing():
+    """Under load the upload's news can come after the click on Compare."""
+    stops = handlers.Stops()
+    assert not stops.turn_to("a", "clip.mp4")
+    with stops.run("a", "clip.mp4") as wish:
+        assert stops.turn_to("a", "clip.mp4") and not wish.is_set()
+        assert not stops.turn_to("b", "clip.mp4") and not wish.is_set()
+        assert not stops.turn_to("a", "other.mp4") and wish.is_set() and wish.abandoned
+    with stops.run("a", "clip.mp4") as wish:
+        assert not stops.turn_to("a", None) and wish.abandoned
+
+
 def test_the_video_comes_with_progress(engine, answered):
     updates = []
     for update in handlers.make_video(engine, answered[1]["kept"]):

@@ -52,31 +52,51 @@ class Kept:
     record: CompressionRecord
 
 
+class Wish(Flag):
+    """A visitor's wish that a run about the clip at `path` stop; if it is abandoned, nobody wants to see its end either."""
+
+    def __init__(self, path: str | None) -> None:
+        super().__init__()
+        self.path = path
+        self.over = Flag()
+        self.abandoned = False
+
+
 class Stops:
     """Wishes to stop, one per visitor; a run asks whether its visitor wished so."""
 
     def __init__(self) -> None:
-        self._runs: dict[str, tuple[Flag, Flag]] = {}  # visitor -> wished, over
+        self._runs: dict[str, Wish] = {}
 
     @contextmanager
-    def run(self, visitor: str) -> Iterator[Flag]:
+    def run(self, visitor: str, path: str | None = None) -> Iterator[Wish]:
         """The flag of a run that starts now; an older run of the same visitor is told to stop."""
         self.stop(visitor)
-        wished, over = self._runs[visitor] = (Flag(), Flag())
+        wish = self._runs[visitor] = Wish(path)
         try:
-            yield wished
+            yield wish
         finally:
-            wished.set()
-            over.set()
-            if self._runs.get(visitor) == (wished, over):
+            wish.set()
+            wish.over.set()
+            if self._runs.get(visitor) is wish:
                 del self._runs[visitor]
 
     def stop(self, visitor: str, patience_s: float = 0.0) -> None:
         """Tell the visitor's run, if there is one, and wait at most so long for it to end."""
-        if visitor in self._runs:
-            wished, over = self._runs[visitor]
-            wished.set()
-            over.wait(patience_s)
+        if wish := self._runs.get(visitor):
+            wish.set()
+            wish.over.wait(patience_s)
+
+    def turn_to(self, visitor: str, path: str | None) -> bool:
+        """The visitor looks at the clip at `path` now: abandon a run about another; whether one about this clip goes on."""
+        wish = self._runs.get(visitor)
+        if wish is None:
+            return False
+        if path is not None and wish.path == path:
+            return True
+        wish.abandoned = True
+        wish.set()
+        return False
 
 
 def arm_of(method: str, retention: str | float, options: Mapping[str, Any]) -> Arm:

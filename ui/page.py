@@ -153,23 +153,22 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
     """Compare, ask on, stop, begin anew. Returns the events that end with an answer."""
     stops = handlers.Stops()
 
-    def told(request: gr.Request, updates: Any) -> Iterator[dict[Any, Any]]:
+    def told(request: gr.Request, path: str | None, updates: Any) -> Iterator[dict[Any, Any]]:
         """Pass a run's updates on; the buttons are free again however it ends, and a closed tab frees the model."""
-        visitor = request.session_hash or ""
-        with stops.run(visitor) as flag:
-            try:
-                for update in updates(flag):
-                    yield pieces.place(update)
-            finally:
-                flag.set()
+        with stops.run(request.session_hash or "", path) as wish:
+            yield pieces.place({"busy": True})  # the news of an upload may have come after the click, and freed the buttons
+            for update in updates(wish):
+                if wish.abandoned:
+                    return
+                yield pieces.place(update)
         yield pieces.place({"busy": False})
 
     def on_compare(request: gr.Request, path, question, method, retention, *values):
         options = asked.controls.options(method, values)
-        yield from told(request, lambda flag: handlers.compare(engine, path, question, method, retention, options, flag))
+        yield from told(request, path, lambda flag: handlers.compare(engine, path, question, method, retention, options, flag))
 
     def on_ask(request: gr.Request, chat, question):
-        yield from told(request, lambda flag: handlers.ask_on(engine, chat, question, flag))
+        yield from told(request, chat and chat.path, lambda flag: handlers.ask_on(engine, chat, question, flag))
 
     def on_busy():
         return pieces.place({"busy": True, "status": cards.progress(words.QUEUED, None)})
@@ -179,6 +178,12 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
 
     def on_new(request: gr.Request):
         stops.stop(request.session_hash or "")
+        return pieces.place({**handlers.new_chat(), "busy": False})
+
+    def on_clip(request: gr.Request, chat, path):
+        """Another clip, another conversation. Not so if Compare was pressed on this clip before the news of it came."""
+        if stops.turn_to(request.session_hash or "", path) or (path and chat and chat.path == path):
+            return gr.skip()
         return pieces.place({**handlers.new_chat(), "busy": False})
 
     def on_leave(request: gr.Request):
@@ -203,7 +208,8 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
         queue=False,
         **QUIET,
     )
-    gr.on([pieces["new_chat"].click, asked.video.change], on_new, None, pieces.outputs, cancels=[compare, ask], queue=False, **QUIET)
+    pieces["new_chat"].click(on_new, None, pieces.outputs, cancels=[compare, ask], queue=False, **QUIET)
+    asked.video.change(on_clip, [pieces["chat"], asked.video], pieces.outputs, queue=False, **QUIET)
     page.unload(on_leave)
     return [compare, ask]
 
