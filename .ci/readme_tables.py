@@ -14,6 +14,7 @@ from omnizip.compressors import COMPRESSORS  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
 
 OTHER_FILES = {
+    "omnizip/nano/": "The stand-in model, and a synthetic world with the program that trains a tiny Qwen2.5-Omni on it.",
     "assets/style.css": "The page's look, by day and by night.",
     "assets/standin/": "The embedded model, as `python -m omnizip.nano.standin` writes it.",
     "assets/examples/": "Sample clips and the program that made them.",
@@ -40,12 +41,12 @@ def settings() -> str:
 
 
 def files() -> str:
-    """One row per source file, with the first sentence of its description."""
+    """One row per source file, with the first sentence of its description; the nano package is one row."""
     sources = sorted([ROOT / "app.py", *(ROOT / "omnizip").rglob("*.py"), *(ROOT / "ui").rglob("*.py")])
     lines = ["| file | what it holds |", "| --- | --- |"]
     for path in sources:
         text = " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").split())
-        if text:
+        if text and path.parent.name != "nano":
             lines.append(f"| `{path.relative_to(ROOT)}` | {first_sentence(text)} |")
     return "\n".join([*lines, *(f"| `{name}` | {text} |" for name, text in OTHER_FILES.items())])
 
