@@ -55,8 +55,8 @@ def main() -> None:
                 page.evaluate(f"document.querySelector('#lens video').currentTime = {MOMENT_S}")
                 page.wait_for_timeout(3000)  # for the film, figures and fonts to settle
                 path = OUT / f"{name}.png"
-                lens = page.locator("#lens").bounding_box()  # the charts below it are left out
-                area = {"x": 0, "y": 0, "width": viewport["width"], "height": lens["y"] + lens["height"] + 24}
+                below = page.evaluate("document.querySelector('#lens').getBoundingClientRect().bottom + scrollY")
+                area = {"x": 0, "y": 0, "width": viewport["width"], "height": below + 24}  # the charts below are left out
                 page.screenshot(path=path, full_page=True, clip=area)
                 Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
                 page.close()
