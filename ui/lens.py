@@ -27,7 +27,7 @@ show();
 
 
 def lens() -> gr.HTML:
-    """The component, empty; `clip_update` and `maps_update` fill it."""
+    """The component, empty; `update` fills it."""
     return gr.HTML(
         html_template=lens_data.markup(),
         js_on_load=f"{lens_data.script()}\n{ON_LOAD}",

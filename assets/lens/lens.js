@@ -1,5 +1,5 @@
 // The lens: a clip that plays under a veil of what was dropped, and everything about it on one time axis below.
-// mountLens(element, { urlOf, choose, link }) -> { setClip, setMaps }; element holds lens.html.
+// mountLens(element, { urlOf, choose }) -> { setClip, setMaps }; element holds lens.html.
 
 const VIEWS = {
   kept: ["Kept", "What the model reads, bright; the rest dimmed"],
@@ -16,7 +16,6 @@ function mountLens(element, options = {}) {
   const [video, veil, tracks, timeline] = [find("video"), find("veil"), find("tracks"), find("time")];
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const state = { clip: null, maps: [], a: 0, b: -1, view: "kept", dim: 0.8, sheet: null, wave: new Uint8Array(0), drawn: "" };
-  const wanted = new URLSearchParams(options.link ? location.search : "");
 
   const a = () => state.maps[state.a];
   const b = () => state.maps[state.b] || null;
@@ -300,17 +299,6 @@ function mountLens(element, options = {}) {
     }, "image/png");
   }
 
-  async function copyLink() {
-    const url = options.link({ t: video.currentTime.toFixed(1), view: state.view });
-    try {
-      await navigator.clipboard.writeText(url);
-      say("Link copied.");
-    } catch {
-      history.replaceState(null, "", url);
-      say("The link is in the address bar.");
-    }
-  }
-
   // ---- wiring
 
   find("play").addEventListener("click", play);
@@ -320,11 +308,7 @@ function mountLens(element, options = {}) {
   for (const name of ["seeking", "seeked", "timeupdate"]) video.addEventListener(name, () => showNow());
   video.addEventListener("error", () => { if (video.src) Object.assign(find("note"), { hidden: false, textContent: "This browser cannot play the clip; the frames below are what was read." }); });
   video.addEventListener("loadedmetadata", () => {
-    if (wanted.get("t")) video.currentTime = Number(wanted.get("t")) || 0;
-    if (VIEWS[wanted.get("view")]) state.view = wanted.get("view");
     find("stage").style.setProperty("--lens-shape", Math.max(0.8, video.videoWidth / video.videoHeight));
-    wanted.delete("t");
-    wanted.delete("view");
     redraw();
   });
   element.addEventListener("keydown", onKey);
@@ -349,8 +333,6 @@ function mountLens(element, options = {}) {
   });
   timeline.addEventListener("pointerleave", () => { find("tip").hidden = true; });
   find("png").addEventListener("click", savePicture);
-  find("link").hidden = !options.link;
-  find("link").addEventListener("click", copyLink);
   new ResizeObserver(() => { if (ready()) { placeVeil(); drawTracks(); showNow(true); } }).observe(element);
   const recolour = new MutationObserver(drawTracks);
   for (const node of [document.documentElement, document.body]) recolour.observe(node, { attributes: true, attributeFilter: ["class"] });
