@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from omnizip.nano import __main__ as command
-from omnizip.nano import model, pretrain, questions, train, world
+from omnizip.nano import model, packing, pretrain, questions, train, world
 from omnizip.nano.train import Stage, Training
 
 STAGES = (
@@ -65,6 +65,14 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path, monkeypatch):
     assert seen == [(s.name, n) for s in stages for n in (1, 2, 3)]
     for a, b in zip(straight.thinker.parameters(), stopped.thinker.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_an_answer_counts_as_the_root_of_its_length():
+    owner = torch.tensor([[0, 0, 0, 1, 1, 1], [0, 1, 1, 1, 1, -1]])
+    wanted = torch.tensor([[0, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0]]).bool()
+    packed = packing.Packed(None, None, None, None, owner, None)
+    expected = [2**-0.5] * 2 + [3**-0.5] * 3 + [1.0] + [0.5] * 4
+    assert train._fair(packed, wanted).tolist() == pytest.approx(expected)
 
 
 def test_cross_modal_questions_and_the_description_come_often():
