@@ -1,4 +1,4 @@
-"""Fill the README's tables from the code: methods, settings, measurements, files. Run it after changing any of these; a test compares."""
+"""Fill the README's tables from code and results: methods, settings, measurements, accuracies, files. A test compares."""
 
 import ast
 import dataclasses
@@ -11,6 +11,7 @@ sys.path.insert(0, str(ROOT))
 
 from omnizip.bench import compress, prefill  # noqa: E402
 from omnizip.compressors import COMPRESSORS  # noqa: E402
+from omnizip.evaluation import tables  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
 
 OTHER_FILES = {
@@ -19,6 +20,7 @@ OTHER_FILES = {
     "assets/standin/": "The embedded model, as `python -m omnizip.nano.standin` writes it.",
     "assets/examples/": "Sample clips and the program that made them.",
     "tests/": "One file per module, with the reference outputs in `tests/golden/`; `tests/browser/` drives the page.",
+    "omnizip/evaluation/results/": "Accuracies with their conditions, as `python -m omnizip eval nano` wrote them.",
     "bench/results/": "Measurements with their conditions, as `python -m omnizip bench` wrote them.",
     ".ci/run": "Everything a change has to pass.",
 }
@@ -93,12 +95,35 @@ def conditions(known: dict) -> str:
     return f"{known['device']}, {threads}{load}; {made}"
 
 
+EVALUATIONS = (  # files in omnizip/evaluation/results, and what they show
+    ("nano", "OmniZip, its parts and random choice"),
+    ("nano-methods", "Every method"),
+    ("nano-full", "All tokens on a thousand clips"),
+    ("nano-lengths", "Longer clips"),
+    ("nano-controls", "Controls, and what guides OmniZip beside what happens"),
+)
+
+
+def accuracy() -> str:
+    """The committed evaluations, each with its conditions."""
+    parts = []
+    for name, shown in EVALUATIONS:
+        path = ROOT / "omnizip" / "evaluation" / "results" / f"{name}.json"
+        if path.exists():
+            result = json.loads(path.read_text())
+            parts.append(f"**{shown}** (`{path.relative_to(ROOT)}`). {tables.short(result)}")
+        elif name == "nano":
+            parts.append("Not measured yet.")
+    return "\n\n".join(parts)
+
+
 def filled(readme: str) -> str:
     """The README's text with every table as the code has it."""
-    for name, table in (("methods", methods()), ("settings", settings()), ("measurements", measurements()), ("files", files())):
+    made = {"methods": methods, "settings": settings, "measurements": measurements, "accuracy": accuracy, "files": files}
+    for name, make in made.items():
         before, rest = readme.split(f"<!-- {name} -->\n", 1)
         after = rest.split(f"<!-- end {name} -->", 1)[1]
-        readme = f"{before}<!-- {name} -->\n{table}\n<!-- end {name} -->{after}"
+        readme = f"{before}<!-- {name} -->\n{make()}\n<!-- end {name} -->{after}"
     return readme
 
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from . import bench_command, compare_command, terminal
+from . import bench_command, compare_command, eval_command, terminal
 from .compressors import COMPRESSORS
 from .compressors.base import Compressor
 from .errors import OmniZipError, UsageError
@@ -64,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure speed and memory", allow_abbrev=False)
     bench.set_defaults(command=bench_command.run)
     bench_command.add_flags(bench)
+    evaluate = commands.add_parser("eval", help="measure answers on clips whose truth is known", allow_abbrev=False)
+    evaluate.set_defaults(command=eval_command.run)
+    eval_command.add_flags(evaluate)
     return parser
 
 

@@ -37,12 +37,24 @@ ROWS = [
     (["omnizip.cache", "omnizip.events", "omnizip.comparison", "omnizip.engine"], TORCH),
     (["omnizip.bench"], {"numpy", "torch", "transformers"}),
     (["omnizip.nano"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),
+    (["omnizip.evaluation"], {"numpy", "torch", "transformers", "tqdm"}),
     (["ui", "ui.words"], set()),
     (
         ["ui.frames", "ui.figures", "ui.cards", "ui.lens_data", "ui.standalone"],
         {"numpy", "PIL", "plotly", "moviepy", "proglog"},
     ),  # proglog: moviepy's own progress reports
-    (["omnizip.terminal", "omnizip.output", "omnizip.compare_command", "omnizip.bench_command", "omnizip.cli", "omnizip.__main__"], TORCH),
+    (
+        [
+            "omnizip.terminal",
+            "omnizip.output",
+            "omnizip.compare_command",
+            "omnizip.bench_command",
+            "omnizip.eval_command",
+            "omnizip.cli",
+            "omnizip.__main__",
+        ],
+        TORCH,
+    ),
     (["ui.handlers", "ui.lens_view"], {"numpy"}),
     (["ui.controls", "ui.columns", "ui.lens", "ui.page"], {"gradio"}),
     (["app"], {"spaces"}),

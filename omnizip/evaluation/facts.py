@@ -1,0 +1,60 @@
+"""A description as facts: what it leaves out and what it makes up.
+
+A description tells moments in order; a moment has at most a colour, a shape and a sound. Those are the facts; that a moment
+has no sound is none, but a sound said in its place is made up. Told and true moments are paired in order, so that as many
+facts as possible agree; a thing said at the wrong place in the order, or of the wrong shape, is missed once and invented once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from ..nano.world import COLOURS, SHAPES, SOUNDS, Scene
+
+Facts = Counter  # of one moment: words, each a colour, a shape or a sound
+WORDS = frozenset((*COLOURS, *SHAPES, *SOUNDS))
+
+
+@dataclass(frozen=True)
+class Told:
+    """How a description compares with what happened."""
+
+    facts: int  # true ones
+    missed: int
+    invented: int
+
+
+def true_moments(scene: Scene) -> list[Facts]:
+    """What happened, moment by moment."""
+    moments = []
+    for moment in scene.moments:
+        seen = (moment.actor.colour, moment.actor.shape) if moment.actor else ()
+        moments.append(Counter((*seen, *((moment.sound.name,) if moment.sound else ()))))
+    return moments
+
+
+def told_moments(text: str) -> list[Facts]:
+    """What a description says, moment by moment; words that are no fact of the world say nothing."""
+    found = (Counter(w for w in re.findall(r"[a-z]+", part) if w in WORDS) for part in re.split(r",|;|\.|\bthen\b", text.lower()))
+    return [facts for facts in found if facts]
+
+
+def compared(text: str, scene: Scene) -> Told:
+    """Facts missed and invented by `text`."""
+    true, told = true_moments(scene), told_moments(text)
+    agreed = _most_agreed(true, told)
+    facts = sum(sum(moment.values()) for moment in true)
+    return Told(facts, facts - agreed, sum(sum(moment.values()) for moment in told) - agreed)
+
+
+def _most_agreed(true: list[Facts], told: list[Facts]) -> int:
+    """The most facts that agree over all ways to pair moments in order."""
+    best = [0] * (len(told) + 1)
+    for moment in true:
+        row = [0]
+        for j, said in enumerate(told):
+            row.append(max(row[j], best[j + 1], best[j] + sum((moment & said).values())))
+        best = row
+    return best[-1]

@@ -1,0 +1,197 @@
+"""Results as Markdown, with their conditions. Shares are percent, intervals 95 %."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from . import items
+from .density import SERIES
+
+Row = dict[str, Any]
+NONE = "–"
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """Everything that was measured, under headings."""
+    return "\n\n".join([told(result["conditions"]), *_sections(result, "### {0}\n\n{1}", whole=True)]) + "\n"
+
+
+def short(result: dict[str, Any]) -> str:
+    """The same without headings and without single kinds of question."""
+    return "\n\n".join([told(result["conditions"]), *_sections(result, "{0}. {1}", whole=False)])
+
+
+def _sections(result: dict[str, Any], heading: str, whole: bool) -> Iterator[str]:
+    for seconds in dict.fromkeys(row["seconds"] for row in result["results"]):
+        rows = [row for row in result["results"] if row["seconds"] == seconds]
+        yield heading.format(f"Clips of {seconds:g} s", ACCURACY_TOLD)
+        yield accuracy(rows)
+        if whole:
+            yield from ("Per kind of question:", kinds(rows))
+        if any(row["descriptions"] for row in rows):
+            yield from ("Descriptions, facts per description:", descriptions(rows))
+        yield from (text for row in rows for text in failures(row))
+    for found in result.get("controls", ()):
+        yield heading.format(f"Controls, clips of {found['seconds']:g} s", CONTROLS_TOLD)
+        yield controls(found)
+    for found in result.get("density", ()):
+        yield heading.format(f"S_a beside what happens, clips of {found['seconds']:g} s", DENSITY_TOLD)
+        yield density(found)
+        yield from map(case, found["worst"])
+
+
+ACCURACY_TOLD = (
+    "Percent, with 95 % intervals from a bootstrap over clips. All: mean over the listed kinds of question. Less full, less random: the "
+    "paired difference of that on the same questions, random at the same share. p: McNemar's exact test over questions against full where "
+    "both ran once, else a sign-flip test over clips. Failed: questions a method could not do, in no accuracy."
+)
+CONTROLS_TOLD = (
+    "All tokens, on changed clips. Prior: the best constant answer. By eye, by ear: a guess among the answers that picture or sound alone "
+    "leaves open, which is what a cross-modal kind has to fall to where only that is right."
+)
+DENSITY_TOLD = (
+    "Correlation over the windows of a clip, mean over clips. Sound: share of a window in which an event is heard; picture: in which a "
+    "shape appears, vanishes or moves. Clips on which either never varies have none."
+)
+
+
+def told(conditions: dict[str, Any]) -> str:
+    """What the numbers depend on, in a paragraph."""
+    c = conditions
+    threads = f"{c['threads']} thread{'s' if c['threads'] > 1 else ''} and {c['workers']} process{'es' if c['workers'] > 1 else ''}"
+    hard = "".join(f", {name} {c[name]}" for name in ("ambient", "pattern") if c[name])
+    return (
+        f"{c['model']} (weights {c['weights']}), {c['dtype']}, {c['device']} with {threads}; torch {c['torch']}, transformers "
+        f"{c['transformers']}, omnizip {c['omnizip']}; held-out seeds from {c['first_seed']}, {c['clips']} clips per length{hard}, at most "
+        f"{c['questions_per_clip']} questions a clip and {c['questions']} in all; {c['date'][:10]}. `{c['command']}`"
+    )
+
+
+def accuracy(rows: Sequence[Row]) -> str:
+    """The main table: the headline and its groups, what was kept, and the tests."""
+    head = ["method", "asked for", "kept", "of sound", "of picture", "all", *items.GROUPS, "less full", "p", "less random", "p", "failed"]
+    return table(head, (_accuracy_row(row) for row in rows), left=1)
+
+
+def _accuracy_row(row: Row) -> Iterable[str]:
+    seeds = row.get("seeds")
+    yield row["label"] + (f", {seeds['count']} seeds (spread {100 * seeds['sd']:.1f})" if seeds else "")
+    yield NONE if row["retention_target"] is None else f"{100 * row['retention_target']:.0f}"
+    yield from (percent(row["retained"][name]) for name in ("total", "audio", "video"))
+    yield from (_bounded(row, name) for name in ("all", *items.GROUPS))
+    full, drawn = row.get("vs_full"), row.get("vs_random")
+    yield _difference(full)
+    yield _p(full.get("mcnemar_p", full["sign_flip_p"]) if full else None)
+    yield _difference(drawn)
+    yield _p(drawn["sign_flip_p"] if drawn else None)
+    yield str(row["failures"])
+
+
+def kinds(rows: Sequence[Row]) -> str:
+    """Accuracy per kind of question."""
+    asked = [kind for kind in (*items.LISTED, *items.AUXILIARY) if any(kind in row["accuracy"] for row in rows)]
+    return table(
+        ["method", "asked for", "micro", *asked],
+        ([*_name(row), *(percent(row["accuracy"].get(name)) for name in ("micro", *asked))] for row in rows),
+        left=1,
+    )
+
+
+def _name(row: Row) -> tuple[str, str]:
+    target = row["retention_target"]
+    return row["label"], NONE if target is None else f"{100 * target:.0f}"
+
+
+def descriptions(rows: Sequence[Row]) -> str:
+    """What descriptions leave out and make up."""
+    shown = [row for row in rows if row["descriptions"]]
+    return table(
+        ["method", "asked for", "descriptions", "word for word", "facts", "missed", "invented"],
+        ([*_name(row), *_description(row["descriptions"])] for row in shown),
+        left=1,
+    )
+
+
+def _description(found: Row) -> list[str]:
+    exact, missed, invented = (found[name] for name in ("exact", "missed", "invented"))
+    return [str(found["n"]), _mean(exact, percent), f"{found['facts']:.1f}", _mean(missed, _two), _mean(invented, _two)]
+
+
+def failures(row: Row) -> list[str]:
+    """One sentence per way in which a method failed."""
+    at = "" if row["retention_target"] is None else f" at {100 * row['retention_target']:.0f} %"
+    return [f"{row['label']}{at} failed on {found['clips']} clips: {found['sentence']}" for found in row["failed"]]
+
+
+def controls(found: Row) -> str:
+    """Accuracy per kind on changed clips, beside the priors."""
+    asked = [kind for kind in items.LISTED if kind in found["prior"]]
+    head = ["kind", "prior", "by eye", "by ear", *(row["control"] for row in found["rows"])]
+    rows = (
+        [
+            kind,
+            *(percent(found["prior"][kind].get(name)) for name in ("constant", "by eye", "by ear")),
+            *(_bounded(row, kind) for row in found["rows"]),
+        ]
+        for kind in asked
+    )
+    return table(head, rows, left=1)
+
+
+def density(found: Row) -> str:
+    """Correlation of S_a with the density of events, per kind of clip."""
+    names = [f"{series} {measure}" for series in SERIES for measure in ("spearman", "pearson")]
+    rows = ([f"{100 * r['retention']:.0f}", r["group"], str(r["clips"]), *(_mean(r[name], _two) for name in names)] for r in found["rows"])
+    return table(["asked for", "clips with", "clips", *names], rows, left=2)
+
+
+def case(found: Row) -> str:
+    """One clip on which the guide fails, window by window."""
+    series = "; ".join(f"{name} {' '.join(NONE if v is None else f'{v:.2f}' for v in found[key])}" for name, key in _CASE)
+    return (
+        f"Seed {found['seed']} ({found['seconds']:g} s, ambient {found['ambient']}, backdrop {found['pattern']}), Spearman "
+        f"{found['spearman']:.2f}: {series}."
+    )
+
+
+_CASE = (("S_a", "s_a"), ("sound", "sound"), ("picture", "picture"))
+
+
+def table(head: Sequence[str], rows: Iterable[Iterable[str]], left: int) -> str:
+    """A Markdown table whose first `left` columns are text."""
+    lines = [f"| {' | '.join(head)} |", f"| {' | '.join(['---'] * left + ['---:'] * (len(head) - left))} |"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def percent(value: float | None) -> str:
+    """A share as percent with one decimal."""
+    return NONE if value is None else f"{100 * value:.1f}"
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _bounded(row: Row, name: str) -> str:
+    if name not in row["accuracy"]:
+        return NONE
+    low, high = row["ci95"][name]
+    return f"{percent(row['accuracy'][name])} [{percent(low)}, {percent(high)}]"
+
+
+def _mean(found: Row, shown: Callable[[float], str]) -> str:
+    if found["mean"] is None:
+        return NONE
+    return f"{shown(found['mean'])} [{shown(found['ci95'][0])}, {shown(found['ci95'][1])}]"
+
+
+def _difference(found: Row | None) -> str:
+    if not found or "all" not in found:
+        return NONE
+    low, high = found["all"]["ci95"]
+    return f"{100 * found['all']['difference']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def _p(value: float | None) -> str:
+    return NONE if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"
