@@ -7,7 +7,6 @@ import json
 import math
 import sys
 from pathlib import Path
-from time import monotonic
 
 from ..errors import OmniZipError
 
@@ -23,6 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     train.add_argument("--scale", type=float, default=1.0, help="factor on the number of steps (default: 1)")
     train.add_argument("--minutes", type=float, default=math.inf, help="pause after this long; the same command goes on")
     train.add_argument("--threads", type=int, default=1, help="threads of the training process (default: 1)")
+    train.add_argument("--processes", type=int, default=1, help="training processes that share each batch (default: 1; one a core)")
     train.add_argument("--workers", type=int, default=1, help="processes that render and encode clips, 0 for none (default: 1)")
     train.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     check = commands.add_parser("check", help="accuracy per kind of question on held-out clips, full tokens, word for word")
@@ -46,29 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train(chosen: argparse.Namespace) -> int:
-    import torch
-    from tqdm import tqdm
+    from .train_command import train
 
-    from . import model
-    from .train import Training
-
-    torch.set_num_threads(chosen.threads)
-    training = Training(chosen.work, seed=chosen.seed, scale=chosen.scale, device=chosen.device, workers=chosen.workers)
-    bar = tqdm(total=sum(s.steps for s in training.stages), smoothing=0.05, dynamic_ncols=True)
-    bar.update(sum(s.steps for s in training.stages[: training.stage]) + training.step)
-    with (chosen.work / "log.jsonl").open("a") as log:
-
-        def tell(stage, step: int, numbers: dict[str, float]) -> None:
-            bar.set_description(stage.name)
-            bar.set_postfix({name: f"{value:.2f}" for name, value in numbers.items()}, refresh=False)
-            bar.update()
-            log.write(json.dumps({"stage": stage.name, "step": step, **{name: round(value, 4) for name, value in numbers.items()}}) + "\n")
-            log.flush()
-
-        training.run(tell, monotonic() + chosen.minutes * 60)
-    bar.close()
-    if chosen.out:
-        model.save(training.thinker.cpu(), training.student.words, chosen.out)
+    train(chosen)
     return 0
 
 

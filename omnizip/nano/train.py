@@ -30,6 +30,7 @@ from .bank import Bank, Batch, executor
 from .model import TOKEN_SCALE, Student
 from .muon import Muon
 from .questions import BY_TIME, CROSS_MODAL, DESCRIPTION, KINDS, WITHOUT_SOUND, Question, about
+from .together import ALONE, Share
 
 READ_AFTER = 1  # index of the text layer after which audio tokens are asked what is on screen
 SAVE_EVERY_S = 240
@@ -100,10 +101,18 @@ class Training:
     """The state of a run, in a folder of its own."""
 
     def __init__(
-        self, folder: Path, *, seed: int = 0, scale: float = 1.0, device: str = "cpu", workers: int = 1, stages: tuple[Stage, ...] = STAGES
+        self,
+        folder: Path,
+        *,
+        seed: int = 0,
+        scale: float = 1.0,
+        device: str = "cpu",
+        workers: int = 1,
+        stages: tuple[Stage, ...] = STAGES,
+        share: Share = ALONE,
     ):
         torch.manual_seed(seed)
-        self.folder, self.seed, self.device, self.workers = Path(folder), seed, device, workers
+        self.folder, self.seed, self.device, self.workers, self.share = Path(folder), seed, device, workers, share
         self.stages = tuple(stage.scaled(scale) for stage in stages)
         self.student = Student.fresh()
         self.thinker = self.student.thinker.to(device)
@@ -116,23 +125,26 @@ class Training:
         self.optimizers = {
             name: _optimizers(found, parts.language if name == "answer" else None) for name, found in self.parameters.items()
         }
-        self.stage, self.step = 0, 0
+        self.stage, self.step, self.paused = 0, 0, False
         self.folder.mkdir(parents=True, exist_ok=True)
         if (self.folder / "state.pt").exists():
             self._restore()
 
     def run(self, on_step: Progress | None = None, until: float = math.inf) -> None:
-        """Train from where the state is to the end, or until `monotonic()` reaches `until`."""
-        while self.stage < len(self.stages) and monotonic() < until:
+        """Train from where the state is to the end, or one step at least and until `monotonic()` reaches `until`."""
+        self.paused = False
+        while self.stage < len(self.stages) and not self.paused:
             stage = self.stages[self.stage]
             (self._answer if stage.questions else self._encode)(stage, on_step, until)
             if self.step == stage.steps:
-                rmtree(self.folder / f"bank-{self.stage}", ignore_errors=True)
+                rmtree(self._bank, ignore_errors=True)
                 self.stage, self.step = self.stage + 1, 0
             self.save()
 
     def save(self) -> None:
-        """Write the state, whole or not at all."""
+        """Write the state, whole or not at all; of several processes the first does."""
+        if self.share.rank:
+            return
         state = {
             "stage": self.stage,
             "step": self.step,
@@ -153,10 +165,15 @@ class Training:
             for optimizer, kept in zip(pair, state["optimizers"][name], strict=True):
                 optimizer.load_state_dict(kept)
 
+    @property
+    def _bank(self) -> Path:
+        """Clips of this stage for this process."""
+        return self.folder / f"bank-{self.stage}-{self.share.rank}"
+
     def _steps(self, stage: Stage, name: str, loss_of: Callable[[int], tuple[Tensor, dict[str, float]]], on_step, until) -> None:
         """The loop every stage shares: learning rate, gradient, progress, state."""
         optimizers, saved = self.optimizers[name], monotonic()
-        while self.step < stage.steps and monotonic() < until:
+        while self.step < stage.steps and not self.paused:
             share = self.step / stage.steps
             warm_up = min(1.0, (self.step + 1) / 30)
             lr = warm_up * (stage.lr_end + (stage.lr - stage.lr_end) * (0.5 + 0.5 * math.cos(math.pi * share)))
@@ -164,6 +181,7 @@ class Training:
             for optimizer in optimizers:
                 optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            self.paused = self.share.average(self.parameters[name], monotonic() >= until)
             nn.utils.clip_grad_norm_(self.parameters[name], 1.0)
             for optimizer in optimizers:
                 for group in optimizer.param_groups:
@@ -187,7 +205,8 @@ class Training:
             def batch(step: int):
                 for ahead in range(step, min(step + 1 + self.workers, stage.steps)):
                     if ahead not in coming:
-                        coming[ahead] = pool.submit(make, (self.seed * 1000 + self.stage) * 100_000 + ahead, stage.clips)
+                        seed = (self.seed * 1000 + self.stage) * 100_000 + self.share.rank * 10_000 + ahead
+                        coming[ahead] = pool.submit(make, seed, stage.clips // self.share.processes)
                 return coming.pop(step).result()
 
             def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
@@ -207,13 +226,14 @@ class Training:
     def _answer(self, stage: Stage, on_step: Progress | None, until: float) -> None:
         """Train the language model on questions about encoded clips."""
         weights = self.folder / "encoders.pt"
-        if not weights.exists():
+        if not weights.exists() and not self.share.rank:
             torch.save({name: value.cpu() for name, value in self.thinker.state_dict().items()}, weights)
-        first_seed = (self.seed * 100 + self.stage) * 1_000_000
+        self.share.wait()
+        first_seed = (self.seed * 100 + self.stage) * 1_000_000 + self.share.rank * 100_000
         bank = Bank(
-            self.folder / f"bank-{self.stage}",
+            self._bank,
             weights,
-            clips=stage.clips,
+            clips=stage.clips // self.share.processes,
             duration_s=stage.duration_s,
             sizes=stage.sizes,
             first_seed=first_seed,
@@ -227,9 +247,10 @@ class Training:
             newest = step // REUSE
             for ahead in range(newest, min(newest + 1 + self.workers, -(-stage.steps // REUSE))):
                 bank.ask_for(ahead)
-            rng = np.random.default_rng([self.seed, self.stage, step])
+            rng = np.random.default_rng([self.seed, self.stage, step])  # the same batch in every process: its size, sound or none
             number = newest if step % REUSE == 0 else int(rng.integers(max(0, newest - WINDOW), newest + 1))
             bank.forget_before(newest - WINDOW)
+            rng = np.random.default_rng([self.seed, self.stage, step, self.share.rank])
             return self._answer_loss(bank.read(number), stage, rng, caught)
 
         try:
