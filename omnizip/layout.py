@@ -91,10 +91,13 @@ class Layout:
     def grid(self, frames: int, height: int, width: int, max_tokens: int, min_tokens: int = MIN_TOKENS_PER_STEP) -> tuple[int, int, int]:
         """Steps, rows and columns of video tokens for `frames` frames of height x width pixels.
 
+        A step has at most `max_tokens`, and at most the pixels the checkpoint says it was made for (`max_pixels`).
         Each side is rounded to whole tokens; if that makes a step of more than `max_tokens` or fewer than `min_tokens`, both
         sides are scaled by one factor first and rounded down or up.
         """
         side = self.patch * self.merge
+        if most := getattr(self.extractor, "max_pixels", None):
+            max_tokens = max(1, min(max_tokens, most // (side * side)))
         rows, columns = round(height / side), round(width / side)
         if rows * columns > max_tokens:
             scale = math.sqrt(height * width / (max_tokens * side * side))

@@ -1,5 +1,8 @@
 """The layout beyond the golden files: long sound, odd clips, chats, templates that do not fit."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tiny
@@ -89,6 +92,13 @@ def test_a_step_has_at_most_the_tokens_asked_for(frames, height, width, limit):
     assert steps == (frames + 1) // 2
     assert rows * columns <= limit or 1 in (rows, columns)  # a strip thinner than one token cannot be narrowed further
     assert min(rows, columns) >= 1
+
+
+def test_a_checkpoint_may_ask_for_smaller_pictures():
+    modest = replace(LAYOUT, extractor=SimpleNamespace(max_pixels=30 * (LAYOUT.patch * LAYOUT.merge) ** 2))
+    steps, rows, columns = modest.grid(4, 720, 1280, max_tokens=128)
+    assert steps == 2 and 20 < rows * columns <= 30 and columns > rows
+    assert modest.grid(4, 720, 1280, max_tokens=12) == LAYOUT.grid(4, 720, 1280, max_tokens=12)
 
 
 def test_a_missing_last_frame_is_the_one_before_it():

@@ -69,7 +69,7 @@ PREPROCESSOR = {
     "image_mean": [0.48145466, 0.4578275, 0.40821073],
     "image_std": [0.26862954, 0.26130258, 0.27577711],
     "min_pixels": 4 * (2 * PATCH) ** 2,
-    "max_pixels": 768 * (2 * PATCH) ** 2,
+    "max_pixels": 72 * (2 * PATCH) ** 2,  # the world's largest frames: it has seen no finer ones
     "merge_size": 2,
     "patch_size": PATCH,
     "temporal_patch_size": 2,

@@ -51,19 +51,24 @@ def _distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     raise ValueError(f"There is no shape called {shape!r}.")
 
 
-def coverage(actor: Actor, time_s: float, width: int, height: int) -> np.ndarray:
-    """How much of each pixel a shape covers at a time, (height, width) float32 in 0 to 1."""
+def coverage(actor: Actor, time_s: float, width: int, height: int, scale: int = 1) -> np.ndarray:
+    """How much of each pixel a shape covers at a time, (height * scale, width * scale) float32 in 0 to 1."""
     x, y = actor.centre(time_s, width, height)
     radius = actor.radius * height if height <= width else actor.radius * width
-    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32) + 0.5
+    rows, columns = _pixels(width, height, scale)
     u, v = (columns - x) / radius, (rows - y) / radius
     cos, sin = np.cos(actor.tilt), np.sin(actor.tilt)
-    return np.clip(0.5 - _distance(actor.shape, u * cos + v * sin, v * cos - u * sin) * radius, 0, 1).astype(np.float32)
+    return np.clip(0.5 - _distance(actor.shape, u * cos + v * sin, v * cos - u * sin) * radius * scale, 0, 1).astype(np.float32)
 
 
-def backdrop(scene: Scene, time_s: float) -> np.ndarray:
-    """The empty stage at a time, (height, width, 3) float32: light from the left, a darker floor, a pattern."""
-    rows, columns = np.mgrid[0 : scene.height, 0 : scene.width].astype(np.float32) + 0.5
+def _pixels(width: int, height: int, scale: int) -> np.ndarray:
+    """Row and column of every pixel's middle, in pixels of the frame at its own size."""
+    return (np.mgrid[0 : height * scale, 0 : width * scale].astype(np.float32) + 0.5) / scale
+
+
+def backdrop(scene: Scene, time_s: float, scale: int = 1) -> np.ndarray:
+    """The empty stage at a time, (height * scale, width * scale, 3) float32: light from the left, a darker floor, a pattern."""
+    rows, columns = _pixels(scene.width, scene.height, scale)
     light = 1.25 - 0.5 * columns / scene.width
     light *= np.where(rows > 0.8 * scene.height, 0.7, 1.0)
     shift = np.float32(scene.drift * time_s * 16)
@@ -76,24 +81,24 @@ def backdrop(scene: Scene, time_s: float) -> np.ndarray:
     return light[..., None] * np.array(scene.tone, dtype=np.float32)
 
 
-def frames(scene: Scene, times_s: np.ndarray) -> np.ndarray:
-    """What is seen at given times, (N, height, width, 3) uint8, with a little sensor noise."""
+def frames(scene: Scene, times_s: np.ndarray, scale: int = 1) -> np.ndarray:
+    """What is seen at given times, (N, height * scale, width * scale, 3) uint8, with a little sensor noise."""
     rng = np.random.default_rng([scene.seed, 1])
     shade = {a: 1 + 0.06 * np.random.default_rng([scene.seed, 2, i]).uniform(-1, 1, 3) for i, a in enumerate(scene.actors)}
-    pictures = np.empty((len(times_s), scene.height, scene.width, 3), dtype=np.uint8)
-    still = backdrop(scene, 0.0)
+    pictures = np.empty((len(times_s), scene.height * scale, scene.width * scale, 3), dtype=np.uint8)
+    still = backdrop(scene, 0.0, scale)
     for index, time_s in enumerate(times_s):
-        picture = backdrop(scene, time_s) if scene.drift else still.copy()
+        picture = backdrop(scene, time_s, scale) if scene.drift else still.copy()
         actor = scene.actor_at(time_s + LEAD_S)
         if actor:
-            picture = painted(picture, actor, time_s, shade[actor])
+            picture = painted(picture, actor, time_s, shade[actor], scale)
         pictures[index] = photographed(picture, rng)
     return pictures
 
 
-def painted(picture: np.ndarray, actor: Actor, time_s: float, shade: np.ndarray) -> np.ndarray:
+def painted(picture: np.ndarray, actor: Actor, time_s: float, shade: np.ndarray, scale: int = 1) -> np.ndarray:
     """A picture (H, W, 3) with a shape on top; `shade` (3,) scales its colour a little."""
-    mask = coverage(actor, time_s, picture.shape[1], picture.shape[0])[..., None]
+    mask = coverage(actor, time_s, picture.shape[1] // scale, picture.shape[0] // scale, scale)[..., None]
     return picture * (1 - mask) + mask * (np.array(RGB[actor.colour]) * shade).astype(np.float32)
 
 
@@ -115,8 +120,11 @@ def waveform(scene: Scene) -> np.ndarray:
     return np.clip(wave, -1, 1).astype(np.float32)
 
 
-def write_mp4(scene: Scene, path: Path | str) -> Path:
+def write_mp4(scene: Scene, path: Path | str, scale: int = 1) -> Path:
     """Write the scene as a file any player opens: H.264 at 10 frames a second, AAC mono.
+
+    Args:
+        scale: pixels per pixel of the world, per side; more than one makes a picture for people to look at.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -128,9 +136,9 @@ def write_mp4(scene: Scene, path: Path | str) -> Path:
     wave = waveform(scene)
     with av.open(str(path), "w") as container:
         picture = container.add_stream("libx264", rate=FILE_FPS, options={"crf": "18", "preset": "veryfast", "threads": "1"})
-        picture.width, picture.height, picture.pix_fmt = scene.width, scene.height, "yuv420p"
+        picture.width, picture.height, picture.pix_fmt = scene.width * scale, scene.height * scale, "yuv420p"
         sound = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
-        for image in frames(scene, times_s):
+        for image in frames(scene, times_s, scale):
             container.mux(picture.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(picture.encode(None))
         for first in range(0, wave.size, 1024):

@@ -129,3 +129,12 @@ def test_the_file_holds_what_was_rendered(tmp_path):
     for sound in scene.sounds:
         assert envelope[int(sound.start_s * 20) + 1] > 0.02
         assert envelope[max(0, int(sound.start_s * 20) - 2)] < 0.02 or scene.sound_at(sound.start_s - 0.1)
+
+
+def test_a_large_picture_shows_the_same_as_a_small_one():
+    scene = world.scene(world.HELD_OUT_SEEDS[5], 8.0, (128, 128), pattern="striped")
+    times = np.array([scene.actors[0].start_s + 0.5])
+    small, large = render.frames(scene, times), render.frames(scene, times, 4)
+    assert large.shape == (1, 512, 512, 3)
+    shrunk = large.reshape(1, 128, 4, 128, 4, 3).mean((2, 4))
+    assert np.abs(shrunk - small).mean() < 6  # noise, and edges that fall differently
