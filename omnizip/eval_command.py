@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import platform
+import re
 import shlex
 import sys
 import warnings
@@ -81,7 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
     state = running.State(Path(arguments.state) if arguments.state else None, running.identity(job, weights))
     records = running.run(job, model, arguments.limit, state, arguments.workers, sys.stderr)
     result = _result(arguments, job, records, _conditions(arguments, job, records, model, weights))
-    write(arguments.json, lambda: json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write(arguments.json, lambda: _json(result))
     if arguments.markdown is not None:
         write(arguments.markdown, lambda: tables.markdown(result))
     elif arguments.json != "-":
@@ -99,12 +100,26 @@ def _result(arguments: argparse.Namespace, job: Job, records: Sequence[Record], 
     return result
 
 
+def _json(result: dict[str, Any]) -> str:
+    """Five digits are more than any of these numbers is good for; a list of plain values takes one line."""
+    text = json.dumps(_rounded(result), indent=1, ensure_ascii=False, allow_nan=False)
+    return re.sub(r"\[\n\s+([^\[\]{}]*?)\n\s+\]", lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(part) for part in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
 def _job(arguments: argparse.Namespace) -> Job:
     from .evaluation.examining import Job
     from .evaluation.items import Choice
 
     shares = _numbers("--retention", arguments.retention, 0.0, 1.0, "shares above 0 and up to 1 such as 0.45,0.35")
-    lengths = _numbers("--seconds", arguments.seconds, 1.99, 24.0, "lengths from 2 to 24 such as 8,16")
+    lengths = _numbers("--seconds", arguments.seconds, 1.0, 24.0, "whole seconds from 2 to 24 such as 8,16", whole=True)
     settings = replace(Settings.from_environment(os.environ).override(arguments), temperature=0.0)
     choice = Choice(
         per_clip=arguments.per_clip,
@@ -130,12 +145,12 @@ def _entries(arguments: argparse.Namespace, shares: tuple[float, ...]) -> tuple[
     return arms.with_full(found)
 
 
-def _numbers(flag: str, text: str, above: float, most: float, wanted: str) -> tuple[float, ...]:
+def _numbers(flag: str, text: str, above: float, most: float, wanted: str, whole: bool = False) -> tuple[float, ...]:
     try:
         values = tuple(dict.fromkeys(float(part) for part in text.split(",")))
     except ValueError:
         values = ()
-    if not values or not all(above < value <= most for value in values):
+    if not values or not all(above < value <= most and not (whole and value % 1) for value in values):
         raise UsageError(f"{flag} is {text!r}; give {wanted}.")
     return values
 

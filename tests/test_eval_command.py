@@ -121,6 +121,7 @@ def test_what_a_method_raises_is_its_own_outcome(evaluate, monkeypatch):
         (["--retention", "0.4,2"], "--retention is '0.4,2'"),
         (["--seconds", "1"], "--seconds is '1'"),
         (["--seconds", "x"], "--seconds is 'x'"),
+        (["--seconds", "8,9.5"], "--seconds is '8,9.5'"),
         (["--limit", "0"], "--limit"),
         (["--ambient", "rain"], "--ambient is 'rain'"),
         (["--arm", "omnizip@0.35:dynamic"], "'dynamic' is not option=value"),

@@ -143,3 +143,26 @@ def test_equal_arms_do_not_differ():
     _, zipped, _ = summary.results(records, ENTRIES)
     assert zipped["vs_full"]["all"] == {"difference": 0.0, "ci95": [0.0, 0.0]}
     assert zipped["vs_full"]["mcnemar_p"] == zipped["vs_full"]["sign_flip_p"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("control", "kept"), [("media blanked", ()), ("sound of another clip", ("by eye",)), ("picture of another clip", ("by ear",))]
+)
+def test_controls_name_the_kinds_that_stay_above_what_is_left_to_guess(control, kept):
+    """60 clips, two kinds each: "colour at sound" is right half of the time, "sound at shape" always."""
+    answers = ["red", "blue", "green", "cyan", "white", "orange"]
+    records = []
+    for number in range(60):
+        questions = [
+            {"kind": "colour at sound", "answer": answers[number % 6], "by eye": 2, "by ear": None},
+            {"kind": "sound at shape", "answer": answers[number % 6], "by eye": None, "by ear": 1},
+        ]
+        half = {"right": [number % 2 == 0, True], "kept": {"audio": 1, "video": 1}, "notes": []}
+        controls = {name: half for name in ("media blanked", "sound of another clip", "picture of another clip")}
+        records.append({"seconds": 8.0, "seed": number, "questions": questions, "arms": {"full": half}, "controls": controls})
+    (found,) = summary.controls(records)
+    assert found["prior"]["colour at sound"] == pytest.approx({"constant": 1 / 6, "by eye": 1 / 2})
+    row = next(row for row in found["rows"] if row["control"] == control)
+    above = {"colour at sound"} if "by eye" not in kept else set()
+    above |= {"sound at shape"} if "by ear" not in kept else set()
+    assert set(row["above_guessing"]) == above

@@ -28,6 +28,7 @@ GROUPS = {
 }
 LISTED = tuple(kind for kinds in GROUPS.values() for kind in kinds)
 AUXILIARY = BY_TIME
+UNCHANGED = "unchanged"
 BLANK, OTHER_SOUND, OTHER_PICTURE = "media blanked", "sound of another clip", "picture of another clip"
 CONTROLS = (BLANK, OTHER_SOUND, OTHER_PICTURE)
 PARTNERS = 500_000_000  # a clip is paired with the one so many seeds later, which is not measured itself

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -119,7 +120,8 @@ def _records(job: Job, model: QwenOmni, todo: list[Task], workers: int) -> Itera
         examiner = Examiner(job, model)
         yield ((task, examiner.examine(job.choices[task[0]], task[1])) for task in todo)
         return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    # An interrupt reaches every process; the workers leave it to this one.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
     try:
         futures = [pool.submit(_examine, job, task) for task in todo]
         yield (future.result() for future in as_completed(futures))

@@ -233,11 +233,24 @@ def controls(records: Sequence[Record]) -> list[dict[str, Any]]:
     """Per clip length: the full model on changed clips beside the priors the cross-modal kinds must fall to."""
     found = []
     for seconds, of_length in by_length(records):
-        runs = {"unchanged": [[r["arms"][FULL]] for r in of_length]}
+        runs = {items.UNCHANGED: [[r["arms"][FULL]] for r in of_length]}
         runs |= {name: [[r["controls"][name]] for r in of_length] for name in items.CONTROLS}
+        priors = _priors(of_length)
         rows = [{"control": name, **_scored(Outcomes(of_length, run))} for name, run in runs.items()]
-        found.append({"seconds": seconds, "clips": len(of_length), "prior": _priors(of_length), "rows": rows})
+        for row in rows:
+            row["above_guessing"] = _above(row, priors)
+        found.append({"seconds": seconds, "clips": len(of_length), "prior": priors, "rows": rows})
     return found
+
+
+LEFT = {items.OTHER_SOUND: "by eye", items.OTHER_PICTURE: "by ear"}  # the sense that a control leaves intact
+
+
+def _above(row: dict[str, Any], priors: dict[str, dict[str, float]]) -> list[str]:
+    """Cross-modal kinds whose whole interval lies above the better guess that the control leaves: constant, or by one sense."""
+    asked = [kind for kind in items.GROUPS["cross-modal"] if kind in row["accuracy"]]
+    guess = {kind: max(priors[kind]["constant"], priors[kind].get(LEFT.get(row["control"], ""), 0.0)) for kind in asked}
+    return [kind for kind in asked if row["ci95"][kind][0] > guess[kind]]
 
 
 def _priors(records: Sequence[Record]) -> dict[str, dict[str, float]]:

@@ -35,6 +35,7 @@ def _sections(result: dict[str, Any], heading: str, whole: bool) -> Iterator[str
     for found in result.get("controls", ()):
         yield heading.format(f"Controls, clips of {found['seconds']:g} s", CONTROLS_TOLD)
         yield controls(found)
+        yield from (above(row) for row in found["rows"] if row["control"] != items.UNCHANGED)
     for found in result.get("density", ()):
         yield heading.format(f"S_a beside what happens, clips of {found['seconds']:g} s", DENSITY_TOLD)
         yield density(found)
@@ -61,11 +62,11 @@ def told(conditions: dict[str, Any]) -> str:
     c = conditions
     threads = f"{c['threads']} thread{'s' if c['threads'] > 1 else ''} and {c['workers']} process{'es' if c['workers'] > 1 else ''}"
     hard = "".join(f", {name} {c[name]}" for name in ("ambient", "pattern") if c[name])
-    return (
-        f"{c['model']} (weights {c['weights']}), {c['dtype']}, {c['device']} with {threads}; torch {c['torch']}, transformers "
-        f"{c['transformers']}, omnizip {c['omnizip']}; held-out seeds from {c['first_seed']}, {c['clips']} clips per length{hard}, at most "
-        f"{c['questions_per_clip']} questions a clip and {c['questions']} in all; {c['date'][:10]}. `{c['command']}`"
-    )
+    model = f"{c['model']} ({'random ' if c['meaningless'] else ''}weights {c['weights']}), {c['dtype']}, {c['device']} with {threads}"
+    versions = ", ".join(f"{name} {c[name]}" for name in ("torch", "transformers", "omnizip"))
+    clips = f"held-out seeds from {c['first_seed']}, {c['clips']} clips per length{hard}"
+    questions = f"at most {c['questions_per_clip']} questions a clip and {c['questions']} in all"
+    return f"{model}; {versions}; {clips}, {questions}; {c['date'][:10]}. `{c['command']}`"
 
 
 def accuracy(rows: Sequence[Row]) -> str:
@@ -137,6 +138,12 @@ def controls(found: Row) -> str:
         for kind in asked
     )
     return table(head, rows, left=1)
+
+
+def above(row: Row) -> str:
+    """Which cross-modal kinds a control leaves above what it leaves to guess."""
+    kinds = ", ".join(row["above_guessing"]) or "none"
+    return f"Cross-modal kinds clearly above guessing with the {row['control']}: {kinds}."
 
 
 def density(found: Row) -> str:
