@@ -12,9 +12,9 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-CLIP = ROOT / "assets" / "examples" / "falling-notes.mp4"
-MOMENT_S = 6.5
-QUESTION = "What falls each time the bell is struck?"
+CLIP = ROOT / "assets" / "examples" / "bell.mp4"
+MOMENT_S = 5.2
+QUESTION = "What colour is the shape when the bell rings?"
 OUT = ROOT / "assets" / "screenshots"
 BOTH = "document.querySelector('#difference .oz-hint') && document.querySelectorAll('#costs .oz-gain').length > 5"
 VIEWS = {

@@ -23,9 +23,12 @@ STAND_IN = (
 CLIP = "Clip"
 CLIP_EXAMPLES = "Or try one of these"
 EXAMPLES = {
-    "falling-notes.mp4": ("Falling notes", "What falls each time the bell is struck?"),
-    "two-speakers.mp4": ("Two speakers", "Who speaks first, and who answers?"),
-    "lighthouse.mp4": ("Lighthouse, portrait", "What happens while the horn sounds?"),
+    "bell.mp4": ("The bell", "What colour is the shape when the bell rings?"),
+    "green-heart.mp4": ("Green heart, portrait", "What sound plays when the green heart appears?"),
+    "whistle.mp4": ("Whistle, nothing to see", "Which sound comes first?"),
+    "stripes.mp4": ("Stripes", "How many shapes appear?"),
+    "music.mp4": ("Hard: music over silent shapes", "Which shape comes last?"),
+    "two-hearts.mp4": ("Two hearts", "Describe the clip."),
 }
 OPEN_GIF = "Open a gif"
 GIF_OPENED = "The gif was turned into an mp4, so that it can be played."

@@ -82,7 +82,7 @@ def backdrop(scene: Scene, time_s: float, scale: int = 1) -> np.ndarray:
 
 
 def frames(scene: Scene, times_s: np.ndarray, scale: int = 1) -> np.ndarray:
-    """What is seen at given times, (N, height * scale, width * scale, 3) uint8, with a little sensor noise."""
+    """What is seen at given times, (N, height * scale, width * scale, 3) uint8, at its own size with a little sensor noise."""
     rng = np.random.default_rng([scene.seed, 1])
     shade = {a: 1 + 0.06 * np.random.default_rng([scene.seed, 2, i]).uniform(-1, 1, 3) for i, a in enumerate(scene.actors)}
     pictures = np.empty((len(times_s), scene.height * scale, scene.width * scale, 3), dtype=np.uint8)
@@ -92,7 +92,7 @@ def frames(scene: Scene, times_s: np.ndarray, scale: int = 1) -> np.ndarray:
         actor = scene.actor_at(time_s + LEAD_S)
         if actor:
             picture = painted(picture, actor, time_s, shade[actor], scale)
-        pictures[index] = photographed(picture, rng)
+        pictures[index] = photographed(picture, rng) if scale == 1 else np.clip(picture, 0, 255)
     return pictures
 
 
