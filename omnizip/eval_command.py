@@ -90,11 +90,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _result(arguments: argparse.Namespace, job: Job, records: Sequence[Record], conditions: dict[str, Any]) -> dict[str, Any]:
-    from .evaluation import summary
+    from .evaluation import controls, summary
 
     result = {"conditions": conditions, "results": summary.results(records, job.entries)}
     if arguments.controls:
-        result["controls"] = summary.controls(records)
+        result["controls"] = controls.measured(records)
     if arguments.density:
         result["density"] = summary.densities(records)
     return result

@@ -6,7 +6,7 @@ from math import comb, sqrt
 import numpy as np
 import pytest
 
-from omnizip.evaluation import arms, statistics, summary
+from omnizip.evaluation import arms, controls, statistics, summary
 from omnizip.evaluation.items import LISTED
 
 
@@ -60,7 +60,17 @@ def planted(clips=40, seed=0):
         found = {key: _outcome(rng, 6) for key in ("full", "omnizip@0.35", "random@0.35#0", "random@0.35#1")}
         if number == 3:
             found["omnizip@0.35"] = {"failed": "It cannot.", "right": [None] * 6, "kept": None, "notes": []}
-        records.append({"seconds": 8.0, "seed": 100 + number, "questions": questions, "tokens": {"audio": 50, "video": 150}, "arms": found})
+        records.append(
+            {
+                "seconds": 8.0,
+                "seed": 100 + number,
+                "questions": questions,
+                "tokens": {"audio": 50, "video": 150},
+                "arms": found,
+                "ambient": "hum",
+                "pattern": "plain",
+            }
+        )
     return records
 
 
@@ -158,11 +168,29 @@ def test_controls_name_the_kinds_that_stay_above_what_is_left_to_guess(control, 
             {"kind": "sound at shape", "answer": answers[number % 6], "by eye": None, "by ear": 1},
         ]
         half = {"right": [number % 2 == 0, True], "kept": {"audio": 1, "video": 1}, "notes": []}
-        controls = {name: half for name in ("media blanked", "sound of another clip", "picture of another clip")}
-        records.append({"seconds": 8.0, "seed": number, "questions": questions, "arms": {"full": half}, "controls": controls})
-    (found,) = summary.controls(records)
+        changed = {name: half for name in ("media blanked", "sound of another clip", "picture of another clip")}
+        records.append({"seconds": 8.0, "seed": number, "questions": questions, "arms": {"full": half}, "controls": changed})
+    (found,) = controls.measured(records)
     assert found["prior"]["colour at sound"] == pytest.approx({"constant": 1 / 6, "by eye": 1 / 2})
     row = next(row for row in found["rows"] if row["control"] == control)
     above = {"colour at sound"} if "by eye" not in kept else set()
     above |= {"sound at shape"} if "by ear" not in kept else set()
     assert set(row["above_guessing"]) == above
+
+
+def test_losses_are_told_by_kind_of_clip_and_by_clip():
+    records = planted(20)
+    for record in records:
+        record["ambient"], record["pattern"] = ("hum", "hiss")[record["seed"] % 2], "plain"
+        right = record["seed"] % 2 == 0
+        for key, value in (("omnizip@0.35", right), ("random@0.35#0", not right), ("random@0.35#1", True)):
+            record["arms"][key] = {**record["arms"]["full"], "right": [value] * 6}
+    records[4]["density"] = {"guidance": {"0.35": [0.5]}, "sound": [0.1], "picture": [0.2]}
+    _, zipped, drawn = summary.results(records, ENTRIES)
+    kinds = {found["group"]: found for found in zipped["vs_random"]["by_kind_of_clip"]}
+    assert {name: found["difference"] for name, found in kinds.items()} == pytest.approx(
+        {"all": -0.25, "ambient: hum": 0.5, "ambient: hiss": -1.0, "pattern: plain": -0.25}
+    )
+    assert kinds["ambient: hum"]["ci95"] == pytest.approx([0.5, 0.5])
+    assert [found["seed"] for found in zipped["vs_random"]["worst"]] == [101, 103, 105]
+    assert zipped["vs_random"]["worst"][0] | {"right": 0.0, "random_right": 6.0, "asked": 6} == zipped["vs_random"]["worst"][0]

@@ -58,7 +58,7 @@ def summarised(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Correlations within clips, averaged over the clips of each ambient and pattern, with the clips that are worst."""
     rows = []
     for retention in records[0]["density"]["guidance"]:
-        for group, of_group in _groups(records):
+        for group, of_group in groups(records):
             row = {"retention": float(retention), "group": group, "clips": len(of_group)}
             for series in SERIES:
                 for name, measure in (("spearman", spearman), ("pearson", pearson)):
@@ -79,12 +79,13 @@ def _rank(record: dict[str, Any], retention: str) -> float | None:
     return _correlation(record, retention, "sound", spearman)
 
 
-def _groups(records: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    groups: dict[str, list[dict[str, Any]]] = {"all": list(records)}
+def groups(records: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Clips by what lies under the events and by the backdrop."""
+    found: dict[str, list[dict[str, Any]]] = {"all": list(records)}
     for kind in ("ambient", "pattern"):
         for value in sorted({record[kind] for record in records}):
-            groups[f"{kind}: {value}"] = [record for record in records if record[kind] == value]
-    return list(groups.items())
+            found[f"{kind}: {value}"] = [record for record in records if record[kind] == value]
+    return list(found.items())
 
 
 def _correlation(record: dict[str, Any], retention: str, series: str, measure: Any) -> float | None:

@@ -20,6 +20,7 @@ from ..nano.questions import DESCRIPTION
 from . import density, items
 from .arms import FULL, RANDOM, Entry
 from .examining import Record
+from .losses import located
 from .statistics import clip_weights, interval, interval_of_mean, macro, mcnemar, ratios, sign_flip
 
 KINDS = (*items.LISTED, *items.AUXILIARY, DESCRIPTION)
@@ -68,7 +69,7 @@ def accuracies(right: np.ndarray, asked: np.ndarray) -> dict[str, np.ndarray]:
     return found | {kind: rates[..., i] for i, kind in enumerate(KINDS)}
 
 
-def _scored(outcomes: Outcomes) -> dict[str, Any]:
+def scored(outcomes: Outcomes) -> dict[str, Any]:
     right, asked = outcomes.counts()
     weights = clip_weights(len(outcomes.records))
     point, drawn = accuracies(right.sum(0), asked.sum(0)), accuracies(weights @ right, weights @ asked)
@@ -192,7 +193,7 @@ def _row(entry: Entry, outcomes: Outcomes) -> dict[str, Any]:
         "parameters": dict(entry.options),
         "clips": len(outcomes.records),
         "n": _answered(outcomes),
-        **_scored(outcomes),
+        **scored(outcomes),
         "retained": _retained(outcomes),
         **_failures(outcomes),
         "descriptions": _descriptions(outcomes),
@@ -217,8 +218,19 @@ def results(records: Sequence[Record], entries: Sequence[Entry]) -> list[dict[st
                 row["vs_full"] = compared(found, outcomes[Entry(FULL)])
             if entry.retention in drawn and drawn[entry.retention] is not found:
                 row["vs_random"] = compared(found, drawn[entry.retention])
+                if entry.method in LOCATED and not entry.options:
+                    row["vs_random"] |= _located(found, drawn[entry.retention], entry.retention)
             rows.append(row)
     return rows
+
+
+LOCATED = ("omnizip", "omnizip-official")  # methods whose gains and losses against random choice are told by kind of clip
+
+
+def _located(one: Outcomes, other: Outcomes, retention: float | None) -> dict[str, Any]:
+    listed = [KINDS.index(kind) for kind in items.LISTED]
+    (right, asked), (right_other, _) = one.counts(other.values), other.counts(one.values)
+    return located(one.records, *(part[:, listed].sum(1) for part in (right, right_other, asked)), retention)
 
 
 def by_length(records: Sequence[Record]) -> list[tuple[float, list[Record]]]:
@@ -227,45 +239,6 @@ def by_length(records: Sequence[Record]) -> list[tuple[float, list[Record]]]:
     for record in records:
         found.setdefault(record["seconds"], []).append(record)
     return list(found.items())
-
-
-def controls(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Per clip length: the full model on changed clips beside the priors the cross-modal kinds must fall to."""
-    found = []
-    for seconds, of_length in by_length(records):
-        runs = {items.UNCHANGED: [[r["arms"][FULL]] for r in of_length]}
-        runs |= {name: [[r["controls"][name]] for r in of_length] for name in items.CONTROLS}
-        priors = _priors(of_length)
-        rows = [{"control": name, **_scored(Outcomes(of_length, run))} for name, run in runs.items()]
-        for row in rows:
-            row["above_guessing"] = _above(row, priors)
-        found.append({"seconds": seconds, "clips": len(of_length), "prior": priors, "rows": rows})
-    return found
-
-
-LEFT = {items.OTHER_SOUND: "by eye", items.OTHER_PICTURE: "by ear"}  # the sense that a control leaves intact
-
-
-def _above(row: dict[str, Any], priors: dict[str, dict[str, float]]) -> list[str]:
-    """Cross-modal kinds whose whole interval lies above the better guess that the control leaves: constant, or by one sense."""
-    asked = [kind for kind in items.GROUPS["cross-modal"] if kind in row["accuracy"]]
-    guess = {kind: max(priors[kind]["constant"], priors[kind].get(LEFT.get(row["control"], ""), 0.0)) for kind in asked}
-    return [kind for kind in asked if row["ci95"][kind][0] > guess[kind]]
-
-
-def _priors(records: Sequence[Record]) -> dict[str, dict[str, float]]:
-    """Per kind: the best constant answer, and guessing among what is seen ("by eye") or heard ("by ear")."""
-    asked = defaultdict(list)
-    for record in records:
-        for question in record["questions"]:
-            asked[question["kind"]].append(question)
-    found = {}
-    for kind in (kind for kind in KINDS if kind in asked and kind != DESCRIPTION):
-        found[kind] = {"constant": items.prior([q["answer"] for q in asked[kind]])}
-        for sense in ("by eye", "by ear"):
-            if known := [1 / q[sense] for q in asked[kind] if q[sense]]:
-                found[kind][sense] = float(np.mean(known))
-    return found
 
 
 def densities(records: Sequence[Record]) -> list[dict[str, Any]]:

@@ -32,6 +32,8 @@ def _sections(result: dict[str, Any], heading: str, whole: bool) -> Iterator[str
         if any(row["descriptions"] for row in rows):
             yield from ("Descriptions, facts per description:", descriptions(rows))
         yield from (text for row in rows for text in failures(row))
+        if any("by_kind_of_clip" in row.get("vs_random", ()) for row in rows):
+            yield from (LOSSES_TOLD, losses(rows), *lost(rows))
     for found in result.get("controls", ()):
         yield heading.format(f"Controls, clips of {found['seconds']:g} s", CONTROLS_TOLD)
         yield controls(found)
@@ -47,6 +49,7 @@ ACCURACY_TOLD = (
     "paired difference of that on the same questions, random at the same share. p: McNemar's exact test over questions against full where "
     "both ran once, else a sign-flip test over clips. Failed: questions a method could not do, in no accuracy."
 )
+LOSSES_TOLD = "By kind of clip, share of questions right less that of random choice at the same share, in points:"
 CONTROLS_TOLD = (
     "All tokens, on changed clips. Prior: the best constant answer. By eye, by ear: a guess among the answers that picture or sound alone "
     "leaves open, which is what a cross-modal kind has to fall to where only that is right."
@@ -125,6 +128,26 @@ def failures(row: Row) -> list[str]:
     return [f"{row['label']}{at} failed on {found['clips']} clips: {found['sentence']}" for found in row["failed"]]
 
 
+def losses(rows: Sequence[Row]) -> str:
+    """Gains and losses against random choice by kind of clip, one column per method."""
+    shown = [row for row in rows if "by_kind_of_clip" in row.get("vs_random", ())]
+    groups = {found["group"]: found["clips"] for row in shown for found in row["vs_random"]["by_kind_of_clip"]}
+    head = ["clips with", "clips", *(f"{row['label']} at {100 * row['retention_target']:.0f}" for row in shown)]
+    cells = [{f["group"]: _points(f) for f in row["vs_random"]["by_kind_of_clip"]} for row in shown]
+    return table(head, ([group, str(clips), *(cell.get(group, NONE) for cell in cells)] for group, clips in groups.items()), left=1)
+
+
+def lost(rows: Sequence[Row]) -> Iterator[str]:
+    """The clips on which OmniZip loses most, with its guide window by window where that was measured."""
+    for row in (row for row in rows if row["method"] == "omnizip" and "worst" in row.get("vs_random", ())):
+        for found in row["vs_random"]["worst"]:
+            yield (
+                f"At {100 * row['retention_target']:.0f}: seed {found['seed']} (ambient {found['ambient']}, backdrop {found['pattern']}), "
+                f"{found['right']:g} of {found['asked']} right, random {found['random_right']:.1f}"
+                + (f"; {_series(found)}." if "s_a" in found else ".")
+            )
+
+
 def controls(found: Row) -> str:
     """Accuracy per kind on changed clips, beside the priors."""
     asked = [kind for kind in items.LISTED if kind in found["prior"]]
@@ -155,11 +178,14 @@ def density(found: Row) -> str:
 
 def case(found: Row) -> str:
     """One clip on which the guide fails, window by window."""
-    series = "; ".join(f"{name} {' '.join(NONE if v is None else f'{v:.2f}' for v in found[key])}" for name, key in _CASE)
     return (
         f"Seed {found['seed']} ({found['seconds']:g} s, ambient {found['ambient']}, backdrop {found['pattern']}), Spearman "
-        f"{found['spearman']:.2f}: {series}."
+        f"{found['spearman']:.2f}: {_series(found)}."
     )
+
+
+def _series(found: Row) -> str:
+    return "; ".join(f"{name} {' '.join(NONE if v is None else f'{v:.2f}' for v in found[key])}" for name, key in _CASE)
 
 
 _CASE = (("S_a", "s_a"), ("sound", "sound"), ("picture", "picture"))
@@ -196,8 +222,12 @@ def _mean(found: Row, shown: Callable[[float], str]) -> str:
 def _difference(found: Row | None) -> str:
     if not found or "all" not in found:
         return NONE
-    low, high = found["all"]["ci95"]
-    return f"{100 * found['all']['difference']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return _points(found["all"])
+
+
+def _points(found: Row) -> str:
+    low, high = found["ci95"]
+    return f"{100 * found['difference']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def _p(value: float | None) -> str:
