@@ -23,6 +23,7 @@ OTHER_FILES = {
     "omnizip/evaluation/results/": "Accuracies with their conditions, as `python -m omnizip eval nano` wrote them.",
     "bench/results/": "Measurements with their conditions, as `python -m omnizip bench` wrote them.",
     ".ci/run": "Everything a change has to pass.",
+    ".ci/docker_steps.py": "The Dockerfile's steps in a clean Debian root, and what that does not prove.",
 }
 
 
