@@ -64,6 +64,10 @@ def test_questions_are_the_same_every_time_and_right():
         assert questions == choice.questions(number)
         assert any(q.kind == DESCRIPTION for q in questions) == (number % 3 == 0)
         assert [q.text for q in questions] != [q.text for q in items.Choice(seed=1, auxiliary=True).questions(number)]
+        plain = items.Choice(describe_every=3).questions(number)
+        assert questions[: len(plain)] == plain, "questions about time come besides"
+        kinds = [q.kind for q in questions[len(plain) :]]
+        assert kinds and len(set(kinds)) == len(kinds) and set(kinds) <= set(items.AUXILIARY)
     assert not any(q.kind == DESCRIPTION for q in items.Choice(describe_every=0).questions(0))
 
 

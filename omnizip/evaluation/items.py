@@ -41,7 +41,7 @@ class Choice:
     seconds: float = world.STANDARD_S
     per_clip: int = 10  # questions with short answers, at most
     describe_every: int = 1  # of so many clips one is described; 0 for none
-    auxiliary: bool = False
+    auxiliary: bool = False  # one question of each kind about time, besides
     ambient: str | None = None
     pattern: str | None = None
     seed: int = 0  # of the choice of questions and wordings
@@ -62,13 +62,16 @@ class Choice:
         scene = self.scene(number)
         rng = np.random.default_rng([self.seed, scene.seed, round(2 * self.seconds)])
         by_kind: dict[str, list[Question]] = {}
-        for question in about(scene, rng, (*LISTED, *(AUXILIARY if self.auxiliary else ()))):
+        for question in about(scene, rng, LISTED):
             by_kind.setdefault(question.kind, []).append(question)
         kinds = [*(kind for kind in by_kind if kind in CROSS_MODAL), *(kind for kind in by_kind if kind not in CROSS_MODAL)]
         rounds = range(max((len(found) for found in by_kind.values()), default=0))
         chosen = [by_kind[kind][turn] for turn in rounds for kind in kinds if turn < len(by_kind[kind])][: self.per_clip]
-        described = self.describe_every and number % self.describe_every == 0
-        return [*chosen, *(about(scene, rng, (DESCRIPTION,)) if described else ())]
+        if self.describe_every and number % self.describe_every == 0:
+            chosen += about(scene, rng, (DESCRIPTION,))
+        if self.auxiliary:
+            chosen += {question.kind: question for question in about(scene, rng, AUXILIARY)}.values()
+        return chosen
 
 
 def encode(model: QwenOmni, scene: world.Scene, folder: Path, settings: Settings) -> EncodedClip:
