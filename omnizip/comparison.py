@@ -151,15 +151,17 @@ class Comparison:
         peak = None if peak is None else peak - self.prefixes.nbytes  # what other chats keep is not this run's
         self.prefixes.put(self._key(number, compressor), model.prefix(prefilled, prompt, ids))
         finish = "stopped" if self.stop.heard else "length" if len(ids) >= self.sampling.max_new_tokens else "end of turn"
-        timing = self._timing(compressor, choose_ms, prefill_ms, times_ms, len(ids))
+        timing = self._timing(compressor, stream, choose_ms, prefill_ms, times_ms, len(ids))
         answer = Answer(text, tuple(ids), finish)
         return self._run(arm, compressor, compression, prefilled, answer, timing, peak)
 
-    def _timing(self, compressor: Compressor, choose_ms: float, prefill_ms: float, times_ms: list[float], tokens: int) -> Timing:
+    def _timing(
+        self, compressor: Compressor, stream: TokenStream, choose_ms: float, prefill_ms: float, times_ms: list[float], tokens: int
+    ) -> Timing:
         """Put a run's measurements together; `times_ms` has one entry per token and one for the end of the answer."""
         encoded = self.encoded.clip
         costs = {"saliency": encoded.saliency_ms, "saliency_windowed": encoded.saliency_windowed_ms}
-        saliency_ms = sum((ms for name, ms in costs.items() if name in compressor.needs), 0.0)
+        saliency_ms = sum((ms for name, ms in costs.items() if name in compressor.needs), stream.observing_ms(compressor.needs))
         first_ms, decode_ms = times_ms[0], sum(times_ms[1:])
         return Timing(
             decode_clip_ms=self.encoded.decode_ms,

@@ -3,6 +3,9 @@
 The encoders are called as they are. Both work within bounds of their own (a step of video, two seconds of sound), so a clip
 is encoded in batches that bound memory and give what all at once would. A hook, gone afterwards, reads what the last audio
 layer attends with; queries and keys are projected from that once more, so no attention backend has to hand out its weights.
+
+What the picture receives is observed only when a method asks, on a second pass over the frames. What is billed is the scoring,
+as for sound; the second pass is the price of not knowing beforehand.
 """
 
 from __future__ import annotations
@@ -10,7 +13,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -39,16 +44,20 @@ class EncodedClip:
     saliency_windowed_ms: float
     encode_ms: float  # both encoders, with the preparation of their input
     saliency_kind: str = "attention"  # or "uniform": a silent track has nothing to attend to
-    saliency_video: Tensor | None = None  # (V,) not observed: no method here asks for it
 
 
 @contextmanager
-def captured_input(module: nn.Module) -> Iterator[list[Tensor]]:
-    """The hidden states `module` is called with inside the context, call by call; the hook is gone after it."""
+def captured_input(module: nn.Module, call: Callable[[Tensor, dict[str, Any]], None] | None = None) -> Iterator[list[Tensor]]:
+    """The hidden states `module` is called with inside the context, call by call; the hook is gone after it.
+
+    Args:
+        call: hears of each call's hidden states and named arguments instead; then nothing is collected.
+    """
     seen: list[Tensor] = []
 
     def note(_module: nn.Module, args: tuple, kwargs: dict) -> None:
-        seen.append(kwargs["hidden_states"] if "hidden_states" in kwargs else args[0])
+        hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
+        seen.append(hidden) if call is None else call(hidden, kwargs)
 
     handle = module.register_forward_pre_hook(note, with_kwargs=True)
     try:
@@ -64,6 +73,7 @@ class Encoder:
     parts: Parts
     layout: Layout
     tokens_per_step: int  # at most
+    _looked_at: WeakKeyDictionary[EncodedClip, tuple[Tensor, float]] = field(default_factory=WeakKeyDictionary, repr=False)
 
     @torch.inference_mode()
     def encode(self, clip: Clip, on_progress: Callable[[float], None] | None = None) -> EncodedClip:
@@ -143,6 +153,49 @@ class Encoder:
         score = per_token(received).cpu()
         return score, 1000 * (self._now() - started)
 
+    @torch.inference_mode()
+    def look(self, encoded: EncodedClip) -> tuple[Tensor, float]:
+        """(V,) float32 attention each video token receives in the encoder's last full layer, and the milliseconds scoring took.
+
+        The layer attends within a step; a token is the mean over heads and over its 2x2 patches. Encodes the picture again when
+        a clip is asked for first, and remembers.
+        """
+        if encoded not in self._looked_at:
+            steps, rows, columns = encoded.grid
+            received: list[Tensor] = []
+            spent_ms = 0.0
+
+            def score(states: Tensor, named: dict[str, Any]) -> None:
+                nonlocal spent_ms
+                started = self._now()
+                received.append(self._received(states, named["position_embeddings"], rows * columns).cpu())
+                spent_ms += 1000 * (self._now() - started)
+
+            with captured_input(self.parts.last_full_vision_attention, score):
+                self._encode_video(encoded.clip, encoded.grid, lambda part: None)
+            order = window_order(rows, columns, self.parts.vision.config.window_size // self.layout.patch // self.layout.merge)
+            saliency = torch.empty(steps, rows * columns)
+            saliency[:, order] = torch.cat(received).view(steps, -1)
+            self._looked_at[encoded] = saliency.flatten() / steps, spent_ms
+        return self._looked_at[encoded]
+
+    def _received(self, states: Tensor, rotation: tuple[Tensor, Tensor], tokens_per_step: int) -> Tensor:
+        """(V',) share of its step's attention each token of a batch of steps receives, in the order the encoder works in.
+
+        Args:
+            states: (T, d) what the layer is given; rotation: cosines and sines (T, dh) of its rotary positions.
+        """
+        attention, merged = self.parts.last_full_vision_attention, self.layout.merge**2
+        cosine, sine = (part.float() for part in rotation)
+
+        def rotated(project: nn.Module) -> Tensor:
+            x = project(states).unflatten(1, (attention.num_heads, -1)).transpose(0, 1).float()  # (H, T, dh)
+            left, right = x.chunk(2, dim=-1)
+            return x * cosine + torch.cat([-right, left], dim=-1) * sine
+
+        received = attention_received_windowed(rotated(attention.q), rotated(attention.k), tokens_per_step * merged)
+        return per_token(received, merged) * (received.numel() / (tokens_per_step * merged))
+
     def _now(self) -> float:
         self.parts.synchronize()
         return time.perf_counter()
@@ -150,3 +203,13 @@ class Encoder:
 
 def _device_of(module: nn.Module) -> torch.device:
     return next(module.parameters()).device
+
+
+def window_order(rows: int, columns: int, side: int) -> Tensor:
+    """(rows * columns,) the place in its picture of each token, in the order the vision encoder works in.
+
+    Its windows of side x side tokens follow each other row by row, and the tokens in them too.
+    """
+    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    window = (row // side) * -(-columns // side) + column // side
+    return window.flatten().argsort(stable=True)

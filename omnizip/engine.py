@@ -95,6 +95,10 @@ class Engine:
         encoded = self.encode(path)
         stream = self.model.stream(encoded, (*history, Turn(question)))
         compressor = arm.compressor(stream, self.settings.seed)
+        if asked := compressor.needs & stream.observers.keys():
+            with self._turn(Stop(None)):  # the model is run for it
+                for name in asked:
+                    stream.observed(name)
         start = perf_counter()
         compression = compressor.compress(stream)
         self.model.synchronize()

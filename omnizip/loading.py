@@ -51,6 +51,11 @@ class Parts:
         return self.audio.layers[-1].self_attn
 
     @property
+    def last_full_vision_attention(self) -> nn.Module:
+        """The last attention of the vision encoder that sees a whole step; others see a window of it."""
+        return self.vision.blocks[max(self.vision.config.fullatt_block_indexes)].attn
+
+    @property
     def device(self) -> torch.device:
         """Where the language model's input goes."""
         return self.thinker.get_input_embeddings().weight.device

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -20,6 +21,7 @@ from .encoding import EncodedClip, Encoder
 from .layout import AUDIO_STRIDE, Layout
 from .loading import Loaded, Parts, load
 from .media import Clip
+from .observing import joint_attention
 from .reuse import Prefix
 from .run import Conditions, ModelShape, Sampling, Turn
 from .settings import Settings
@@ -88,7 +90,7 @@ class QwenOmni:
             heard = modality == Modality.AUDIO
             embeds[heard.to(device)] = encoded.audio.to(embeds)
             saliency[heard], windowed[heard] = encoded.saliency, encoded.saliency_windowed
-        return TokenStream(
+        stream = TokenStream(
             embeds=embeds,
             positions=positions.to(device),
             modality=modality.to(device),
@@ -98,6 +100,8 @@ class QwenOmni:
             saliency_windowed=windowed.to(device),
             saliency_kind=encoded.saliency_kind,
         )
+        observers = {"saliency_video": lambda: self.encoder.look(encoded), "saliency_joint": lambda: joint_attention(self.parts, stream)}
+        return replace(stream, observers=observers)
 
     def _media_positions(self, text_before: int, grid: tuple[int, int, int], n_audio: int, second_per_step: float) -> Tensor:
         """(3, B) positions up to the end of the clip. What text stands before it does not matter, only how much.

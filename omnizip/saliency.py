@@ -1,4 +1,4 @@
-"""How much attention each audio token receives in the last layer of its encoder (OmniZip, section 3.2).
+"""How much attention each token receives in the last layer of its encoder (OmniZip, section 3.2, for sound).
 
 For queries Q and keys K of that layer, H heads and T frames, a frame's saliency is
 
@@ -12,7 +12,8 @@ so that the scores of a clip sum to one. Two readings differ in what the softmax
   no information, only how unevenly attention is spread.
 
 Rows of the attention matrix are made a block at a time and summed at once, so memory is bounded for any length of clip.
-Two frames make one token, whose saliency is their mean; a last odd frame, which makes none, is dropped.
+Two frames make one token, whose saliency is their mean; a last odd frame, which makes none, is dropped. For pictures the
+blocks are the encoder's steps, and a token is the mean of the 2x2 patches merged into it.
 """
 
 from __future__ import annotations
@@ -57,6 +58,10 @@ def attention_received_windowed(queries: Tensor, keys: Tensor, window: int, *, b
     heads, frames, width = queries.shape
     whole = frames // window * window
     received = []
+    if 4 * heads * window * window > block_bytes:  # not even one block's weights may be held at once
+        parts = zip(queries.split(window, dim=1), keys.split(window, dim=1), strict=True)
+        received = [attention_received(q, k, block_bytes=block_bytes) * (heads * q.shape[1]) for q, k in parts]
+        return torch.cat(received) / (heads * frames) if received else queries.new_zeros(0, dtype=torch.float32)
     per_group = max(1, block_bytes // (4 * heads * window * window)) * window
     for start in range(0, whole, per_group):
         end = min(start + per_group, whole)
@@ -68,7 +73,7 @@ def attention_received_windowed(queries: Tensor, keys: Tensor, window: int, *, b
     return torch.cat(received) / (heads * frames) if received else queries.new_zeros(0, dtype=torch.float32)
 
 
-def per_token(received: Tensor) -> Tensor:
-    """(T // 2,) saliency of tokens from that of frames (T,)."""
-    pairs = received.shape[0] // 2
-    return received[: 2 * pairs].view(pairs, 2).mean(dim=1)
+def per_token(received: Tensor, merged: int = 2) -> Tensor:
+    """(T // merged,) saliency of tokens from that of the frames or patches (T,) that make them, `merged` each."""
+    tokens = received.shape[0] // merged
+    return received[: merged * tokens].view(tokens, merged).mean(dim=1)

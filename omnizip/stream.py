@@ -9,6 +9,7 @@ the stream as it found it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
@@ -18,6 +19,8 @@ from torch import Tensor
 
 from .errors import MethodError
 from .windows import AUDIO_TOKENS_PER_WINDOW, STEPS_PER_WINDOW, Structure, placed, window_of
+
+Observer = Callable[[], tuple[Tensor, float]]  # scores of tokens, and the milliseconds that scoring took
 
 
 class Modality(IntEnum):
@@ -56,6 +59,7 @@ class TokenStream:
     saliency: Tensor | None = None  # (L,) float32 attention received, softmax over the whole clip; NaN where not observed
     saliency_windowed: Tensor | None = None  # (L,) float32 the same inside the encoder's own two-second blocks
     saliency_kind: str = "attention"  # what the two saliencies are: "attention", "embedding norm", "given" or "uniform"
+    observers: Mapping[str, Observer] = field(default_factory=dict, repr=False)  # what else can be observed, when a method asks for it
 
     def __post_init__(self) -> None:
         length = self.embeds.shape[0]
@@ -82,6 +86,7 @@ class TokenStream:
         video_token_id: int,
         grid_thw: Tensor | tuple[int, int, int],
         audio_saliency: Tensor | None = None,
+        video_saliency: Tensor | None = None,
     ) -> TokenStream:
         """Build a stream from what any Qwen-Omni processor gives.
 
@@ -92,6 +97,8 @@ class TokenStream:
             grid_thw: (T, H, W) in patches, before the 2x2 merge; batch axes of size one are accepted.
             audio_saliency: (A,) serves as both saliencies; None ranks by the L2 norm of the audio embeddings, and
                 `saliency_kind` (hence every report) says so.
+            video_saliency: (V,) attention the video tokens receive in their encoder; methods that rank by it and find none
+                rank by the norm of the embeddings, and their notes say so.
 
         Raises:
             MethodError: shapes that do not fit each other.
@@ -126,7 +133,31 @@ class TokenStream:
             raise MethodError(f"audio_saliency has {audio_saliency.numel()} entries, the stream has {audio_index.numel()} audio tokens.")
         saliency = torch.full((length,), float("nan"), dtype=torch.float32, device=device)
         saliency[audio_index] = audio_saliency.reshape(-1).to(device=device, dtype=torch.float32)
-        return cls(embeds, positions, modality, window, grid, saliency, saliency, kind)
+        observers: dict[str, Observer] = {}
+        if video_saliency is not None:
+            if video_saliency.numel() != video_index.numel():
+                raise MethodError(f"video_saliency has {video_saliency.numel()} entries for {video_index.numel()} video tokens.")
+            observers["saliency_video"] = lambda: (video_saliency.reshape(-1).float(), 0.0)
+        return cls(embeds, positions, modality, window, grid, saliency, saliency, kind, observers)
+
+    def observed(self, name: str) -> Tensor | None:
+        """Scores of tokens that are made when first asked for; None where this stream cannot say.
+
+        Args:
+            name: "saliency_video", (V,) float32 attention received in the vision encoder, or "saliency_joint", (A + V,) float32
+                attention audio and video receive from each other in the first layers of the language model. In prompt order.
+        """
+        if name in self.observers and name not in self._observed:
+            self._observed[name] = self.observers[name]()
+        return self._observed[name][0].to(self.embeds.device) if name in self._observed else None
+
+    def observing_ms(self, names: frozenset[str]) -> float:
+        """Milliseconds that scoring took for those of `names` that were observed so far."""
+        return sum(ms for name, (_, ms) in self._observed.items() if name in names)
+
+    @cached_property
+    def _observed(self) -> dict[str, tuple[Tensor, float]]:
+        return {}
 
     @cached_property
     def host_modality(self) -> Tensor:

@@ -39,3 +39,15 @@ def keep_video(stream: TokenStream, kept: Tensor, reason: Reason, notes: tuple[s
     why[stream.modality == Modality.AUDIO] = Reason.METHOD_SCORE
     why[stream.video_index] = torch.where(kept.flatten(), reason, Reason.DROPPED).to(why.dtype)
     return Compression.of(stream, why, notes=tuple(note for note in notes if note))
+
+
+def video_saliency(stream: TokenStream) -> tuple[Tensor, tuple[str, ...]]:
+    """(steps, n) attention each video token receives in its encoder, and what has to be said of it.
+
+    A stream made without a model has none; then it is the norm of the embeddings.
+    """
+    observed, notes = stream.observed("saliency_video"), ()
+    if observed is None:
+        observed = stream.embeds[stream.video_index].float().norm(dim=-1)
+        notes = ("No attention was given, so video is ranked by the norm of its embeddings.",) if stream.n_video else ()
+    return observed.view(stream.grid[0], -1) if stream.n_video else observed.view(0, 0), notes

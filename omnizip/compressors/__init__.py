@@ -3,13 +3,16 @@
 from .base import Compressor
 from .dtd import DTD
 from .dycoke import DyCoke
+from .echoingpixels import EchoingPixels
 from .evs import EVS
 from .full import Full
 from .omnisift import OmniSIFT
 from .omnizip import OmniZip
 from .omnizip_official import OmniZipOfficial
+from .prumerge import PruMerge
 from .random import Random
 from .vidcom2 import VidCom2
+from .visionzip import VisionZip
 
 COMPRESSORS: dict[str, type[Compressor]] = {
     "full": Full,
@@ -21,4 +24,7 @@ COMPRESSORS: dict[str, type[Compressor]] = {
     "vidcom2": VidCom2,
     "dtd": DTD,
     "evs": EVS,
+    "visionzip": VisionZip,
+    "prumerge": PruMerge,
+    "echoingpixels": EchoingPixels,
 }

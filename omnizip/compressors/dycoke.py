@@ -25,6 +25,7 @@ from .base import Compressor, check_retention, option
 
 GROUP = 4
 AUDIO_FRAME = 25  # tokens of one second
+THINNED = "So little was asked that the frames this method keeps whole had to be thinned evenly."
 
 
 @dataclass(frozen=True)
@@ -49,19 +50,25 @@ class DyCoke(Compressor):
     def compress(self, stream: TokenStream) -> Compression:
         """The same rule on steps of video and on seconds of audio."""
         reason = torch.zeros_like(stream.modality)
-        thinned = [
-            _reduce(stream, stream.video_index, max(1, stream.tokens_per_step), self.rho_video, reason),
-            _reduce(stream, stream.audio_index, AUDIO_FRAME, self.rho_audio, reason),
-        ]
-        note = "So little was asked that the frames this method keeps whole had to be thinned evenly."
-        return Compression.of(stream, reason, notes=(note,) if any(thinned) else ())
+        thinned = False
+        for index, size, rho in (
+            (stream.video_index, stream.tokens_per_step, self.rho_video),
+            (stream.audio_index, AUDIO_FRAME, self.rho_audio),
+        ):
+            if index.numel():
+                chosen, thin = changed_in_groups(stream, index, size, rho)
+                reason[index] = torch.where(chosen.flatten()[: index.numel()], Reason.CHANGE, Reason.DROPPED).to(reason.dtype)
+                thinned = thinned or thin
+        return Compression.of(stream, reason, notes=(THINNED,) if thinned else ())
 
 
-def _reduce(stream: TokenStream, index: Tensor, size: int, rho: float, reason: Tensor) -> bool:
-    """Decide about the tokens at `index` (T,), frames of `size`, the last one maybe shorter; return whether whole frames were thinned."""
+def changed_in_groups(stream: TokenStream, index: Tensor, size: int, rho: float) -> tuple[Tensor, bool]:
+    """(frames, size) bool what the rule keeps of the tokens at `index` (T,), and whether whole frames had to be thinned.
+
+    Args:
+        index: at least one token, in frames of `size`, the last one maybe shorter; rho: share of them to drop.
+    """
     total = index.numel()
-    if total == 0:
-        return False
     frames = -(-total // size)
     sizes = torch.full((frames,), size)
     sizes[-1] = total - (frames - 1) * size
@@ -75,8 +82,7 @@ def _reduce(stream: TokenStream, index: Tensor, size: int, rho: float, reason: T
     place = torch.arange(size)
     even = (place + 1) * counts[:, None] // sizes[:, None] > place * counts[:, None] // sizes[:, None]
     chosen = torch.where(whole[:, None].to(index.device), even.to(index.device), highest(score, counts))
-    reason[index] = torch.where(chosen.flatten()[:total], Reason.CHANGE, Reason.DROPPED).to(reason.dtype)
-    return target < total - reduced
+    return chosen, target < total - reduced
 
 
 def _unlikeness(stream: TokenStream, index: Tensor, size: int, frames: int) -> Tensor:

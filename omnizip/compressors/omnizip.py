@@ -26,11 +26,13 @@ from torch import Tensor
 from ..anchoring import AudioChoice, most_salient
 from ..budget import bounds, rates_for, solve_rates
 from ..errors import MethodError
-from ..merging import average
+from ..merging import average, foremost
 from ..redundancy import Steps, highest
 from ..stream import Compression, Reason, TokenStream
+from ..video import video_saliency
 from ..windows import block_bytes, cumulative_rounding, placed
 from .base import Compressor, option
+from .dycoke import THINNED, changed_in_groups
 from .omnizip_official import OmniZipOfficial
 
 
@@ -67,7 +69,12 @@ class OmniZip(Compressor):
     dynamic: bool = option(True, "Dynamic pruning", "Off: every window's video is pruned alike.")
     anchors: bool = option(True, "Audio anchors", "Off: audio that is not salient is dropped.")
     audio_selector: str = option("saliency", "Audio chosen by", "Attention received, or at random.", choices=("saliency", "random"))
-    video_selector: str = option("istc", "Video chosen by", "Density peaks and change, or at random.", choices=("istc", "random"))
+    video_selector: str = option(
+        "istc",
+        "Video chosen by",
+        "Density peaks and change, at random, or as DyCoke or VisionZip do, which know no rates per window.",
+        choices=("istc", "random", "dycoke", "visionzip"),
+    )
     seed: int = option(0, "Seed", "Seed of the random selectors.", low=0, high=2**31 - 1, step=1)
 
     def __post_init__(self) -> None:
@@ -91,9 +98,10 @@ class OmniZip(Compressor):
     @property
     def needs(self) -> frozenset[str]:
         """The saliency this instance ranks by; none where audio is chosen at random."""
+        picture = frozenset({"saliency_video"} if self.video_selector == "visionzip" else ())
         if self.audio_selector == "random":
-            return frozenset()
-        return frozenset({"saliency" if self.saliency_scope == "clip" else "saliency_windowed"})
+            return picture
+        return picture | {"saliency" if self.saliency_scope == "clip" else "saliency_windowed"}
 
     def compress(self, stream: TokenStream, on_stage: Callable[[str], None] = lambda stage: None) -> Compression:
         """Choose salient audio, anchors and video; see the module's description.
@@ -108,9 +116,10 @@ class OmniZip(Compressor):
         source = torch.full_like(stream.window, -1)
         audio = self._audio(stream)
         on_stage("audio")
-        rates = self._rates(stream, audio.retention)
+        chosen, notes = self._swapped(stream)
+        rates = self._rates(stream, audio.retention) if chosen is None else _realised(stream, chosen)
         on_stage("budget")
-        folded, folded_embeds = self._video(stream, audio, rates, reason, source)
+        folded, folded_embeds = self._video(stream, audio, rates, chosen, reason, source)
         on_stage("video")
         anchors, anchor_embeds = audio.write(self.merge_size, reason, source)
         on_stage("merging")
@@ -122,7 +131,7 @@ class OmniZip(Compressor):
             folded_embeds=torch.cat([anchor_embeds, folded_embeds.to(anchor_embeds.dtype)]),
             audio_retention=audio.retention.float(),
             video_pruning_rate=torch.where(stream.structure.video_counts > 0, rates, torch.nan).float(),
-            notes=_notes(stream, self.dynamic),
+            notes=(*_notes(stream, self.dynamic and chosen is None), *notes),
         )
 
     def _audio(self, stream: TokenStream) -> AudioChoice:
@@ -147,7 +156,20 @@ class OmniZip(Compressor):
             rates[guided] = solve_rates(base, stream.structure.video_counts[guided], self.rho_video, low, high)
         return rates
 
-    def _video(self, stream: TokenStream, audio: AudioChoice, rates: Tensor, reason: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+    def _swapped(self, stream: TokenStream) -> tuple[Tensor | None, tuple[str, ...]]:
+        """(steps, n) bool the video that another method's rule keeps, under this method's budget; None for our own rules."""
+        if self.video_selector == "dycoke" and stream.n_video:
+            chosen, thinned = changed_in_groups(stream, stream.video_index, stream.tokens_per_step, self.rho_video)
+            return chosen, (THINNED,) if thinned else ()
+        if self.video_selector == "visionzip" and stream.n_video:
+            score, notes = video_saliency(stream)
+            kept = foremost(torch.zeros_like(stream.video_index), score.flatten(), round((1 - self.rho_video) * stream.n_video))
+            return kept.view(score.shape), notes
+        return None, ()
+
+    def _video(
+        self, stream: TokenStream, audio: AudioChoice, rates: Tensor, chosen: Tensor | None, reason: Tensor, source: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Write the video's part of `reason` and `source`, block by block; return what folding rewrote."""
         structure, n = stream.structure, stream.tokens_per_step
         kept = cumulative_rounding(n * (1 - rates[structure.step_window]))  # (steps,)
@@ -160,17 +182,30 @@ class OmniZip(Compressor):
             later = structure.step_rank[block] % 2 == 1  # the second step of a window is compared with its first
             steps = Steps.of(stream.embeds, stream.step_places[block], later)
             audio.look_at(steps, structure.step_window[block], self.similarity_scope == "clip")
-            keep[block] = highest(steps.scores(self.neighbours) if chance is None else chance[block], kept[block])
+            if chosen is None:
+                keep[block] = highest(steps.scores(self.neighbours) if chance is None else chance[block], kept[block])
+            else:
+                keep[block] = chosen[block]
             if self.temporal == "fold":
                 index = stream.video_index[block.start * n : block.stop * n].view(-1, n)
                 folds.append(_fold(stream, index, steps, keep[block], reason, source))
         kinds = torch.where(structure.step_rank % 2 == 1, Reason.CHANGE, Reason.DENSITY_PEAK)
-        if chance is not None:
+        if self.video_selector == "dycoke":
+            kinds = torch.full_like(kinds, Reason.CHANGE)
+        elif self.video_selector != "istc":
             kinds = torch.full_like(kinds, Reason.METHOD_SCORE)
-        chosen = torch.where(keep, placed(kinds, keep.device)[:, None], Reason.DROPPED).to(reason.dtype).flatten()
+        why = torch.where(keep, placed(kinds, keep.device)[:, None], Reason.DROPPED).to(reason.dtype).flatten()
         before = reason[stream.video_index]  # 0, or FOLDED
-        reason[stream.video_index] = torch.where(before == Reason.FOLDED, before, chosen)
+        reason[stream.video_index] = torch.where(before == Reason.FOLDED, before, why)
         return torch.cat([rows for rows, _ in folds]), torch.cat([embeds.float() for _, embeds in folds])
+
+
+def _realised(stream: TokenStream, chosen: Tensor) -> Tensor:
+    """(W,) float64 on the host: the share of each window's video that `chosen` (steps, n) drops."""
+    structure = stream.structure
+    kept = torch.zeros(structure.n_windows, dtype=torch.float64)
+    kept.index_add_(0, structure.step_window, chosen.sum(dim=1).cpu().double())
+    return 1 - kept / structure.video_counts.clamp(min=1)
 
 
 def _fold(stream: TokenStream, index: Tensor, steps: Steps, keep: Tensor, reason: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
