@@ -65,7 +65,13 @@ STAGES = (
     Stage("eight seconds, small frames", 450, 16, 1.5e-3, 1e-3, 8.0, (world.SMALL,), 10),
     Stage("eight seconds", 400, 16, 1e-3, 2e-5, 8.0, (*SQUARE, world.SMALL, *world.SIZES), 12),
 )
-WEIGHTS = {**dict.fromkeys(CROSS_MODAL, 2.0), **dict.fromkeys(BY_TIME, 0.5), DESCRIPTION: 20.0}  # how often a kind is asked; 1 for the rest
+WEIGHTS = {  # how often a kind is asked; 1 for the rest
+    **dict.fromkeys(CROSS_MODAL, 2.0),
+    **dict.fromkeys(BY_TIME, 0.5),
+    **dict.fromkeys(("sound at shape", "colour of shape", "sound count", "shape count"), 4.0),  # the slowest to come
+    "where": 0.5,
+    DESCRIPTION: 20.0,
+}
 Progress = Callable[[Stage, int, dict[str, float]], None]
 
 
