@@ -21,6 +21,7 @@ ROWS = [
             "omnizip.anchoring",
             "omnizip.selector",
             "omnizip.video",
+            "omnizip.regions",
         ],
         TORCH,
     ),

@@ -6,6 +6,7 @@ from .dycoke import DyCoke
 from .echoingpixels import EchoingPixels
 from .evs import EVS
 from .full import Full
+from .omnirefine import OmniRefine
 from .omnisift import OmniSIFT
 from .omnizip import OmniZip
 from .omnizip_official import OmniZipOfficial
@@ -26,5 +27,6 @@ COMPRESSORS: dict[str, type[Compressor]] = {
     "evs": EVS,
     "visionzip": VisionZip,
     "prumerge": PruMerge,
+    "omnirefine": OmniRefine,
     "echoingpixels": EchoingPixels,
 }
