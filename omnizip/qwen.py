@@ -16,6 +16,8 @@ import torch
 import transformers
 from torch import Tensor
 
+from .compressors.base import Compressor
+from .compressors.layerwise import LayerPruner, Rows
 from .decoding import Decoder, Prefilled
 from .encoding import EncodedClip, Encoder
 from .layout import AUDIO_STRIDE, Layout
@@ -23,7 +25,7 @@ from .loading import Loaded, Parts, load
 from .media import Clip
 from .observing import joint_attention
 from .reuse import Prefix
-from .run import Conditions, ModelShape, Sampling, Turn
+from .run import Agreement, Conditions, ModelShape, Sampling, Turn
 from .settings import Settings
 from .stream import Modality, Prompt, TokenStream
 from .windows import window_of
@@ -130,11 +132,25 @@ class QwenOmni:
         )
         return positions[:, 0].to(torch.int64)
 
-    def prefill(self, prompt: Prompt) -> Prefilled:
-        """Read a prompt; the device is synchronised when this returns."""
-        prefilled = self.decoder.prefill(prompt)
+    def prefill(self, prompt: Prompt, compressor: Compressor | None = None, stream: TokenStream | None = None) -> Prefilled:
+        """Read a prompt; the device is synchronised when this returns.
+
+        Args:
+            compressor, stream: what the prompt was made by and of. Needed for a method that works inside the model (a
+                LayerPruner), which then drops rows on the way: `Prefilled.kept` says which, and
+                `kept.settled(compression, prompt.index)` is the decision as it ended. Of no effect for any other method.
+        """
+        if isinstance(compressor, LayerPruner) and stream is not None:
+            media = int((stream.modality != Modality.TEXT).sum())
+            prefilled = self.decoder.prefill(prompt, compressor, Rows.of(stream, prompt.index), media)
+        else:
+            prefilled = self.decoder.prefill(prompt)
         self.synchronize()
         return prefilled
+
+    def score(self, prefilled: Prefilled, ids: Sequence[int]) -> Agreement | None:
+        """How likely `ids` are as the answer to a prompt that was read; see `Decoder.score`."""
+        return self.decoder.score(prefilled, ids)
 
     def resume(self, prefix: Prefix, prompt: Prompt) -> Prefilled:
         """Read of a prompt only what `prefix` does not have; its cache is used up. Synchronised like `prefill`."""

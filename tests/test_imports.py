@@ -31,7 +31,15 @@ ROWS = [
     (["omnizip.reading", "omnizip.media"], {"numpy"}),
     (["omnizip.layout"], {"numpy", "torch", "transformers"}),
     (
-        ["omnizip.loading", "omnizip.encoding", "omnizip.observing", "omnizip.decoding", "omnizip.reuse", "omnizip.qwen"],
+        [
+            "omnizip.pruning",
+            "omnizip.loading",
+            "omnizip.encoding",
+            "omnizip.observing",
+            "omnizip.decoding",
+            "omnizip.reuse",
+            "omnizip.qwen",
+        ],
         {"numpy", "transformers", "torch", "accelerate"},
     ),
     (["omnizip.costs", "omnizip.record", "omnizip.report"], {"numpy"}),
