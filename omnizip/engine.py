@@ -23,7 +23,6 @@ from . import media
 from .cache import Cache
 from .comparison import Comparison, Encoded, History, Stop, Stopped, ms_since
 from .compressors.base import Compressor
-from .compressors.layerwise import LayerPruner
 from .errors import OmniZipError
 from .events import Arm, ArmDone, Event, Finished, Piece, Stage
 from .qwen import EncodedClip, QwenOmni
@@ -49,12 +48,11 @@ class Preview:
     compression: Compression
     compressor: Compressor
     compress_ms: float  # choosing and merging, without saliency
-    layers: tuple[tuple[int, int, int], ...] = ()  # text, audio, video tokens each layer read, for a method inside the model
 
     @property
     def record(self) -> CompressionRecord:
         """The decision on the host, with its counts."""
-        return CompressionRecord.of(self.compression, self.encoded.clip.duration_s, self.compressor.needs, self.layers)
+        return CompressionRecord.of(self.compression, self.encoded.clip.duration_s, self.compressor.needs)
 
 
 @dataclass(eq=False)
@@ -88,7 +86,7 @@ class Engine:
         return self._encode(Path(path), on_progress or (lambda stage: None), Stop(None)).clip
 
     def preview(self, path: str | Path, arm: Arm, question: str = "", history: Sequence[Turn] = ()) -> Preview:
-        """What `arm` would keep of a clip; encodes it if need be, never generates. A method inside the model reads the prompt for it.
+        """What `arm` would keep of a clip; encodes it if need be, never generates.
 
         Raises:
             MediaError: the clip cannot be used. MethodError: no such method, or an option it does not take.
@@ -104,13 +102,7 @@ class Engine:
         start = perf_counter()
         compression = compressor.compress(stream)
         self.model.synchronize()
-        choose_ms, layers = ms_since(start), ()
-        if isinstance(compressor, LayerPruner):
-            prompt = stream.prompt(compression)
-            with self._turn(Stop(None)):
-                kept = self.model.prefill(prompt, compressor, stream).kept
-            compression, layers = kept.settled(compression, prompt.index), kept.layers
-        return Preview(encoded, stream, compression, compressor, choose_ms, layers)
+        return Preview(encoded, stream, compression, compressor, ms_since(start))
 
     def compare(
         self,

@@ -11,6 +11,7 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 import transformers
@@ -21,11 +22,12 @@ from .compressors.layerwise import LayerPruner, Rows
 from .decoding import Decoder, Prefilled
 from .encoding import EncodedClip, Encoder
 from .layout import AUDIO_STRIDE, Layout
-from .loading import Loaded, Parts, load
+from .loading import EMBEDDED, Loaded, Parts, load
 from .media import Clip
 from .observing import joint_attention
 from .reuse import Prefix
 from .run import Agreement, Conditions, ModelShape, Sampling, Turn
+from .selector import AudioSelector
 from .settings import Settings
 from .stream import Modality, Prompt, TokenStream
 from .windows import window_of
@@ -46,6 +48,7 @@ class QwenOmni:
         if getattr(thinker.config, "vision_start_token_id", None) is None:
             thinker.config.vision_start_token_id = self.layout.vision_start_id  # get_rope_index reads it; no release declares it
         self.encoder = Encoder(self.parts, self.layout, settings.tokens_per_step)
+        self._selector: AudioSelector | None = None
         self.decoder = Decoder(self.parts, self.layout.suppressed_ids, self.layout.end_ids)
         parameters = thinker.num_parameters()
         if self.parts.device.type == "cpu" and parameters < SMALL_MODEL:
@@ -62,6 +65,9 @@ class QwenOmni:
         report = on_progress or (lambda name, fraction: None)
         report("load", None)
         model = cls(load(settings), settings)
+        folder = Path(settings.model).expanduser() if settings.model else EMBEDDED
+        if folder.is_dir():
+            model._selector = AudioSelector.from_checkpoint(folder)  # OmniSIFT's, where the checkpoint has one
         report("load", 1.0)
         return model
 
@@ -103,7 +109,7 @@ class QwenOmni:
             saliency_kind=encoded.saliency_kind,
         )
         observers = {"saliency_video": lambda: self.encoder.look(encoded), "saliency_joint": lambda: joint_attention(self.parts, stream)}
-        return replace(stream, observers=observers)
+        return replace(stream, observers=observers, audio_selector=self._selector)
 
     def _media_positions(self, text_before: int, grid: tuple[int, int, int], n_audio: int, second_per_step: float) -> Tensor:
         """(3, B) positions up to the end of the clip. What text stands before it does not matter, only how much.

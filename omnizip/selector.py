@@ -7,7 +7,9 @@ and not exactly 1 in bfloat16, is left out; it only matters for gradients.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Self
 
 import torch
@@ -16,6 +18,8 @@ from torch import Tensor, nn
 from .errors import ModelError
 
 PREFIX = "thinker.compressor."
+OWN_FILE = "selector.safetensors"  # a selector trained for a checkpoint stands beside it, its tensors named as the released ones
+DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 class AudioSelector(nn.Module):
@@ -56,6 +60,24 @@ class AudioSelector(nn.Module):
         selector.load_state_dict({name: own[name].float() for name in wanted})
         return selector.eval().requires_grad_(False)
 
+    @classmethod
+    def from_checkpoint(cls, folder: Path | str, num_heads: int = 8) -> Self | None:
+        """The selector in a checkpoint's folder, reading its tensors alone; None where the folder has none.
+
+        Of 16 GB of a released checkpoint these are some 20 MB: an index says which files hold them, each file's header where.
+
+        Raises:
+            ModelError: tensors or the files that hold them are missing or damaged.
+        """
+        folder = Path(folder)
+        state: dict[str, Tensor] = {}
+        for file in _files(folder):
+            try:
+                state |= _read(file)
+            except (OSError, ValueError, KeyError) as error:
+                raise ModelError(f"The audio selector in {file} cannot be read ({error}); download the checkpoint again.") from error
+        return cls.from_state_dict(state, num_heads) if state else None
+
     def forward(self, audio: Tensor, video: Tensor, no_video: Tensor) -> Tensor:
         """(N, P) scores in (0, 1) for N chunks.
 
@@ -67,3 +89,30 @@ class AudioSelector(nn.Module):
         v = self.v_norm(self.v_proj(video))
         attended, _ = self.cross_attn(a, v, v, key_padding_mask=no_video, need_weights=False)
         return self.score_head(self.post_attn_norm(attended + a)).squeeze(-1).sigmoid()
+
+
+def _files(folder: Path) -> list[Path]:
+    """The safetensors files of a folder that may hold a selector."""
+    if (folder / OWN_FILE).is_file():
+        return [folder / OWN_FILE]
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        where = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {})
+        return sorted({folder / file for name, file in where.items() if name.startswith(PREFIX)})
+    return [file for file in [folder / "model.safetensors"] if file.is_file()]
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    """The selector's tensors in a safetensors file: eight bytes of length, a header in JSON, then the bytes it points into."""
+    found = {}
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        if length > file.stat().st_size:
+            raise ValueError("its header is damaged")
+        for name, entry in json.loads(opened.read(length)).items():
+            if name.startswith(PREFIX):
+                start, end = entry["data_offsets"]
+                opened.seek(8 + length + start)
+                data = bytearray(opened.read(end - start))
+                found[name] = torch.frombuffer(data, dtype=DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return found

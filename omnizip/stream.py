@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,6 +61,7 @@ class TokenStream:
     saliency_windowed: Tensor | None = None  # (L,) float32 the same inside the encoder's own two-second blocks
     saliency_kind: str = "attention"  # what the two saliencies are: "attention", "embedding norm", "given" or "uniform"
     observers: Mapping[str, Observer] = field(default_factory=dict, repr=False)  # what else can be observed, when a method asks for it
+    audio_selector: Any = field(default=None, repr=False)  # the trained AudioSelector of the model's checkpoint, if it has one
 
     def __post_init__(self) -> None:
         length = self.embeds.shape[0]

@@ -31,15 +31,7 @@ ROWS = [
     (["omnizip.reading", "omnizip.media"], {"numpy"}),
     (["omnizip.layout"], {"numpy", "torch", "transformers"}),
     (
-        [
-            "omnizip.pruning",
-            "omnizip.loading",
-            "omnizip.encoding",
-            "omnizip.observing",
-            "omnizip.decoding",
-            "omnizip.reuse",
-            "omnizip.qwen",
-        ],
+        ["omnizip.loading", "omnizip.encoding", "omnizip.observing", "omnizip.decoding", "omnizip.reuse", "omnizip.qwen"],
         {"numpy", "transformers", "torch", "accelerate"},
     ),
     (["omnizip.costs", "omnizip.record", "omnizip.report"], {"numpy"}),

@@ -78,3 +78,84 @@ def test_a_retention_is_met_to_the_token(clip, retention):
     stream = make_stream(**clip)
     kept = OmniSIFT.at_retention(retention, stream).compress(stream).keep[stream.modality != 0].sum()
     assert int(kept) == round(retention * (stream.n_audio + stream.n_video))
+
+
+def released(seed=0, width=64, hidden=32):
+    """Tensors named and shaped as the released checkpoint's."""
+    torch.manual_seed(seed)
+    return {f"thinker.compressor.{name}": value for name, value in AudioSelector(width, hidden).state_dict().items()}
+
+
+def test_a_sharded_checkpoints_selector_is_read_and_nothing_else(tmp_path, monkeypatch):
+    """Its tensors lie in two shards among others; the third shard is not even there, and every byte read is counted."""
+    from pathlib import Path
+
+    from safetensors.torch import save_file
+
+    state = {name: value.bfloat16() for name, value in released().items()}
+    names = sorted(state)
+    big = {"thinker.model.layers.0.mlp.up_proj.weight": torch.zeros(1000, 1000)}
+    shards = [{name: state[name] for name in names[:7]} | big, {name: state[name] for name in names[7:]}]
+    where = {"lm_head.weight": "model-00003-of-00003.safetensors"}
+    for number, shard in enumerate(shards, start=1):
+        file = f"model-0000{number}-of-00003.safetensors"
+        save_file(shard, tmp_path / file)
+        where |= dict.fromkeys(shard, file)
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+    count = [0]
+    opens = Path.open
+
+    def counting(path, *args, **kwargs):
+        opened = opens(path, *args, **kwargs)
+        reads = opened.read
+
+        class Counted:
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *_):
+                opened.close()
+
+            def seek(self, place):
+                return opened.seek(place)
+
+            def read(self, size=-1):
+                data = reads(size)
+                count[0] += len(data)
+                return data
+
+        return Counted()
+
+    monkeypatch.setattr(Path, "open", counting)
+    selector = AudioSelector.from_checkpoint(tmp_path)
+    monkeypatch.undo()
+    for name, value in selector.state_dict().items():
+        assert torch.equal(value, state[f"thinker.compressor.{name}"].float())
+    own = sum(2 * value.numel() for value in state.values())
+    assert own < count[0] < own + 20_000 < 4_000_000  # headers besides, and not the megabytes of others
+    (tmp_path / "model-00002-of-00003.safetensors").unlink()
+    with pytest.raises(ModelError, match="cannot be read"):
+        AudioSelector.from_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_with_a_selector_beside_it_uses_it(tmp_path):
+    import tiny
+    from safetensors.torch import save_file
+
+    from omnizip.qwen import QwenOmni
+    from omnizip.run import Turn
+    from omnizip.settings import Settings
+
+    folder = Path(tiny.save(tmp_path / "model"))
+    assert AudioSelector.from_checkpoint(folder) is None
+    clip, turns = tiny.clip(frames=8, sound_s=4.0), [Turn("What?")]
+    model = QwenOmni.load(Settings(model=str(folder)))
+    stream = model.stream(model.encode(clip), turns)
+    assert "No trained selector" in OmniSIFT().compress(stream).notes[0]
+    state = released(seed=3)
+    save_file(state, folder / "selector.safetensors")
+    model = QwenOmni.load(Settings(model=str(folder)))
+    stream = model.stream(model.encode(clip), turns)
+    result = OmniSIFT().compress(stream)
+    given = OmniSIFT(selector=AudioSelector.from_state_dict(state)).compress(stream)
+    assert result.notes == () and torch.equal(result.keep, given.keep)

@@ -6,7 +6,8 @@ Per chunk of two seconds: of the first step the tokens least like its mean are k
 place in the whole first step; of the audio the highest selector scores. A chunk with one audio token or none, or without
 video, keeps its audio. Without trained weights a stand-in ranks audio by its highest cosine to the kept video tokens
 (the paper's "direct attention" ablation is the nearest to it and loses 0.8 points). The published language model was
-fine-tuned together with the selector; this project uses the selector on the stock model.
+fine-tuned together with the selector; this project uses the selector on the stock model. A selector in the model's
+checkpoint (released tensors, or `selector.safetensors` beside it) is used where none is given.
 """
 
 from __future__ import annotations
@@ -63,8 +64,12 @@ class OmniSIFT(Compressor):
         reason = torch.zeros_like(stream.modality)
         self._video(stream, reason)
         self._audio(stream, reason)
-        notes = () if self.selector is not None or stream.n_audio == 0 else (STAND_IN,)
+        notes = () if self._selector(stream) is not None or stream.n_audio == 0 else (STAND_IN,)
         return Compression.of(stream, reason, notes=notes)
+
+    def _selector(self, stream: TokenStream) -> AudioSelector | None:
+        """The one given, else the one that came with the model's checkpoint."""
+        return self.selector if self.selector is not None else stream.audio_selector
 
     def _counts(self, sizes: Tensor, rate: float) -> Tensor:
         if self.rounding == "exact":
@@ -96,12 +101,13 @@ class OmniSIFT(Compressor):
         index, absent = _padded(stream.audio_index, counts, chosen)
         video_index, no_video = _padded(video, video_counts, chosen)
         audio_rows, video_rows = stream.embeds[index].float(), stream.embeds[video_index].float()
-        if self.selector is None:
+        selector = self._selector(stream)
+        if selector is None:
             cosine = audio_rows @ video_rows.transpose(1, 2) / (norms(audio_rows) * norms(video_rows).transpose(1, 2))
             score = cosine.masked_fill(no_video[:, None], -torch.inf).amax(dim=-1)
         else:
             with torch.no_grad():
-                score = self.selector.to(audio_rows.device)(audio_rows, video_rows, no_video)
+                score = selector.to(audio_rows.device)(audio_rows, video_rows, no_video)
         keep = highest(score.masked_fill(absent, -torch.inf), self._counts(counts[chosen], self.rho_audio))
         reason[index[~absent]] = torch.where(keep, Reason.METHOD_SCORE, Reason.DROPPED).to(reason.dtype)[~absent]
 
