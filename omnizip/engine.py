@@ -10,14 +10,16 @@ back. Remembered are the clips encoded last and, for follow-up questions, the pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event as Flag
 from threading import Lock, Thread
 from time import perf_counter
+from typing import Any
 
 from . import media
 from .cache import Cache
@@ -25,6 +27,8 @@ from .comparison import Comparison, Encoded, History, Stop, Stopped, ms_since
 from .compressors.base import Compressor
 from .errors import OmniZipError
 from .events import Arm, ArmDone, Event, Finished, Piece, Stage
+from .lent import ClipEncoded, Failed, Lend, Task, Work, duration_s, perform
+from .media import Clip
 from .qwen import EncodedClip, QwenOmni
 from .record import CompressionRecord
 from .reuse import Prefixes
@@ -55,25 +59,50 @@ class Preview:
         return CompressionRecord.of(self.compression, self.encoded.clip.duration_s, self.compressor.needs)
 
 
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A question, and whom it is put to."""
+
+    question: str
+    arms: Sequence[Arm]
+    history: History
+    sampling: Sampling
+
+
 @dataclass(eq=False)
 class Engine:
     """A loaded model and the clips it has encoded."""
 
     model: QwenOmni
     settings: Settings
+    lend: Lend | None = None  # where the device is only lent for a call: what makes such a call of a function
     _clips: Cache[Encoded] = field(init=False, repr=False)
     _digests: Cache[str] = field(init=False, repr=False)
     _prefixes: Prefixes = field(init=False, repr=False, default_factory=Prefixes)
     _device: Lock = field(init=False, repr=False, default_factory=Lock)
+    _lent: Work | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         self._clips = Cache(self.settings.cached_clips)
         self._digests = Cache(64)
+        if self.lend is not None:
+            model = self.model
+
+            def work(task: Task) -> Iterator[Event | ClipEncoded | Failed]:
+                yield from perform(model, task)
+
+            self._lent = self.lend(work, duration=lambda task: duration_s(task, model.conditions.parameters))
 
     @classmethod
-    def open(cls, settings: Settings, on_progress: Callable[[str, float | None], None] | None = None) -> Engine:
-        """Load the model that `settings` name. Raises ModelError in one sentence where that is impossible."""
-        return cls(QwenOmni.load(settings, on_progress), settings)
+    def open(
+        cls, settings: Settings, on_progress: Callable[[str, float | None], None] | None = None, lend: Lend | None = None
+    ) -> Engine:
+        """Load the model that `settings` name. Raises ModelError in one sentence where that is impossible.
+
+        Args:
+            lend: `spaces.GPU` on a host that lends its GPU for one call (lent.py). Nothing else then touches the device.
+        """
+        return cls(QwenOmni.load(settings, on_progress, host_rows=lend is not None), settings, lend)
 
     @property
     def sampling(self) -> Sampling:
@@ -93,8 +122,10 @@ class Engine:
         """
         arm.method_class()
         encoded = self.encode(path)
-        stream = self.model.stream(encoded, (*history, Turn(question)))
+        stream = self.model.stream(encoded, (*history, Turn(question)), host=self._lent is not None)
         compressor = arm.compressor(stream, self.settings.seed)
+        if self._lent is not None and (isinstance(compressor, LayerPruner) or compressor.needs & stream.observers.keys()):
+            raise OmniZipError(f"{compressor.label} runs the model to choose, and here the GPU is lent for answers only; press Compare.")
         if asked := compressor.needs & stream.observers.keys():
             with self._turn(Stop(None)):  # the model is run for it
                 for name in asked:
@@ -133,8 +164,12 @@ class Engine:
         for arm in arms:
             arm.method_class()
         heard = Stop(stop)
+        if self._lent is not None:
+            asked = _Asked(question, (FULL, *arms), history, sampling or self.sampling)
+            yield from self._compare_lent(Path(path), asked, heard)
+            return
         try:
-            encoded = yield from self._encode_telling(Path(path), heard)
+            encoded = yield from self._telling(lambda tell: self._encode(Path(path), tell, heard), heard)
             with self._turn(heard):
                 comparison = Comparison(self.model, encoded, Path(path).name, question, sampling or self.sampling, heard, self._prefixes)
                 report = yield from comparison.run((FULL, *arms), history, self.settings)
@@ -153,19 +188,59 @@ class Engine:
         finally:
             self._device.release()
 
+    def _compare_lent(self, path: Path, asked: _Asked, stop: Stop) -> Iterator[Event]:
+        """Decode here, do the rest in one call. A stop ends the call, with what was said by then."""
+        key = self._key(path)
+        try:
+            if key in self._clips:
+                encoded, decode_ms = self._clips.get(key, lambda: self._encode(path, lambda stage: None, stop))[0].clip, None
+                clip = encoded.clip
+            else:
+                clip, decode_ms = yield from self._telling(lambda tell: self._decode(path, tell), stop)
+                encoded = None
+            task = Task(clip, encoded, decode_ms, path.name, asked.question, asked.arms, asked.history, asked.sampling, self.settings)
+            with closing(self._lent(task)) as events:
+                for event in events:
+                    stop.check()
+                    if isinstance(event, Failed):
+                        raise event.error()
+                    if isinstance(event, ClipEncoded):
+                        self._clips.get(key, partial(Encoded, event.beside(clip), decode_ms))
+                    else:
+                        yield event
+        except Stopped:
+            return
+
+    def _encode_lent(self, clip: Clip, decode_ms: float) -> EncodedClip:
+        """A call that encodes and asks nothing."""
+        task = Task(clip, None, decode_ms, "", "", (), (), self.sampling, self.settings)
+        for event in self._lent(task):
+            if isinstance(event, Failed):
+                raise event.error()
+            if isinstance(event, ClipEncoded):
+                return event.beside(clip)
+        raise OmniZipError("The GPU was taken back before the clip was read; try again.")
+
+    def _key(self, path: Path) -> Hashable:
+        s = self.settings
+        return self._digest(path), s.fps, s.tokens_per_step, s.max_frames, s.decode_pixels
+
+    def _decode(self, path: Path, tell: Callable[[Stage], None]) -> tuple[Clip, float]:
+        tell(Stage("decode", 0.0))
+        start = perf_counter()
+        clip = media.load(path, self.settings, lambda fraction: tell(Stage("decode", fraction)))
+        return clip, ms_since(start)
+
     def _encode(self, path: Path, tell: Callable[[Stage], None], stop: Stop) -> Encoded:
         def make() -> Encoded:
-            tell(Stage("decode", 0.0))
-            start = perf_counter()
-            clip = media.load(path, self.settings, lambda fraction: tell(Stage("decode", fraction)))
-            decode_ms = ms_since(start)
+            clip, decode_ms = self._decode(path, tell)
             tell(Stage("encode"))
+            if self._lent is not None:
+                return Encoded(self._encode_lent(clip, decode_ms), decode_ms)
             with self._turn(stop):
                 return Encoded(self.model.encode(clip, lambda fraction: tell(Stage("encode", fraction))), decode_ms)
 
-        s = self.settings
-        key = (self._digest(path), s.fps, s.tokens_per_step, s.max_frames, s.decode_pixels)
-        encoded, known = self._clips.get(key, make)
+        encoded, known = self._clips.get(self._key(path), make)
         return Encoded(encoded.clip, None) if known else encoded
 
     def _digest(self, path: Path) -> str:
@@ -177,11 +252,11 @@ class Engine:
         key = (path, status.st_ino, status.st_size, status.st_mtime_ns)
         return self._digests.get(key, lambda: media.digest(path, self.settings))[0]
 
-    def _encode_telling(self, path: Path, stop: Stop) -> Iterator[Stage]:
-        """Encode in a thread of its own, so that its stages can be yielded; returns Encoded."""
+    def _telling(self, do: Callable[[Callable[[Stage], None]], Any], stop: Stop) -> Iterator[Stage]:
+        """Do something in a thread of its own, so that its stages can be yielded; returns what it returned."""
         stages: SimpleQueue[Stage | None] = SimpleQueue()
         abandoned = Flag()
-        outcome: list[Encoded | BaseException] = []
+        outcome: list[Any] = []
 
         def tell(stage: Stage) -> None:
             if abandoned.is_set():
@@ -190,7 +265,7 @@ class Engine:
 
         def work() -> None:
             try:
-                outcome.append(self._encode(path, tell, stop))
+                outcome.append(do(tell))
             except BaseException as failure:
                 outcome.append(failure)
             finally:

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedConfig, WhisperFeatureExtractor
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration as Thinker
 from transformers.utils import cached_file, is_flash_attn_2_available, logging
 
 from .errors import ModelError
+from .memory import free_bytes, weight_bytes
 from .settings import Settings
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "assets" / "standin"
@@ -79,18 +80,27 @@ class Loaded:
     tokenizer: Any
     extractor: Any
     mark: dict[str, Any]
+    host_rows: Tensor | None = None  # (vocabulary, D) embeddings of text, on the CPU
 
 
-def load(settings: Settings) -> Loaded:
+def load(settings: Settings, on_progress: Callable[[str, float | None], None] | None = None, host_rows: bool = False) -> Loaded:
     """Read the checkpoint `settings.model` names onto the device and in the precision asked for.
+
+    Args:
+        on_progress: hears of the "load" of weights as a share, where the size of the checkpoint is known.
+        host_rows: keep the embeddings of text on the CPU as well; the weights then reach the device by way of the CPU.
 
     Raises:
         ModelError: it does not exist, is not complete, is no Qwen2.5-Omni, or cannot run here as asked.
     """
     device = _device(settings)
     options = _options(settings, device)
+    if host_rows:
+        options.pop("device_map", None)
     source = _source(settings.model)
-    with _explained(source), _quiet(progress=not Path(source).is_dir()):
+    if Path(source).is_dir():
+        _check_fits(Path(source), settings, device)
+    with _telling(on_progress), _explained(source), _quiet(progress=not Path(source).is_dir()):
         _check_kind(source, PreTrainedConfig.get_config_dict(source)[0])
         tokenizer = AutoTokenizer.from_pretrained(source)
         extractor = WhisperFeatureExtractor.from_pretrained(source)
@@ -105,7 +115,28 @@ def load(settings: Settings) -> Loaded:
         )
     if report["mismatched_keys"]:
         raise ModelError(f"The checkpoint {source} has weights of other sizes than its config says; download it again.")
-    return Loaded(Parts.of(thinker.eval().requires_grad_(False)), tokenizer, extractor, _optional_json(source, MARK) or {})
+    rows = thinker.get_input_embeddings().weight.detach().clone() if host_rows else None
+    if host_rows:
+        thinker = thinker.to(device)
+    return Loaded(Parts.of(thinker.eval().requires_grad_(False)), tokenizer, extractor, _optional_json(source, MARK) or {}, rows)
+
+
+def _check_fits(folder: Path, settings: Settings, device: str) -> None:
+    """Raise ModelError where the weights alone are larger than the memory that is free."""
+    bits = 4 if settings.four_bit else 8 * getattr(torch, dtype_for(settings.dtype, device)).itemsize
+    needed, free = weight_bytes(folder, bits), free_bytes(device)
+    if needed and free is not None and needed > free:
+        place = "the GPU's memory" if device == "cuda" else "memory"
+        cure = "--four-bit, a smaller checkpoint, or more GPUs" if device == "cuda" else "a smaller checkpoint, or --dtype bfloat16"
+        raise ModelError(
+            f"The checkpoint in {folder} needs {needed / 1e9:.3g} GB for its weights, "
+            f"and {free / 1e9:.3g} GB of {place} are free; use {cure}."
+        )
+
+
+def dtype_for(wanted: str, device: str) -> str:
+    """The precision to use where `wanted` may be "auto"."""
+    return wanted if wanted != "auto" else "bfloat16" if device == "cuda" else "float32"
 
 
 def _device(settings: Settings) -> str:
@@ -116,7 +147,7 @@ def _device(settings: Settings) -> str:
 
 def _options(settings: Settings, device: str) -> dict[str, Any]:
     """What `from_pretrained` is told. Raises ModelError for what cannot be had here."""
-    dtype = settings.dtype if settings.dtype != "auto" else "bfloat16" if device == "cuda" else "float32"
+    dtype = dtype_for(settings.dtype, device)
     options: dict[str, Any] = {"dtype": getattr(torch, dtype), "attn_implementation": attention_for(settings.attention, device, dtype)}
     if device == "cuda":
         options["device_map"] = "auto" if torch.cuda.device_count() > 1 else {"": 0}
@@ -238,6 +269,38 @@ def _explained(source: str) -> Iterator[None]:
         raise ModelError(
             f"The checkpoint {source} could not be fetched from the Hugging Face hub; check its name and the network, or give a folder."
         ) from error
+
+
+@contextmanager
+def _telling(on_progress: Callable[[str, float | None], None] | None) -> Iterator[None]:
+    """Pass transformers' count of loaded weights on as "load" and a share."""
+
+    def hook(make: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
+        bar = make(*args, **kwargs)
+        if on_progress is None or not args or not hasattr(args[0], "__len__"):
+            return bar
+        return _Told(bar, len(args[0]), on_progress)
+
+    before = logging.set_tqdm_hook(hook)
+    try:
+        yield
+    finally:
+        logging.set_tqdm_hook(before)
+
+
+class _Told:
+    """A bar of progress whose steps are told on."""
+
+    def __init__(self, bar: Any, total: int, on_progress: Callable[[str, float | None], None]) -> None:
+        self._bar, self._total, self._tell = bar, total, on_progress
+
+    def __iter__(self) -> Iterator[Any]:
+        for i, item in enumerate(self._bar):
+            self._tell("load", i / self._total)
+            yield item
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bar, name)
 
 
 @contextmanager

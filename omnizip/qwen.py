@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 import transformers
 from torch import Tensor
+from torch.nn.functional import embedding
 
 from .compressors.base import Compressor
 from .compressors.layerwise import LayerPruner, Rows
@@ -54,17 +55,24 @@ class QwenOmni:
         if self.parts.device.type == "cpu" and parameters < SMALL_MODEL:
             # Its matrices are so small that threads spend their time waiting for each other: 10-35 times slower on two cores.
             torch.set_num_threads(1)
+        self.host_rows = loaded.host_rows
         self.shape = shape_of(self.parts)
         self.conditions = _conditions(loaded, settings, parameters)
         self._positions_cached = lru_cache(maxsize=8)(self._media_positions)
         self._warmed: set[int] = set()
 
     @classmethod
-    def load(cls, settings: Settings, on_progress: Callable[[str, float | None], None] | None = None) -> QwenOmni:
-        """Read the checkpoint `settings.model` names, or the embedded one. Raises ModelError in one sentence."""
+    def load(
+        cls, settings: Settings, on_progress: Callable[[str, float | None], None] | None = None, host_rows: bool = False
+    ) -> QwenOmni:
+        """Read the checkpoint `settings.model` names, or the embedded one. Raises ModelError in one sentence.
+
+        Args:
+            host_rows: keep the embeddings of text on the CPU as well, for `stream(..., host=True)`.
+        """
         report = on_progress or (lambda name, fraction: None)
         report("load", None)
-        model = cls(load(settings), settings)
+        model = cls(load(settings, report, host_rows), settings)
         folder = Path(settings.model).expanduser() if settings.model else EMBEDDED
         if folder.is_dir():
             model._selector = AudioSelector.from_checkpoint(folder)  # OmniSIFT's, where the checkpoint has one
@@ -76,8 +84,12 @@ class QwenOmni:
         return self.encoder.encode(clip, on_progress)
 
     @torch.no_grad()
-    def stream(self, encoded: EncodedClip, turns: Sequence[Turn]) -> TokenStream:
-        """The unpruned prompt of a clip and a conversation whose last turn is open. On the model's device."""
+    def stream(self, encoded: EncodedClip, turns: Sequence[Turn], host: bool = False) -> TokenStream:
+        """The unpruned prompt of a clip and a conversation whose last turn is open. On the model's device.
+
+        Args:
+            host: on the CPU, without touching the device; for a model loaded with `host_rows`.
+        """
         n_audio = 0 if encoded.audio is None else encoded.audio.shape[0]
         media = self.layout.media_ids(encoded.grid, n_audio, encoded.second_per_step)
         before, after = self.layout.prompt_ids(turns, media)
@@ -90,8 +102,8 @@ class QwenOmni:
         modality = torch.zeros(ids.numel(), dtype=torch.uint8)
         modality[ids == self.layout.audio_id] = Modality.AUDIO
         modality[ids == self.layout.video_id] = Modality.VIDEO
-        device = self.parts.device
-        embeds = self.parts.thinker.get_input_embeddings()(ids.to(device))
+        device = torch.device("cpu") if host else self.parts.device
+        embeds = embedding(ids, self.host_rows) if host else self.parts.thinker.get_input_embeddings()(ids.to(device))
         embeds[(modality == Modality.VIDEO).to(device)] = encoded.video.to(embeds)
         saliency, windowed = (torch.full((ids.numel(),), torch.nan) for _ in range(2))
         if encoded.audio is not None:

@@ -35,7 +35,7 @@ ROWS = [
         {"numpy", "transformers", "torch", "accelerate"},
     ),
     (["omnizip.costs", "omnizip.record", "omnizip.report"], {"numpy"}),
-    (["omnizip.cache", "omnizip.events", "omnizip.comparison", "omnizip.engine"], TORCH),
+    (["omnizip.cache", "omnizip.events", "omnizip.comparison", "omnizip.lent", "omnizip.engine"], TORCH),
     (["omnizip.bench"], {"numpy", "torch", "transformers"}),
     (["omnizip.nano"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),
     (["omnizip.evaluation"], {"numpy", "torch", "transformers", "tqdm"}),
