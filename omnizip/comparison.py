@@ -11,20 +11,21 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from time import perf_counter
 
 from . import __version__
 from .compressors.base import Compressor
-from .costs import CountedFlops, kv_cache_bytes, paper_flops
+from .compressors.layerwise import LayerPruner
+from .costs import CountedFlops, kv_cache_bytes, layered_paper_flops, paper_flops
 from .decoding import Prefilled
 from .events import Arm, ArmDone, Event, Piece, Stage
 from .qwen import EncodedClip, QwenOmni
 from .record import CompressionRecord
 from .report import ClipRecord, Run, RunReport
 from .reuse import Prefixes
-from .run import Answer, Sampling, Timing, Turn
+from .run import Agreement, Answer, Sampling, Timing, Turn
 from .settings import Settings
 from .stream import Compression, TokenStream
 
@@ -94,14 +95,23 @@ class Comparison:
         yield Stage("warm up")
         reuse = not first and all(unread < total for total, unread in sizes)  # all arms or none, or times could not be compared
         self.model.warm_up([unread if reuse else total for total, unread in sizes])
-        runs = []
+        self._warm_up_inside(plans)
+        runs: list[Run] = []
         for number, (arm, compressor, stream) in enumerate(plans):
             if self.stop():
                 break
             yield Stage("answer", arm=number)
-            runs.append((yield from self._answer(number, arm, compressor, stream, reuse)))
+            said = runs[0].answer.token_ids if runs else None
+            runs.append((yield from self._answer(number, arm, compressor, stream, reuse, said)))
             yield ArmDone(number, runs[-1])
         return self._report(runs, streams[turns], settings) if runs else None
+
+    def _warm_up_inside(self, plans: Sequence[tuple[Arm, Compressor, TokenStream]]) -> None:
+        """Read once, unmeasured, for every method that works inside the model: its later layers read lengths of their own."""
+        for _, compressor, stream in plans:
+            if isinstance(compressor, LayerPruner):
+                self.stop.check()
+                self.model.prefill(stream.prompt(compressor.compress(stream)), compressor, stream)
 
     def _sizes(self, number: int, compressor: Compressor, stream: TokenStream) -> tuple[int, int]:
         """Tokens of this arm's prompt, and how many of them it has not read for an earlier question."""
@@ -117,8 +127,14 @@ class Comparison:
         """Each arm has a chat of its own for every clip and setting."""
         return number, self.encoded.clip.clip.digest, compressor.name, tuple(compressor.parameters.items())
 
-    def _answer(self, number: int, arm: Arm, compressor: Compressor, stream: TokenStream, reuse: bool) -> Iterator[Piece]:
-        """Compress once more, now measured, prefill and decode; returns the Run. The time a reader takes is not counted."""
+    def _answer(
+        self, number: int, arm: Arm, compressor: Compressor, stream: TokenStream, reuse: bool, said: Sequence[int] | None
+    ) -> Iterator[Piece]:
+        """Compress once more, now measured, prefill and decode; returns the Run. The time a reader takes is not counted.
+
+        Args:
+            said: the full model's answer, to be scored after all is measured; None for the full model, whose own is.
+        """
         model = self.model
         model.synchronize()
         model.reset_peak_memory()
@@ -129,7 +145,7 @@ class Comparison:
         choose_ms = ms_since(start)
         known = self.prefixes.take(self._key(number, compressor))  # its cache is used up, or makes room
         start = perf_counter()
-        prefilled = model.resume(known, prompt) if reuse and known is not None else model.prefill(prompt)
+        prefilled = model.resume(known, prompt) if reuse and known is not None else model.prefill(prompt, compressor, stream)
         prefill_ms = ms_since(start)
         del known
         ids: list[int] = []
@@ -149,11 +165,15 @@ class Comparison:
                 yield Piece(number, text)
         peak = model.peak_memory_bytes()
         peak = None if peak is None else peak - self.prefixes.nbytes  # what other chats keep is not this run's
-        self.prefixes.put(self._key(number, compressor), model.prefix(prefilled, prompt, ids))
+        agreement = model.score(prefilled, ids if said is None else said)
+        if not compressor.reads_question:  # another question would choose otherwise
+            self.prefixes.put(self._key(number, compressor), model.prefix(prefilled, prompt, ids))
+        if prefilled.kept is not None:
+            compression = prefilled.kept.settled(compression, prompt.index)
         finish = "stopped" if self.stop.heard else "length" if len(ids) >= self.sampling.max_new_tokens else "end of turn"
         timing = self._timing(compressor, stream, choose_ms, prefill_ms, times_ms, len(ids))
         answer = Answer(text, tuple(ids), finish)
-        return self._run(arm, compressor, compression, prefilled, answer, timing, peak)
+        return self._run(arm, compressor, compression, prefilled, answer, timing, peak, agreement)
 
     def _timing(
         self, compressor: Compressor, stream: TokenStream, choose_ms: float, prefill_ms: float, times_ms: list[float], tokens: int
@@ -184,9 +204,17 @@ class Comparison:
         answer: Answer,
         timing: Timing,
         peak: int | None,
+        agreement: Agreement | None,
     ) -> Run:
-        record = CompressionRecord.of(compression, self.encoded.clip.clip.duration_s, compressor.needs)
-        shape, tokens, cached = self.model.shape, record.tokens, prefilled.cache.get_seq_length()
+        layers = prefilled.kept.layers if prefilled.kept else ()
+        record = CompressionRecord.of(compression, self.encoded.clip.clip.duration_s, compressor.needs, layers)
+        shape, tokens, fed = self.model.shape, record.tokens, prefilled.fed
+        if layers:
+            paper = layered_paper_flops(shape, [audio + video for _, audio, video in layers])
+            counted = CountedFlops.layered(shape, [sum(layer) for layer in layers], prefilled.lengths, fed)
+        else:
+            paper = paper_flops(shape, tokens["audio"] + tokens["video"])
+            counted = CountedFlops.of(shape, tokens["total"], tokens["total"] + fed, prefilled.reused)
         return Run(
             method=compressor.name,
             label=compressor.label,
@@ -196,10 +224,11 @@ class Comparison:
             compression=record,
             timing=timing,
             peak_memory_bytes=peak,
-            kv_cache_bytes=kv_cache_bytes(shape, cached),
-            flops_paper=paper_flops(shape, tokens["audio"] + tokens["video"]),
-            flops_counted=CountedFlops.of(shape, tokens["total"], cached, prefilled.reused),
+            kv_cache_bytes=sum(kv_cache_bytes(replace(shape, layers=1), n + fed) for n in prefilled.lengths),
+            flops_paper=paper,
+            flops_counted=counted,
             reused_tokens=prefilled.reused,
+            agreement=agreement,
         )
 
     def _report(self, runs: list[Run], stream: TokenStream, settings: Settings) -> RunReport:

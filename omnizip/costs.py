@@ -13,7 +13,8 @@ Does not know: what the encoders cost, which is shared by all runs of a clip.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from .run import ModelShape
 
@@ -46,6 +47,18 @@ def prefill_flops(shape: ModelShape, tokens: int) -> int:
     return shape.layers * (tokens * _per_token_flops(shape) + attention) + 2 * shape.width * shape.vocabulary
 
 
+def layered_prefill_flops(shape: ModelShape, lengths: Sequence[int]) -> int:
+    """The same where the layers read different numbers of tokens, one number per layer."""
+    one, scores = replace(shape, layers=1), 2 * shape.width * shape.vocabulary
+    return sum(prefill_flops(one, tokens) - scores for tokens in lengths) + scores
+
+
+def layered_paper_flops(shape: ModelShape, lengths: Sequence[int], answer_tokens: int = PAPER_ANSWER_TOKENS) -> int:
+    """Equation 9 where the layers read different numbers of audio and video tokens, one number per layer."""
+    one = replace(shape, layers=1)
+    return sum(paper_flops(one, n, answer_tokens) for n in lengths)
+
+
 def decode_flops(shape: ModelShape, cached: int) -> int:
     """Operations of one further token that attends to `cached` tokens, itself included."""
     attention = 4 * shape.heads * shape.head_dim * cached
@@ -75,3 +88,17 @@ class CountedFlops:
         decode = sum(decode_flops(shape, n) for n in range(prompt + 1, cached + 1))
         spared = prefill_flops(shape, reused) - prefill_flops(shape, 0)
         return cls(prefill_flops(shape, prompt) - spared, decode_flops(shape, prompt + 1), decode)
+
+    @classmethod
+    def layered(cls, shape: ModelShape, read: Sequence[int], cached: Sequence[int], fed: int) -> CountedFlops:
+        """Of a prompt of which every layer read another number of tokens and remembers another.
+
+        Args:
+            read: tokens of the prompt that each layer read. cached: those of them in its cache. fed: tokens of the answer fed back.
+        """
+        one, scores = replace(shape, layers=1), 2 * shape.width * shape.vocabulary
+
+        def step(number: int) -> int:
+            return sum(decode_flops(one, n + number) - scores for n in cached) + scores
+
+        return cls(layered_prefill_flops(shape, read), step(1), sum(step(i) for i in range(1, fed + 1)))

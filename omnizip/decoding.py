@@ -9,6 +9,7 @@ equal those of `generate`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,13 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
+from .compressors.layerwise import LayerPruner, Rows
 from .loading import Parts
-from .run import Sampling
+from .pruning import Kept, pruned, uneven
+from .run import Agreement, Sampling
 from .stream import Prompt
+
+ROWS_SCORED = 16  # projected to the vocabulary at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +34,18 @@ class Prefilled:
     logits: Tensor  # (vocabulary,) float32 of the last position
     next_position: int  # mRoPE position of the first generated token
     reused: int = 0  # rows that had been read before
+    kept: Kept | None = None  # what a method inside the model left
+    lengths: tuple[int, ...] = ()  # rows of the prompt in each layer's cache
+
+    @property
+    def uneven(self) -> bool:
+        """Whether layers differ in how much of the prompt they remember."""
+        return len(set(self.lengths)) > 1
+
+    @property
+    def fed(self) -> int:
+        """Tokens of the answer that were read behind the prompt so far."""
+        return self.cache.get_seq_length() - self.lengths[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +57,23 @@ class Decoder:
     end_ids: frozenset[int]
 
     @torch.inference_mode()
-    def prefill(self, prompt: Prompt) -> Prefilled:
-        """Read a prompt of K rows; only the last is projected to the vocabulary."""
+    def prefill(self, prompt: Prompt, pruner: LayerPruner | None = None, rows: Rows | None = None, media: int = 0) -> Prefilled:
+        """Read a prompt of K rows; only the last is projected to the vocabulary.
+
+        Args:
+            pruner: a method that drops rows between layers; then `rows` says what the K rows are, and `media` how many
+                tokens of picture and sound the clip has before any compression.
+        """
         cache = DynamicCache(config=self.parts.language.config)
         embeds = prompt.embeds.to(self.parts.device)
-        logits = self._forward(embeds, prompt.positions.to(self.parts.device), cache)
-        return Prefilled(cache, logits, prompt.next_position)
+        positions = prompt.positions.to(self.parts.device)
+        if pruner is None or rows is None:
+            logits, kept = self._forward(embeds, positions, cache), None
+        else:
+            with pruned(self.parts.language, pruner, rows.to(self.parts.device), media, cache) as outcome:
+                logits = self._forward(embeds, positions, cache)
+                kept = outcome()
+        return Prefilled(cache, logits, prompt.next_position, kept=kept, lengths=_lengths(cache))
 
     @torch.inference_mode()
     def resume(self, cache: Any, shared: int, prompt: Prompt) -> Prefilled:
@@ -53,7 +81,8 @@ class Decoder:
         if surplus := cache.get_seq_length() - shared:
             cache.crop(-surplus)  # the number to remove; releases differ in how they take the number to keep
         embeds, positions = prompt.embeds[shared:].to(self.parts.device), prompt.positions[:, shared:].to(self.parts.device)
-        return Prefilled(cache, self._forward(embeds, positions, cache), prompt.next_position, shared)
+        logits = self._forward(embeds, positions, cache)
+        return Prefilled(cache, logits, prompt.next_position, shared, lengths=_lengths(cache))
 
     @torch.inference_mode()
     def embed(self, ids: Sequence[int]) -> Tensor:
@@ -66,7 +95,39 @@ class Decoder:
         device = self.parts.device
         embeds = self.embed([token])
         position = torch.full((3, 1), prefilled.next_position + step, device=device)
-        return self._forward(embeds, position, prefilled.cache)
+        with uneven(self.parts.language, prefilled.cache) if prefilled.uneven else nullcontext():
+            return self._forward(embeds, position, prefilled.cache)
+
+    @torch.inference_mode()
+    def score(self, prefilled: Prefilled, ids: Sequence[int]) -> Agreement | None:
+        """How likely `ids` are as the answer to a prompt; None without ids. What was decoded after it so far stays untouched.
+
+        The same ids are suppressed as while decoding. Logits are made a few rows at a time.
+        """
+        if not ids:
+            return None
+        language, device = self.parts.language, self.parts.device
+        embeds = self.embed(ids[:-1])
+        states = embeds[None, :0]
+        with _as_prefilled(prefilled):
+            if len(ids) > 1:
+                positions = (torch.arange(len(ids) - 1, device=device) + prefilled.next_position).expand(3, 1, -1)
+                with uneven(language, prefilled.cache) if prefilled.uneven else nullcontext():
+                    states = language(
+                        inputs_embeds=embeds[None], position_ids=positions, past_key_values=prefilled.cache, use_cache=True
+                    ).last_hidden_state
+        first = self._said(prefilled.logits[None])
+        likelihoods = [first[0, ids[0]]]
+        for start in range(0, len(ids) - 1, ROWS_SCORED):
+            said = self._said(self.parts.thinker.lm_head(states[0, start : start + ROWS_SCORED]).float())
+            wanted = torch.tensor(ids[start + 1 : start + 1 + len(said)], device=said.device)
+            likelihoods += said.gather(1, wanted[:, None])[:, 0]
+        rank = 1 + int((first[0] > first[0, ids[0]]).sum())
+        return Agreement(sum(float(x) for x in likelihoods) / len(ids), rank, len(ids))
+
+    def _said(self, logits: Tensor) -> Tensor:
+        """(R, vocabulary) log-likelihoods of the next token, none for what may not be said."""
+        return logits.index_fill(1, self.suppressed_ids.to(logits.device), -torch.inf).log_softmax(dim=-1)
 
     def decode(self, prefilled: Prefilled, sampling: Sampling, stop: Callable[[], bool] | None = None) -> Iterator[int]:
         """Yield token ids as they are made, until the model ends its turn, `max_new_tokens`, or `stop()` says so.
@@ -112,3 +173,21 @@ class Decoder:
             return int(torch.multinomial(shares, 1, generator=generator))
 
         return choose
+
+
+def _lengths(cache: Any) -> tuple[int, ...]:
+    return tuple(layer.get_seq_length() for layer in cache.layers)
+
+
+@contextmanager
+def _as_prefilled(prefilled: Prefilled) -> Iterator[None]:
+    """Within it, the cache holds the prompt alone; afterwards what it held before, to the bit."""
+    layers = prefilled.cache.layers
+    before = [(layer.keys, layer.values) for layer in layers]
+    try:
+        for layer, (keys, values), length in zip(layers, before, prefilled.lengths, strict=True):
+            layer.keys, layer.values = keys[:, :, :length], values[:, :, :length]
+        yield
+    finally:
+        for layer, (keys, values) in zip(layers, before, strict=True):
+            layer.keys, layer.values = keys, values

@@ -56,14 +56,22 @@ class CompressionRecord:
     grid: tuple[int, int, int]  # steps, rows, columns
     duration_s: float
     notes: tuple[str, ...] = ()
+    layers: tuple[tuple[int, int, int], ...] = ()  # text, audio, video tokens each layer read; empty where all read what was kept
 
     @classmethod
-    def of(cls, compression: Compression, duration_s: float, needs: frozenset[str] = frozenset()) -> CompressionRecord:
+    def of(
+        cls,
+        compression: Compression,
+        duration_s: float,
+        needs: frozenset[str] = frozenset(),
+        layers: tuple[tuple[int, int, int], ...] = (),
+    ) -> CompressionRecord:
         """Copy a decision to the host.
 
         Args:
             duration_s: length of the clip, the end of its last window.
             needs: the compressor's `needs`; they decide which of the two saliencies is recorded.
+            layers: text, audio and video tokens each layer read, for a method that drops some inside the model.
         """
         stream = compression.stream
         saliency = stream.saliency_windowed if "saliency_windowed" in needs else stream.saliency
@@ -79,6 +87,7 @@ class CompressionRecord:
             stream.grid,
             duration_s,
             notes,
+            layers,
         )
 
     @cached_property
@@ -95,9 +104,17 @@ class CompressionRecord:
 
     @property
     def tokens(self) -> dict[str, int]:
-        """Tokens the model reads: text, audio, video, total."""
-        kept = {m.name.lower(): self._count(m, kept=True) for m in Modality}
+        """Tokens the model reads: text, audio, video, total. Where layers read different numbers, their average, rounded."""
+        if self.layers:
+            kept = {m.name.lower(): round(sum(layer[m] for layer in self.layers) / len(self.layers)) for m in Modality}
+        else:
+            kept = self.survivors
         return {**kept, "total": sum(kept.values())}
+
+    @property
+    def survivors(self) -> dict[str, int]:
+        """Tokens that are kept to the end: text, audio, video. Fewer than were read where some leave inside the model."""
+        return {m.name.lower(): self._count(m, kept=True) for m in Modality}
 
     @property
     def clip_tokens(self) -> dict[str, int]:
@@ -107,8 +124,13 @@ class CompressionRecord:
 
     @property
     def retained(self) -> dict[str, float | None]:
-        """Kept share of the clip's audio, video and both; None where the clip has none."""
-        tokens, clip = self.tokens, self.clip_tokens
+        """Kept share of the clip's audio, video and both, averaged over layers; None where the clip has none."""
+        clip = self.clip_tokens
+        if self.layers:
+            audio, video = (sum(layer[m] for layer in self.layers) / len(self.layers) for m in MEDIA)
+            means = {"audio": audio, "video": video, "total": audio + video}
+            return {name: ratio(means[name], clip[name]) for name in means}
+        tokens = self.tokens
         kept = {"audio": tokens["audio"], "video": tokens["video"], "total": tokens["audio"] + tokens["video"]}
         return {name: ratio(kept[name], clip[name]) for name in kept}
 

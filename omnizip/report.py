@@ -16,7 +16,7 @@ from typing import Any
 
 from .costs import CountedFlops, decode_flops, kv_cache_bytes, paper_flops, prefill_flops
 from .record import CompressionRecord, WindowRecord, ratio
-from .run import Answer, Conditions, ModelShape, Sampling, Timing
+from .run import Agreement, Answer, Conditions, ModelShape, Sampling, Timing
 
 __all__ = [
     "ClipRecord",
@@ -67,6 +67,7 @@ class Run:
     flops_paper: int
     flops_counted: CountedFlops
     reused_tokens: int = 0  # of the prompt, read for an earlier question: prefill time and operations are of the rest
+    agreement: Agreement | None = None  # with the full model's answer; None where that is empty
 
     @property
     def tokens(self) -> dict[str, int]:
@@ -93,10 +94,13 @@ class Run:
                 "retention_target": self.retention_target,
                 "answer": self.answer.text,
                 "answer_tokens": len(self.answer.token_ids),
+                "agreement": None if self.agreement is None else asdict(self.agreement),
                 "finish": self.answer.finish,
                 "tokens": self.tokens,
                 "reused_tokens": self.reused_tokens,
                 "retained": self.retained,
+                "layers": [dict(zip(("text", "audio", "video"), layer, strict=True)) for layer in self.compression.layers] or None,
+                "survivors": self.compression.survivors,
                 "reasons": self.compression.reasons,
                 "timing": asdict(self.timing),
                 "peak_memory_bytes": self.peak_memory_bytes,

@@ -70,6 +70,15 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """How likely this run's model finds the full model's answer: whether compression changed anything, without a judge."""
+
+    mean_log_likelihood: float  # nats per token of that answer, 0 at most
+    first_rank: int  # of its first token among all this model could say, 1 is the one it says itself
+    tokens: int  # of that answer
+
+
+@dataclass(frozen=True)
 class Answer:
     """What the model said, as it was decoded."""
 

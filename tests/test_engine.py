@@ -111,7 +111,7 @@ def test_answers_are_the_models_own(engine, clip, arm):
 def test_costs_are_those_of_what_was_read(engine, clip, monkeypatch):
     prompts, caches, real = [], [], engine.model.prefill
 
-    def watching(prompt):
+    def watching(prompt, *made_by):
         prefilled = real(prompt)
         prompts.append(prompt.embeds.shape[0])
         caches.append(prefilled.cache)
@@ -157,7 +157,9 @@ def test_all_lengths_are_warm_before_anything_is_measured(engine, clip, monkeypa
     report = None
     for event in engine.compare(clip, QUESTION, ARMS):
         if isinstance(event, Stage) and event.name == "answer" and event.arm == 0:
-            monkeypatch.setattr(engine.model, "prefill", lambda prompt: (order.append(prompt.embeds.shape[0]), prefill(prompt))[1])
+            monkeypatch.setattr(
+                engine.model, "prefill", lambda prompt, *made_by: (order.append(prompt.embeds.shape[0]), prefill(prompt))[1]
+            )
         report = event.report if isinstance(event, Finished) else report
     totals = [run.tokens["total"] for run in report.runs]
     assert order == [totals, *totals]
@@ -348,7 +350,7 @@ def test_every_arm_keeps_its_own_chat(engine, clip, monkeypatch):
 
 
 def test_a_preview_is_what_compare_does_without_answering(engine, clip, monkeypatch):
-    monkeypatch.setattr(engine.model, "prefill", lambda prompt: pytest.fail("a preview generates nothing"))
+    monkeypatch.setattr(engine.model, "prefill", lambda prompt, *made_by: pytest.fail("a preview generates nothing"))
     preview = engine.preview(clip, ARMS[0], QUESTION)
     monkeypatch.undo()
     run = finished(engine.compare(clip, QUESTION, ARMS)).runs[1]

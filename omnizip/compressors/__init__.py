@@ -5,13 +5,17 @@ from .dtd import DTD
 from .dycoke import DyCoke
 from .echoingpixels import EchoingPixels
 from .evs import EVS
+from .fastav import FastAV
+from .fastv import FastV
 from .full import Full
 from .omnirefine import OmniRefine
 from .omnisift import OmniSIFT
 from .omnizip import OmniZip
 from .omnizip_official import OmniZipOfficial
 from .prumerge import PruMerge
+from .pyramiddrop import PyramidDrop
 from .random import Random
+from .seats import Seats
 from .vidcom2 import VidCom2
 from .visionzip import VisionZip
 
@@ -29,4 +33,8 @@ COMPRESSORS: dict[str, type[Compressor]] = {
     "prumerge": PruMerge,
     "omnirefine": OmniRefine,
     "echoingpixels": EchoingPixels,
+    "fastv": FastV,
+    "fastav": FastAV,
+    "pyramiddrop": PyramidDrop,
+    "seats": Seats,
 }
