@@ -25,6 +25,7 @@ from . import media
 from .cache import Cache
 from .comparison import Comparison, Encoded, History, Stop, Stopped, ms_since
 from .compressors.base import Compressor
+from .compressors.layerwise import LayerPruner
 from .errors import OmniZipError
 from .events import Arm, ArmDone, Event, Finished, Piece, Stage
 from .lent import ClipEncoded, Failed, Lend, Task, Work, duration_s, perform
@@ -52,11 +53,12 @@ class Preview:
     compression: Compression
     compressor: Compressor
     compress_ms: float  # choosing and merging, without saliency
+    layers: tuple[tuple[int, int, int], ...] = ()  # text, audio, video tokens each layer read, for a method inside the model
 
     @property
     def record(self) -> CompressionRecord:
         """The decision on the host, with its counts."""
-        return CompressionRecord.of(self.compression, self.encoded.clip.duration_s, self.compressor.needs)
+        return CompressionRecord.of(self.compression, self.encoded.clip.duration_s, self.compressor.needs, self.layers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +117,7 @@ class Engine:
         return self._encode(Path(path), on_progress or (lambda stage: None), Stop(None)).clip
 
     def preview(self, path: str | Path, arm: Arm, question: str = "", history: Sequence[Turn] = ()) -> Preview:
-        """What `arm` would keep of a clip; encodes it if need be, never generates.
+        """What `arm` would keep of a clip; encodes it if need be, never generates. A method inside the model reads the prompt for it.
 
         Raises:
             MediaError: the clip cannot be used. MethodError: no such method, or an option it does not take.
@@ -132,8 +134,15 @@ class Engine:
                     stream.observed(name)
         start = perf_counter()
         compression = compressor.compress(stream)
-        self.model.synchronize()
-        return Preview(encoded, stream, compression, compressor, ms_since(start))
+        if self._lent is None:
+            self.model.synchronize()
+        choose_ms, layers = ms_since(start), ()
+        if isinstance(compressor, LayerPruner):
+            prompt = stream.prompt(compression)
+            with self._turn(Stop(None)):
+                kept = self.model.prefill(prompt, compressor, stream).kept
+            compression, layers = kept.settled(compression, prompt.index), kept.layers
+        return Preview(encoded, stream, compression, compressor, choose_ms, layers)
 
     def compare(
         self,

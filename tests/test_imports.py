@@ -31,7 +31,16 @@ ROWS = [
     (["omnizip.reading", "omnizip.media"], {"numpy"}),
     (["omnizip.layout"], {"numpy", "torch", "transformers"}),
     (
-        ["omnizip.loading", "omnizip.encoding", "omnizip.observing", "omnizip.decoding", "omnizip.reuse", "omnizip.qwen"],
+        [
+            "omnizip.pruning",
+            "omnizip.memory",
+            "omnizip.loading",
+            "omnizip.encoding",
+            "omnizip.observing",
+            "omnizip.decoding",
+            "omnizip.reuse",
+            "omnizip.qwen",
+        ],
         {"numpy", "transformers", "torch", "accelerate"},
     ),
     (["omnizip.costs", "omnizip.record", "omnizip.report"], {"numpy"}),
@@ -56,8 +65,8 @@ ROWS = [
         ],
         TORCH,
     ),
-    (["ui.handlers", "ui.lens_view"], {"numpy"}),
-    (["ui.controls", "ui.columns", "ui.lens", "ui.page"], {"gradio"}),
+    (["ui.serving", "ui.handlers", "ui.links", "ui.lens_view"], {"numpy"}),
+    (["ui.controls", "ui.columns", "ui.lens", "ui.model_bar", "ui.page"], {"gradio"}),
     (["app"], {"spaces"}),
 ]
 STANDALONE = "omnizip.decoder"  # run as a program of its own
