@@ -3,6 +3,9 @@
 import pytest
 import torch
 
+from omnizip.compressors import COMPRESSORS
+from omnizip.compressors.full import Full
+from omnizip.compressors.layerwise import LayerPruner
 from omnizip.engine import Arm, ArmDone, Engine
 from omnizip.evaluation import arms, items
 from omnizip.evaluation.examining import Examiner, Job
@@ -79,9 +82,6 @@ def test_an_answer_with_one_wrong_word_is_wrong(settings):
 
 
 def test_a_method_that_reads_the_question_gets_each_question(settings, monkeypatch):
-    from omnizip.compressors import COMPRESSORS
-    from omnizip.compressors.full import Full
-
     lengths = []
 
     class Reads(Full):
@@ -100,6 +100,30 @@ def test_a_method_that_reads_the_question_gets_each_question(settings, monkeypat
     nothing = torch.empty(0, dtype=torch.int64)
     asked = [product.layout.prompt_ids([Turn(q["text"])], nothing)[1].numel() for q in record["questions"]]
     assert [n - lengths[0] for n in lengths] == [n - asked[0] for n in asked]
+
+
+INSIDE = [name for name, kind in COMPRESSORS.items() if issubclass(kind, LayerPruner)]
+
+
+def test_methods_inside_the_model_answer_as_engine_compare_does(settings, tmp_path):
+    assert INSIDE
+    engine = Engine.open(settings)
+    entries = arms.with_full(arms.of_methods(INSIDE, [0.5], 1))
+    choice = items.Choice(seconds=4.0, per_clip=2)
+    record = Examiner(Job(settings, entries, (choice,)), engine.model).examine(choice, 0)
+    path = render.write_mp4(choice.scene(0), tmp_path / "clip.mp4")
+    kept = {name: [] for name in INSIDE}
+    for place, question in enumerate(record["questions"]):
+        events = engine.compare(path, question["text"], [Arm(name, 0.5) for name in INSIDE])
+        for run in [event.run for event in events if isinstance(event, ArmDone)][1:]:
+            outcome = record["arms"][f"{run.method}@0.5"]
+            assert outcome["right"][place] == (run.answer.text == question["answer"]), (run.method, question)
+            if question["kind"] == DESCRIPTION:
+                assert run.answer.text.startswith(outcome["told"]["text"])
+            kept[run.method].append(run.retained["total"])
+    for name in INSIDE:
+        shares = record["arms"][f"{name}@0.5"]["kept"]
+        assert (shares["audio"] + shares["video"]) / sum(record["tokens"].values()) == pytest.approx(sum(kept[name]) / len(kept[name]))
 
 
 def test_seeds_differ_between_clips_and_between_runs():

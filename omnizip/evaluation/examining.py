@@ -14,13 +14,15 @@ from typing import Any
 import torch
 
 from ..compressors.base import Compressor
+from ..compressors.layerwise import LayerPruner
 from ..encoding import EncodedClip
 from ..errors import OmniZipError
 from ..events import Arm
+from ..nano import packing
 from ..nano.questions import DESCRIPTION, Question
 from ..nano.world import Scene
 from ..qwen import QwenOmni
-from ..run import Turn
+from ..run import Sampling, Turn
 from ..settings import Settings
 from ..stream import Modality, TokenStream
 from . import items
@@ -101,11 +103,11 @@ class Examiner:
         described = next((q for q in sheet.questions if q.kind == DESCRIPTION), None)
         if described is None:
             return outcomes
-        most = min(self.job.settings.max_new_tokens, 32 + 2 * len(self.model.layout.tokenizer(described.answer)["input_ids"]))
+        most = self._most(len(self.model.layout.tokenizer(described.answer)["input_ids"]))
         said = dict(zip(drafts, self.reader.finish(list(drafts.values()), most), strict=True))
         for key, outcome in outcomes.items():
             if "failed" not in outcome:
-                text = said.get(key, described.answer)
+                text = outcome.pop("text") if "text" in outcome else said.get(key, described.answer)
                 outcome["told"] = {"text": text, **vars(compared(text, scene))}
         return outcomes
 
@@ -114,14 +116,37 @@ class Examiner:
             compressor = _made(arm, stream)
             if not compressor.reads_question:
                 return self._read_once(compressor, stream, sheet)
+            read = self._ask if isinstance(compressor, LayerPruner) else self._read_once
             parts = []
             for question in sheet.questions:
                 own = self.model.stream(encoded, [*question.history, Turn(question.text)])
-                parts.append(self._read_once(_made(arm, own), own, Sheet.of(self.reader.student, [question])))
+                parts.append(read(_made(arm, own), own, Sheet.of(self.reader.student, [question])))
         right = [part["right"][0] for part, _ in parts]
         kept = {name: sum(part["kept"][name] for part, _ in parts) / len(parts) for name in ("audio", "video")}
         notes = sorted({note for part, _ in parts for note in part["notes"]})
-        return {"right": right, "kept": kept, "notes": notes}, next((draft for _, draft in parts if draft is not None), None)
+        text = next(({"text": part["text"]} for part, _ in parts if "text" in part), {})
+        return {"right": right, "kept": kept, "notes": notes, **text}, next((draft for _, draft in parts if draft is not None), None)
+
+    def _ask(self, compressor: Compressor, stream: TokenStream, sheet: Sheet) -> tuple[Record, None]:
+        """One question to a method that works inside the model, which reads and answers it as the product does."""
+        (question,) = sheet.questions
+        try:
+            compression = compressor.compress(stream)
+            prefilled = self.model.prefill(stream.prompt(compression), compressor, stream)
+        except Exception as error:
+            raise Failed(_sentence(error)) from error
+        wanted = int((sheet.targets != packing.IGNORE).sum())
+        described = question.kind == DESCRIPTION
+        ids = list(self.model.decode(prefilled, Sampling(self._most(wanted) if described else wanted)))
+        said, layers = self.model.text(ids), prefilled.kept.layers
+        kept = {m.name.lower(): sum(layer[m] for layer in layers) / len(layers) for m in (Modality.AUDIO, Modality.VIDEO)}
+        notes = [note for note in (*compression.notes, prefilled.kept.shortfall) if note]
+        right = said == question.answer and len(ids) < wanted
+        return {"right": [right], "kept": kept, "notes": notes, **({"text": said} if described else {})}, None
+
+    def _most(self, wanted: int) -> int:
+        """Tokens a description may have whose right one has `wanted`."""
+        return min(self.job.settings.max_new_tokens, 32 + 2 * wanted)
 
     def _read_once(self, compressor: Compressor, stream: TokenStream, sheet: Sheet) -> tuple[Record, Draft | None]:
         try:
