@@ -1,4 +1,4 @@
-"""python -m omnizip.nano train | check | clip: train the embedded model, measure it, write a clip of its world."""
+"""python -m omnizip.nano train | check | clip | train-selector: train the embedded model, measure it, write a clip, train a selector."""
 
 from __future__ import annotations
 
@@ -37,9 +37,16 @@ def main(arguments: list[str] | None = None) -> int:
     clip.add_argument("number", type=int, help="number of the clip; from 1000000000 on it is held out of training")
     clip.add_argument("file", type=Path)
     clip.add_argument("--seconds", type=float, default=8.0)
+    selector = commands.add_parser("train-selector", help="train OmniSIFT's audio selector for a checkpoint that stays as it is")
+    selector.add_argument("checkpoint", type=Path, help="folder of the model; selector.safetensors is written into it")
+    selector.add_argument("--work", type=Path, default=Path("build/selector"), help="folder of the run's state (default: build/selector)")
+    selector.add_argument("--steps", type=int, default=300, help="in all (default: 300)")
+    selector.add_argument("--clips", type=int, default=4, help="clips a step (default: 4)")
+    selector.add_argument("--seed", type=int, default=0)
+    selector.add_argument("--minutes", type=float, default=math.inf, help="pause after this long; the same command goes on")
     chosen = parser.parse_args(arguments)
     try:
-        return {"train": _train, "check": _check, "clip": _clip}[chosen.command](chosen)
+        return {"train": _train, "check": _check, "clip": _clip, "train-selector": _train_selector}[chosen.command](chosen)
     except (OmniZipError, OSError, ValueError) as problem:
         sys.stderr.write(f"{problem}\n")
         return 2
@@ -49,6 +56,13 @@ def _train(chosen: argparse.Namespace) -> int:
     from .train_command import train
 
     train(chosen)
+    return 0
+
+
+def _train_selector(chosen: argparse.Namespace) -> int:
+    from .train_selector import train_selector
+
+    train_selector(chosen)
     return 0
 
 
