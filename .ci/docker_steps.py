@@ -44,9 +44,11 @@ def instructions(text: str) -> list[tuple[str, str]]:
 
 
 def context(root: Path) -> list[str]:
-    """Tracked files that .dockerignore lets through."""
+    """The files of a build: all that neither git nor .dockerignore leaves out."""
     ignored = [line.strip() for line in (root / ".dockerignore").read_text().splitlines() if line.strip()]
-    names = subprocess.run(["git", "ls-files"], cwd=root, check=True, capture_output=True, text=True).stdout.splitlines()
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=root, check=True, capture_output=True, text=True
+    ).stdout.splitlines()
     return [n for n in names if not any(fnmatch.fnmatch(n, p) or n.startswith(f"{p}/") for p in ignored) and (root / n).exists()]
 
 

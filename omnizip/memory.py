@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 MEMINFO, LIMITS = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+PARAMETERS = {"Qwen/Qwen2.5-Omni-3B": 4_703_464_448, "Qwen/Qwen2.5-Omni-7B": 8_931_813_888}  # of the thinkers, counted from their shapes
 UNREAD = ("talker.", "token2wav.")  # of a full checkpoint; only the thinker is loaded
 BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "I16": 16, "I8": 8, "U8": 8, "BOOL": 8}
 
@@ -42,3 +43,14 @@ def weight_bytes(folder: Path, bits: int) -> int:
                 begin, end = entry["data_offsets"]
                 total += (end - begin) * bits // BITS.get(entry["dtype"], 32)
     return total
+
+
+def has_cuda() -> bool:
+    """Whether there is a GPU."""
+    return torch.cuda.is_available()
+
+
+def give_back() -> None:
+    """Return to the GPUs what torch holds for later."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -22,6 +22,8 @@ from omnizip.settings import Settings  # noqa: E402
 
 from . import cards, handlers, lens, lens_view, words  # noqa: E402
 from .columns import ASSETS, METHODS, Asked, answer_column, ask_column, kept_section  # noqa: E402
+from .model_bar import model_bar  # noqa: E402
+from .serving import Serving  # noqa: E402
 
 ACCENT = ("#eef6fc", "#d6e9f8", "#add3f0", "#7cb8e4", "#4399d3", "#0f7fc2", "#0069a8", "#005689", "#08466d", "#0b3a59", "#07253a")
 SYSTEM_FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "DejaVu Sans", "sans-serif")
@@ -86,13 +88,13 @@ def _theme() -> gr.themes.Base:
     )
 
 
-def build_page(engine: Engine) -> gr.Blocks:
-    """Arrange the page around a loaded engine."""
+def build_page(engine: Engine | Serving) -> gr.Blocks:
+    """Arrange the page around a loaded engine, or around one that is still to come."""
+    engine = engine if isinstance(engine, Serving) else Serving.around(engine)
     start = handlers.new_chat()
     with gr.Blocks(title=words.TITLE, fill_width=True, delete_cache=(KEEP_FILES_S, KEEP_FILES_S), elem_id="page") as page:
         gr.HTML(cards.masthead(), elem_id="masthead")
-        c = engine.model.conditions
-        gr.HTML(cards.conditions(words.model_line(c), c.meaningless), elem_id="conditions")
+        model_bar(engine, ON_MODEL)
         with gr.Row(elem_id="desk"):
             with gr.Column(scale=5, min_width=320, elem_id="ask"):
                 asked = ask_column(engine.settings)

@@ -20,6 +20,15 @@ STAND_IN = (
     "Which tokens are kept, how many, and every time and size shown are real."
 )
 
+MODEL = "Which model answers"
+MODEL_HINT = "One at a time, for everybody here. A change takes as long as its weights take to load, or to be fetched."
+MODEL_BUILT_IN = "the small built-in model"
+MODEL_LOADING = "Loading {name}. The page is ready; answers come once the model is."
+MODEL_WAIT = "The model is still being loaded; wait until the line at the top of the page names it."
+MODEL_OTHER = "Choose another model at the top of the page; the built-in one always works."
+MODEL_FAILED = "{name} could not be loaded, for a reason that the server's log tells."
+MEMORY_FREE = "{size} of memory free"
+
 CLIP = "Clip"
 CLIP_EXAMPLES = "Or try one of these"
 EXAMPLES = {
@@ -242,6 +251,11 @@ def model_line(c: Conditions) -> str:
     name = f"{c.model} (built in)" if c.embedded else c.model
     threads = f", {c.threads} thread{'s' if c.threads != 1 else ''}" if c.device == "cpu" else ""
     return f"{name} · {parameters(c.parameters)} · on {c.device.upper()}{threads} · {c.dtype} · attention by {c.attention}"
+
+
+def model_name(name: str) -> str:
+    """A checkpoint as the page calls it."""
+    return name.rstrip("/").rpartition("/")[2] or MODEL_BUILT_IN
 
 
 def limits(s: Settings) -> str:
