@@ -135,7 +135,6 @@ class Engine:
         start = perf_counter()
         compression = compressor.compress(stream)
         if self._lent is None:
-            if self._lent is None:
             self.model.synchronize()
         choose_ms, layers = ms_since(start), ()
         if isinstance(compressor, LayerPruner):
