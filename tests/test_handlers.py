@@ -1,7 +1,5 @@
 """What the page's buttons and sliders do, with the embedded model and real files, without a server."""
 
-import base64
-import io
 import json
 import re
 import statistics
@@ -10,17 +8,14 @@ import time
 from pathlib import Path
 from threading import Event as Flag
 
-import numpy as np
 import pytest
 from clips import gif, make_clip, text
-from PIL import Image
 
-from omnizip import COMPRESSORS, Modality
+from omnizip import COMPRESSORS
 from omnizip.engine import Engine
 from omnizip.errors import MethodError
 from omnizip.settings import Settings
 from ui import handlers, words
-from ui.frames import frame_of_step, overlay
 
 OPTIONS = COMPRESSORS["omnizip"]().parameters
 
@@ -68,8 +63,9 @@ def test_both_answers_stream_and_every_stage_is_told(answered):
     assert page["talking"] is True and page["chat"].path == page["kept"].path
 
 
-def test_everything_shown_comes_from_the_report(answered):
+def test_everything_shown_comes_from_the_report(engine, answered):
     _, page = answered
+    counted = plain(handlers.draw_charts(engine, page["kept"])["reasons"])
     report = page["chat"].report
     full, compressed = report.runs
     table = plain(page["costs"])
@@ -82,22 +78,7 @@ def test_everything_shown_comes_from_the_report(answered):
     reasons = compressed.compression.reasons
     for modality, counts in reasons.items():
         for reason, n in counts.items():
-            assert words.REASON_WORDS[reason][0] in plain(page["reasons"]) and words.count(n) in plain(page["reasons"]), modality
-
-
-def test_the_frame_shown_is_the_overlay_of_its_step(engine, clip, answered):
-    kept = answered[1]["kept"]
-    record = kept.record
-    steps, rows, columns = record.grid
-    frames = engine.encode(clip).clip.frames
-    place = np.flatnonzero(record.modality == Modality.VIDEO)
-    for step in range(steps):
-        html = handlers.draw_frame(engine, kept, step)["frame"]
-        image = np.asarray(Image.open(io.BytesIO(base64.b64decode(re.search(r"base64,([^\"]+)", html)[1]))))
-        mask = record.keep[place[step * rows * columns : (step + 1) * rows * columns]].reshape(rows, columns)
-        np.testing.assert_array_equal(image, overlay(frames[frame_of_step(step, len(frames))], mask))
-        assert f"{mask.sum()} of {mask.size} patches" in plain(html)
-    assert handlers.draw_frame(engine, None, 0) == {}
+            assert words.REASON_WORDS[reason][0] in counted and words.count(n) in counted, modality
 
 
 def test_a_choice_redraws_without_asking_the_model(engine, clip, answered, monkeypatch):
@@ -108,15 +89,15 @@ def test_a_choice_redraws_without_asking_the_model(engine, clip, answered, monke
 
     for name in ("prefill", "decode", "encode"):
         monkeypatch.setattr(type(engine.model), name, never)
-    tried = handlers.redraw(engine, chat, clip, "omnizip", "25 %", OPTIONS, 2)
-    assert "25 %" in plain(tried["kept_line"]) and "would" in tried["kept_line"] and tried["steps"] == (2, 6)
+    tried = handlers.redraw(engine, chat, clip, "omnizip", "25 %", OPTIONS)
+    assert "25 %" in plain(tried["kept_line"]) and "would" in tried["kept_line"]
     assert tried["kept"].record.retained["total"] == pytest.approx(0.25, abs=0.002)
-    custom = handlers.redraw(engine, chat, clip, "omnizip", words.CUSTOM, {**OPTIONS, "rho_video": 0.9}, 0)
+    custom = handlers.redraw(engine, chat, clip, "omnizip", words.CUSTOM, {**OPTIONS, "rho_video": 0.9})
     assert custom["kept"].record.retained["video"] == pytest.approx(0.1, abs=0.01)
-    same = handlers.redraw(engine, chat, clip, "omnizip", "45 %", {**OPTIONS, "rho_video": 0.9}, 0)
+    same = handlers.redraw(engine, chat, clip, "omnizip", "45 %", {**OPTIONS, "rho_video": 0.9})
     assert same["kept"].record is chat.report.runs[1].compression, "these settings were answered with"
     assert handlers.redraw(engine, None, clip, "omnizip", "25 %", OPTIONS, 0) == {}
-    wrong = handlers.redraw(engine, chat, clip, "omnizip", words.CUSTOM, {**OPTIONS, "rho_min": 0.9}, 0)
+    wrong = handlers.redraw(engine, chat, clip, "omnizip", words.CUSTOM, {**OPTIONS, "rho_min": 0.9})
     assert list(wrong) == ["status"] and "rho_min" in wrong["status"]
 
 
@@ -126,8 +107,8 @@ def test_a_slider_move_redraws_a_30_s_clip_at_once(engine, tmp_path):
     took = []
     for i in range(5):
         start = time.perf_counter()
-        update = handlers.redraw(engine, chat, long, "omnizip", words.CUSTOM, {**OPTIONS, "rho_video": 0.5 + 0.05 * i}, 10)
-        update["chart"].to_json()
+        update = handlers.redraw(engine, chat, long, "omnizip", words.CUSTOM, {**OPTIONS, "rho_video": 0.5 + 0.05 * i})
+        handlers.draw_charts(engine, update["kept"])["chart"].to_json()
         took.append(time.perf_counter() - start)
     assert statistics.median(took) < 0.9
 
@@ -255,9 +236,10 @@ def test_clips_without_sound_and_of_one_frame_are_drawn(engine, tmp_path):
     page = {}
     for update in handlers.compare(engine, silent, "What?", "omnizip", "25 %", OPTIONS, Flag()):
         page |= update
-    assert "no sound" in plain(page["clip_notes"]) and "Sound:" not in plain(page["reasons"])
+    assert "no sound" in plain(page["clip_notes"]) and "Sound:" not in plain(handlers.draw_charts(engine, page["kept"])["reasons"])
     short = str(make_clip(tmp_path / "short.mp4", times_s=(0.0,), sound=None))
-    assert any(u.get("steps") == (0, 1) for u in ask(engine, short))
+    kept = next(u["kept"] for u in ask(engine, short) if "kept" in u)
+    assert kept.record.grid[0] == 1 and handlers.draw_charts(engine, kept)["chart"].data
 
 
 def test_a_gif_becomes_a_film_that_can_be_played(engine, tmp_path):

@@ -5,17 +5,13 @@ Classes are styled in assets/style.css. Numbers stand in cells of their own, so 
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-import numpy as np
-from PIL import Image
-
+from omnizip.compressors import COMPRESSORS
 from omnizip.record import CompressionRecord
-from omnizip.report import Run
+from omnizip.report import Run, ratio
 from omnizip.run import Turn
 
 from . import words
@@ -148,9 +144,11 @@ def _choosing(run: Run) -> str:
     return words.UNKNOWN if run.method == "full" else words.duration(run.timing.compress_ms)
 
 
-def _cost_rows(on_cpu: bool) -> tuple[_Cost, ...]:
+def _cost_rows(on_cpu: bool, reused: bool) -> tuple[_Cost, ...]:
+    known = _Cost(words.COST_REUSED, lambda run: None, lambda run: words.count(run.reused_tokens), FEWER, part=True)
     return (
         _tokens(words.COST_TOKENS, "total"),
+        *((known,) if reused else ()),
         _tokens(words.COST_PICTURE, "video", part=True),
         _tokens(words.COST_SOUND, "audio", part=True),
         _Cost(words.COST_CHOOSING, lambda run: None, _choosing, FASTER),
@@ -181,7 +179,8 @@ def costs(runs: Sequence[Run], on_cpu: bool) -> str:
     head = "".join(f'<th scope="col">{escape(run.label)}</th>' for run in runs)
     head += f'<th scope="col">{escape(words.VERSUS)}</th>' if both else ""
     rows = []
-    for row in _cost_rows(on_cpu):
+    reused = any(run.reused_tokens for run in runs)
+    for row in _cost_rows(on_cpu, reused):
         cells = "".join(f"<td>{escape(row.shown(run))}</td>" for run in runs)
         if both:
             cells += f'<td class="oz-gain">{escape(words.versus(row.number(runs[0]), row.number(runs[-1]), *row.better_worse))}</td>'
@@ -190,20 +189,20 @@ def costs(runs: Sequence[Run], on_cpu: bool) -> str:
         rows.append(f'<tr{" class=oz-part" if row.part else ""}><th scope="row">{escape(name)}{small}</th>{cells}</tr>')
     return (
         f'<table class="oz-costs"><caption class="oz-sr">{escape(words.COSTS)}</caption><thead><tr><th></th>{head}</tr></thead>'
-        f'<tbody>{"".join(rows)}</tbody></table><p class="oz-hint">{escape(words.shared_cost(runs[0].timing))}</p>'
+        f"<tbody>{''.join(rows)}</tbody></table>{''.join(map(hint, _about_costs(runs, reused)))}"
     )
 
 
-def frame(image: np.ndarray, caption: str, alt: str) -> str:
-    """A drawn frame (H, W, 3) uint8, lossless, within the page itself."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG", compress_level=1)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    shape = "oz-tall" if image.shape[0] > image.shape[1] else "oz-wide"
-    return (
-        f'<figure class="oz-frame {shape}"><img src="data:image/png;base64,{data}" alt="{escape(alt, quote=True)}" '
-        f'width="{image.shape[1]}" height="{image.shape[0]}"><figcaption>{escape(caption)}</figcaption></figure>'
-    )
+def _about_costs(runs: Sequence[Run], reused: bool) -> list[str]:
+    """Sentences below the table."""
+    full, last = runs[0], runs[-1]
+    said = []
+    if last is not full:
+        allowed = ratio(full.flops_counted.prefill, last.flops_counted.prefill)
+        said.append(words.speed_up(ratio(full.timing.prefill_ms, last.timing.prefill_ms), allowed))
+    if reused and COMPRESSORS[last.method].reads_question:
+        said.append(words.CHOSEN_ANEW.format(label=last.label))
+    return [*said, words.shared_cost(full.timing)]
 
 
 def reasons(record: CompressionRecord) -> str:

@@ -110,8 +110,8 @@ def answer_column(start: handlers.Update) -> tuple[dict[str, gr.components.Compo
     return pieces, follow
 
 
-def kept_section() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Column]:
-    """What was kept: its pieces, the invitation shown before there is anything, and the views shown after."""
+def kept_section() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Column, gr.Accordion]:
+    """What was kept: its pieces, the invitation shown before there is anything, the views shown after, the charts within."""
     gr.HTML(cards.heading(words.KEPT), elem_id="kept-heading")
     empty = gr.HTML(cards.hint(words.KEPT_EMPTY), elem_id="kept-empty")
     pieces: dict[str, gr.components.Component] = {}
@@ -125,7 +125,6 @@ def kept_section() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Colu
                     value="",
                     label=words.OVER,
                     filterable=False,
-                    container=False,
                     elem_id="lens-over",
                 )
         pieces["lens"] = lens.lens()
@@ -142,15 +141,9 @@ def kept_section() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Colu
                 with gr.Row():
                     pieces["report_json"] = gr.DownloadButton(words.REPORT_JSON, min_width=140, elem_id="report-json")
                     pieces["windows_csv"] = gr.DownloadButton(words.WINDOWS_CSV, min_width=140, elem_id="windows-csv")
-        gr.HTML(cards.heading(words.CHARTS), elem_id="charts")
-        with gr.Row(elem_id="kept-row"):
-            with gr.Column(scale=6, min_width=320, elem_id="frames"):
-                gr.HTML(cards.subheading(words.FRAME, words.FRAME_HINT))
-                pieces["frame"] = gr.HTML("", elem_id="frame")
-                pieces["step"] = gr.Slider(1, 2, value=1, step=1, label=words.STEP, buttons=[], elem_id="step")
-            with gr.Column(scale=8, min_width=320, elem_id="time"):
-                gr.HTML(cards.subheading(words.TIME_CHART, words.TIME_CHART_HINT))
-                pieces["chart"] = gr.Plot(show_label=False, container=False, elem_id="chart")
-                gr.HTML(cards.subheading(words.REASONS))
-                pieces["reasons"] = gr.HTML("", elem_id="reasons")
-    return pieces, empty, views
+        with gr.Accordion(words.CHARTS, open=False, elem_id="charts") as charts:
+            gr.HTML(cards.subheading(words.TIME_CHART, words.TIME_CHART_HINT))
+            pieces["chart"] = gr.Plot(show_label=False, container=False, elem_id="chart")
+            gr.HTML(cards.subheading(words.REASONS))
+            pieces["reasons"] = gr.HTML("", elem_id="reasons")
+    return pieces, empty, views, charts

@@ -72,3 +72,7 @@ class Controls:
             if name == method:
                 chosen[item.name] = int(value) if item.kind == "integer" and isinstance(value, float) and value.is_integer() else value
         return chosen
+
+    def filled(self, method: str, options: Mapping[str, Any]) -> list[Any]:
+        """One update per component: `method`'s as given or at their defaults, the others as they are."""
+        return [gr.update(value=options.get(item.name, item.default)) if name == method else gr.skip() for name, item in self._items]

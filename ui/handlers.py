@@ -50,6 +50,7 @@ class Kept:
 
     path: str
     record: CompressionRecord
+    label: str  # the method's, for people
 
 
 class Wish(Flag):
@@ -186,7 +187,7 @@ def _converse(
             "talking": True,
             **talk.compared(answers),
             **_files(report, Path(folder)),
-            **_map(engine, path, record, 0, words.KEPT_OF_ANSWER, report.runs[COMPRESSED].label),
+            **_map(Kept(path, record, report.runs[COMPRESSED].label), words.KEPT_OF_ANSWER),
             "clip_notes": _clip_notes(report, engine.encode(path).clip.playable),
         }
 
@@ -235,53 +236,40 @@ def _clip_notes(report: RunReport, playable: bool) -> str:
     return cards.hint(line) + cards.sentences((*c.warnings, *(() if playable else (words.UNPLAYABLE,))))
 
 
-def redraw(
-    engine: Engine, chat: Chat | None, path: str | None, method: str, retention: str, options: Mapping[str, Any], step: int
-) -> Update:
-    """The map under other settings, without asking the model; nothing before the clip's first answer."""
+def redraw(engine: Engine, chat: Chat | None, path: str | None, method: str, retention: str, options: Mapping[str, Any]) -> Update:
+    """What is kept under other settings, without asking the model; nothing before the clip's first answer."""
     if chat is None or path != chat.path:
         return {}
     try:
         arm = arm_of(method, retention, options)
         if arm == chat.arm:
             run = chat.report.runs[COMPRESSED]
-            return _map(engine, path, run.compression, step, words.KEPT_OF_ANSWER, run.label)
+            return _map(Kept(path, run.compression, run.label), words.KEPT_OF_ANSWER)
         preview = engine.preview(path, arm, chat.turns[FULL][-1].question)
-        return _map(engine, path, preview.record, step, words.KEPT_OF_PREVIEW, preview.compressor.label)
+        return _map(Kept(path, preview.record, preview.compressor.label), words.KEPT_OF_PREVIEW)
     except OmniZipError as problem:
         return {"status": cards.problem(str(problem))}
 
 
-def _map(engine: Engine, path: str, record: CompressionRecord, step: int, sentence: str, label: str) -> Update:
-    """Everything that shows what was kept, for one decision."""
-    kept = Kept(path, record)
-    waveform = engine.encode(path).clip.waveform
+def _map(kept: Kept, sentence: str) -> Update:
+    """One decision, and what it comes to in a line."""
+    share = words.share(kept.record.retained["total"])
     return {
         "kept": kept,
-        "kept_line": cards.hint(sentence.format(label=label, share=words.share(record.retained["total"]))) + cards.sentences(record.notes),
-        "chart": figures.time_chart(record, waveform),
-        "reasons": cards.reasons(record),
+        "kept_line": cards.hint(sentence.format(label=kept.label, share=share)) + cards.sentences(kept.record.notes),
         "video": None,  # one made of another decision would be shown beside this map
-        "steps": (min(step, record.grid[0] - 1), record.grid[0]),
-        **draw_frame(engine, kept, step),
     }
 
 
-def draw_frame(engine: Engine, kept: Kept | None, step: int) -> Update:
-    """One moment's frame, with what was dropped dimmed. `step` counts from 0."""
-    if kept is None or not kept.record.grid[0]:
+def draw_charts(engine: Engine, kept: Kept | None) -> Update:
+    """The decision as a chart and in counts; asked for while somebody looks."""
+    if kept is None:
         return {}
     try:
-        encoded = engine.encode(kept.path)
+        waveform = engine.encode(kept.path).clip.waveform
     except OmniZipError as problem:
         return {"status": cards.problem(str(problem))}
-    record = kept.record
-    step = max(0, min(int(step), record.grid[0] - 1))
-    mask = frames.step_masks(record.keep, record.modality, record.grid)[step]
-    image = frames.overlay(encoded.clip.frames[frames.frame_of_step(step, len(encoded.clip.frames))], mask)
-    start = step * encoded.second_per_step
-    line = words.step_line(start, start + encoded.second_per_step, int(mask.sum()), mask.size)
-    return {"frame": cards.frame(image, line, words.FRAME_ALT.format(line=line))}
+    return {"chart": figures.time_chart(kept.record, waveform), "reasons": cards.reasons(kept.record)}
 
 
 def make_video(engine: Engine, kept: Kept | None) -> Iterator[Update]:
@@ -359,6 +347,8 @@ def new_chat() -> Update:
         "clip_notes": "",
         "video": None,
         "video_status": "",
+        "chart": None,
+        "reasons": "",
     }
 
 

@@ -14,12 +14,17 @@ from . import lens_data
 
 ON_LOAD = """
 const root = (window.gradio_config?.root ?? "").replace(/[/]$/, "") + (window.gradio_config?.api_prefix ?? "/gradio_api");
+const asked = new URLSearchParams(location.search);  // of a link that was followed
 const lens = mountLens(element, {
+  view: asked.get("view"),
+  time: Number(asked.get("time")) || 0,
   urlOf: (path) => `${root}/file=${path.split("/").map(encodeURIComponent).join("/")}`,
 });
 const show = async () => {
   await lens.setClip(props.clip);
-  if (props.maps?.shown?.length) lens.setMaps(props.maps.shown);
+  if (!props.maps?.shown?.length) return;
+  lens.setLink(props.maps.link);
+  lens.setMaps(props.maps.shown);
 };
 watch(["clip", "maps"], show);
 show();
@@ -43,7 +48,7 @@ def update(clip: dict[str, Any] | None, maps: dict[str, Any] | None) -> dict[str
 
     Args:
         clip: from `lens_data.pack_clip`; None leaves it.
-        maps: {"shown": one or two of `lens_data.pack_map`}.
+        maps: from `lens_view.maps`.
     """
     given = {"clip": clip, "maps": maps}
     return gr.update(**{name: value for name, value in given.items() if value is not None})

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+from html import escape
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from PIL import Image
 
 from omnizip.record import CompressionRecord
 
+from . import words
 from .figures import envelope
 from .frames import SOUND_HZ, frame_of_step
 
@@ -32,12 +36,14 @@ WINDOW_FIELDS = ("start", "end", "audio", "audioKept", "video", "videoKept", "sa
 
 def markup() -> str:
     """The lens's elements, the same for every clip."""
-    return (ASSETS / "lens.html").read_text("utf-8")
+    said = {name: escape(text, quote=True) for name, text in words.LENS.items() if isinstance(text, str)}
+    return Template((ASSETS / "lens.html").read_text("utf-8")).substitute(said)
 
 
 def script() -> str:
-    """The lens's program; it defines `mountLens(element, options)`."""
-    return "\n".join((ASSETS / name).read_text("utf-8") for name in SCRIPTS)
+    """The lens's program and what it says; it defines `mountLens(element, options)`."""
+    said = json.dumps(words.LENS, ensure_ascii=False).replace("<", "\\u003c")
+    return "\n".join((f"const WORDS = {said};", *((ASSETS / name).read_text("utf-8") for name in SCRIPTS)))
 
 
 def style() -> str:

@@ -11,8 +11,8 @@ from omnizip.events import Arm
 from omnizip.media import transcode_preview
 from omnizip.record import CompressionRecord
 
-from . import lens_data, words
-from .handlers import COMPRESSED, FULL, Chat, arm_of
+from . import lens_data, links, words
+from .handlers import COMPRESSED, FULL, Chat, Kept, arm_of
 
 
 def clip(engine: Engine, chat: Chat) -> dict[str, Any]:
@@ -31,36 +31,34 @@ def clip(engine: Engine, chat: Chat) -> dict[str, Any]:
     return lens_data.pack_clip(encoded.clip, encoded.grid, encoded.second_per_step, str(film), Path(chat.path).name, note)
 
 
-def maps(engine: Engine, chat: Chat, method: str, retention: str, options: Mapping[str, Any], over: str) -> dict[str, Any]:
+def maps(engine: Engine, chat: Chat, kept: Kept, method: str, retention: str, options: Mapping[str, Any], over: str) -> dict[str, Any]:
     """The decision under the present settings, and what lies over it.
 
     Args:
+        kept: that decision, as handlers.redraw made it of the settings that follow.
         over: "" for nothing, words.OVER_ANSWER for what was answered with, or a method's name: that method at its own settings,
             keeping the same share of the clip.
 
     Returns:
-        {"shown": one or two of `lens_data.pack_map`}.
+        {"shown": one or two of `lens_data.pack_map`, "link": the query that brings this view back, None if nothing can}.
 
     Raises:
         OmniZipError: settings a method does not take; in one sentence.
     """
     arm = arm_of(method, retention, options)
-    label, record = _decided(engine, chat, arm)
-    shown = [lens_data.pack_map(record, label)]
+    label = _title(kept.label, kept.record)
+    shown = [lens_data.pack_map(kept.record, label)]
     if over == words.OVER_ANSWER:
-        other = _decided(engine, chat, chat.arm)
-        shown.append(lens_data.pack_map(other[1], other[0] if other[0] != label else f"{label} (answer)"))
+        run = chat.report.runs[COMPRESSED]
+        other = _title(run.label, run.compression)
+        shown.append(lens_data.pack_map(run.compression, other if other != label else f"{label} (answer)"))
     elif over:
-        other = _decided(engine, chat, Arm(over, arm.retention or max(0.01, record.retained["total"] or 1.0)))
-        shown.append(lens_data.pack_map(other[1], other[0]))
-    return {"shown": shown}
+        share = arm.retention or max(0.01, kept.record.retained["total"] or 1.0)
+        preview = engine.preview(chat.path, Arm(over, share), chat.turns[FULL][-1].question)
+        shown.append(lens_data.pack_map(preview.record, _title(preview.compressor.label, preview.record)))
+    link = links.write(engine.encode(chat.path).clip.digest, chat.turns[FULL][-1].question, arm, over)
+    return {"shown": shown, "link": link}
 
 
-def _decided(engine: Engine, chat: Chat, arm: Arm) -> tuple[str, CompressionRecord]:
-    """A label and a decision; what was answered with is not decided again."""
-    if arm == chat.arm:
-        record, name = chat.report.runs[COMPRESSED].compression, chat.report.runs[COMPRESSED].label
-    else:
-        preview = engine.preview(chat.path, arm, chat.turns[FULL][-1].question)
-        record, name = preview.record, preview.compressor.label
-    return f"{name}, {words.share(record.retained['total'])}", record
+def _title(label: str, record: CompressionRecord) -> str:
+    return f"{label}, {words.share(record.retained['total'])}"

@@ -20,7 +20,7 @@ from omnizip.engine import Engine  # noqa: E402
 from omnizip.errors import OmniZipError  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
 
-from . import cards, handlers, lens, lens_view, words  # noqa: E402
+from . import cards, handlers, lens, lens_view, links, words  # noqa: E402
 from .columns import ASSETS, METHODS, Asked, answer_column, ask_column, kept_section  # noqa: E402
 from .model_bar import model_bar  # noqa: E402
 from .serving import Serving  # noqa: E402
@@ -101,12 +101,12 @@ def build_page(engine: Engine | Serving) -> gr.Blocks:
             with gr.Column(scale=9, min_width=320, elem_id="answers"):
                 answered, follow = answer_column(start)
         with gr.Column(elem_id="kept"):
-            shown, empty, group = kept_section()
+            shown, empty, group, charts = kept_section()
         states = {"chat": gr.State(None, time_to_live=KEEP_FILES_S), "kept": gr.State(None, time_to_live=KEEP_FILES_S)}
         pieces = _Pieces({**states, **asked.pieces, **answered, **shown}, group, follow, empty)
         answers = _wire_answers(page, engine, asked, pieces)
-        chosen = _wire_lens(engine, asked, pieces, answers)
-        _wire_map(engine, asked, pieces, chosen)
+        _wire_charts(engine, pieces, charts, [*answers, *_wire_lens(engine, asked, pieces, answers)])
+        _wire_choices(engine, asked, pieces)
         gr.api(_compare_endpoint(engine), api_name="compare", **ON_MODEL)
     page.queue(max_size=engine.settings.queue_size, default_concurrency_limit=1)
     return page
@@ -141,9 +141,6 @@ class _Pieces:
             elif name == "busy":
                 placed |= {self["compare"]: gr.update(interactive=not value), self["ask_on"]: gr.update(interactive=not value)}
                 placed[self["stop"]] = gr.update(interactive=value)
-            elif name == "steps":
-                at, count = value
-                placed[self["step"]] = gr.update(maximum=max(2, count), value=at + 1, interactive=count > 1)
             elif name == "video":
                 placed[self[name]] = gr.update(value=value, visible=value is not None)
             else:
@@ -193,7 +190,8 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
 
     busy = {"fn": on_busy, "outputs": pieces.outputs, "queue": False, **QUIET}
     failed = {"fn": lambda: pieces.place({"busy": False}), "outputs": pieces.outputs, "queue": False, **QUIET}
-    compare = gr.on([asked.compare.click, asked.question.submit], **busy).then(
+    followed = _wire_link(page, asked, pieces)
+    compare = gr.on([asked.compare.click, asked.question.submit, followed.change], **busy).then(
         on_compare, [asked.video, asked.question, *asked.choices], pieces.outputs, **ON_MODEL, **QUIET
     )
     ask = gr.on([pieces["ask_on"].click, pieces["follow_up"].submit], **busy).then(
@@ -216,19 +214,12 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
     return [compare, ask]
 
 
-def _wire_map(engine: Engine, asked: Asked, pieces: _Pieces, chosen: Any) -> None:
-    """What follows a choice or a slider without asking the model; the charts come when the lens has been `chosen` anew."""
-    drawing = {"trigger_mode": "always_last", "concurrency_id": "drawing", "concurrency_limit": 2, **QUIET}
+def _wire_choices(engine: Engine, asked: Asked, pieces: _Pieces) -> None:
+    """What a choice opens and hides, a gif, and the overlay video."""
     controls = asked.controls
 
     def on_method(method, retention):
         return [cards.hint(METHODS[method].summary), *controls.visibility(method, retention)]
-
-    def on_choice(chat, path, step, method, retention, *values):
-        return pieces.place(handlers.redraw(engine, chat, path, method, retention, controls.options(method, values), step - 1))
-
-    def on_step(kept, step):
-        return pieces.place(handlers.draw_frame(engine, kept, step - 1))
 
     def on_gif(path):
         for update in handlers.open_gif(engine, path):
@@ -247,40 +238,92 @@ def _wire_map(engine: Engine, asked: Asked, pieces: _Pieces, chosen: Any) -> Non
         queue=False,
         **QUIET,
     )
-    chosen.then(on_choice, [pieces["chat"], asked.video, pieces["step"], *asked.choices], pieces.outputs, **drawing)
-    pieces["step"].change(on_step, [pieces["kept"], pieces["step"]], pieces.outputs, **drawing)
     pieces["make_video"].click(on_video, pieces["kept"], pieces.outputs, concurrency_id="video", concurrency_limit=1, **QUIET)
 
 
-def _wire_lens(engine: Engine, asked: Asked, pieces: _Pieces, answers: list[Any]) -> Any:
-    """The lens: clip and decision after an answer, decisions alone while choices change; returns the event of the latter."""
-    inputs = [pieces["chat"], pieces["over"], *asked.choices]  # another clip ends the chat, so the chat's clip is the one shown
-    outputs = [pieces["lens"], pieces["status"]]
+def _wire_lens(engine: Engine, asked: Asked, pieces: _Pieces, answers: list[Any]) -> list[Any]:
+    """The lens: clip and decision after an answer, decisions alone while choices change. Returns the latter's events."""
+    shown = [pieces[name] for name in ("kept", "kept_line", "video", "status")]
 
-    def on_lens(chat, over, method, retention, *values, whole=False):
-        if chat is None:
+    def on_answer(chat, kept, over, method, retention, *values):
+        if chat is None or kept is None:
             return gr.skip(), gr.skip()
         try:
             options = asked.controls.options(method, values)
-            maps = lens_view.maps(engine, chat, method, retention, options, over)
-            return lens.update(lens_view.clip(engine, chat) if whole else None, maps), gr.skip()
+            now = handlers.redraw(engine, chat, chat.path, method, retention, options).get("kept", kept)
+            return lens.update(lens_view.clip(engine, chat), lens_view.maps(engine, chat, now, method, retention, options, over)), gr.skip()
         except OmniZipError as problem:
             return gr.skip(), cards.problem(str(problem))
 
-    def on_answer(*values):
-        return on_lens(*values, whole=True)
+    def on_choice(chat, over, method, retention, *values):
+        options = asked.controls.options(method, values)
+        update = handlers.redraw(engine, chat, chat and chat.path, method, retention, options)
+        if "kept" not in update:
+            return pieces.place(update) or gr.skip()
+        try:
+            maps = lens_view.maps(engine, chat, update["kept"], method, retention, options, over)
+            return {**pieces.place(update), pieces["lens"]: lens.update(None, maps)}
+        except OmniZipError as problem:
+            return {pieces["status"]: cards.problem(str(problem))}
 
+    # another clip ends the chat, so the chat's clip is the one shown
     for answer in answers:
-        answer.success(on_answer, inputs, outputs, concurrency_id="lens", concurrency_limit=2, **QUIET)
-    return gr.on(
+        answer.success(
+            on_answer,
+            [pieces["chat"], pieces["kept"], pieces["over"], *asked.choices],
+            [pieces["lens"], pieces["status"]],
+            concurrency_id="lens",
+            concurrency_limit=2,
+            **QUIET,
+        )
+    chosen = gr.on(
         [choice.change for choice in (pieces["over"], *asked.choices)],
-        on_lens,
-        inputs,
-        outputs,
+        on_choice,
+        [pieces["chat"], pieces["over"], *asked.choices],
+        [pieces["lens"], *shown],
         trigger_mode="always_last",
         queue=False,
         **QUIET,
     )
+    return [chosen]
+
+
+def _wire_charts(engine: Engine, pieces: _Pieces, charts: gr.Accordion, events: list[Any]) -> None:
+    """Charts are drawn when they are unfolded, and while they are, after every one of `events`."""
+    unfolded = gr.State(False)
+    outputs = [pieces[name] for name in ("chart", "reasons", "status")]
+    drawing = {"trigger_mode": "always_last", "concurrency_id": "drawing", "concurrency_limit": 2, **QUIET}
+
+    def on_unfold(kept):
+        return {unfolded: True, **pieces.place(handlers.draw_charts(engine, kept))}
+
+    def on_event(looked_at, kept):
+        return (looked_at and pieces.place(handlers.draw_charts(engine, kept))) or gr.skip()
+
+    charts.expand(on_unfold, pieces["kept"], [unfolded, *outputs], **drawing)
+    charts.collapse(lambda: False, None, unfolded, queue=False, **QUIET)
+    for event in events:
+        event.then(on_event, [unfolded, pieces["kept"]], outputs, **drawing)
+
+
+def _wire_link(page: gr.Blocks, asked: Asked, pieces: _Pieces) -> gr.Textbox:
+    """A link that is followed puts example, question and settings in place; the unseen text it changes then presses Compare."""
+    followed = gr.Textbox(visible="hidden", elem_id="followed")
+    outputs = [followed, asked.video, asked.question, pieces["over"], pieces["status"], *asked.choices]
+
+    def on_load(request: gr.Request):
+        try:
+            view = links.read(dict(request.query_params))
+        except OmniZipError as problem:
+            return {pieces["status"]: cards.problem(str(problem))}
+        if view is None:
+            return gr.skip()
+        placed = {followed: str(request.query_params), asked.video: str(view.path), asked.question: view.question}
+        placed |= {pieces["over"]: view.over, asked.method: view.method, asked.retention: view.retention}
+        return placed | dict(zip(asked.controls.components, asked.controls.filled(view.method, view.options), strict=True))
+
+    page.load(on_load, None, outputs, queue=False, **QUIET)
+    return followed
 
 
 def _compare_endpoint(engine: Engine) -> Any:

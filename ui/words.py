@@ -7,6 +7,7 @@ way it goes, and that nothing was gained where nothing was.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from omnizip.run import Conditions, Timing
 from omnizip.settings import Settings
@@ -80,11 +81,7 @@ OVER = "Lay over it"
 OVER_ANSWER = "answer"
 OVER_CHOICES = (("Lay another method over it", ""), ("What the answer was given with", OVER_ANSWER))
 LENS_COPY = "Browsers cannot play this file, so a copy is shown here; the models read the original."
-CHARTS = "Charts"
-FRAME = "Frames"
-FRAME_HINT = "Bright patches are read by the model, grey ones are dropped."
-FRAME_ALT = "A frame of the clip, kept patches bright. {line}"
-STEP = "Moment"
+CHARTS = "Charts and counts"
 TIME_CHART = "Over time"
 TIME_CHART_HINT = "Where more of the sound is kept, less of the picture is dropped."
 REASONS = "Where every token went"
@@ -129,12 +126,94 @@ REASON_WORDS = {
 }
 MODALITY_WORDS = {"audio": "Sound", "video": "Picture"}
 
+LENS: dict[str, Any] = {  # for assets/lens/, where {name} stands for a value
+    "section": "What was kept, on the playing clip",
+    "clip": "The clip",
+    "play": "Play",
+    "pause": "Pause",
+    "method": "Method",
+    "compared": "Compared with",
+    "nothing": "nothing",
+    "show": "What to show",
+    "dimming": "Dimming",
+    "dimming_label": "Dimming of the picture, percent",
+    "keys": "Click or drag to seek · ← → window by window · space plays",
+    "moment": "Moment in the clip",
+    "clock": "{now} of {end}",
+    "window": "Window {n}",
+    "of_windows": "{span} · of {count}",
+    "views": {
+        "kept": ("Kept", "What the model reads, bright; the rest dimmed"),
+        "dropped": ("Dropped", "What the model does not read, bright"),
+        "reason": ("Why", "Kept patches coloured by the reason they were kept for"),
+        "folded": ("Folded", "Patches that absorbed others, with how many"),
+        "versus": ("A / B", "Kept by both, only by one, or by the other"),
+    },
+    "legend": {
+        "kept": "kept",
+        "dropped": "dropped",
+        "density peak": "typical place",
+        "change": "change",
+        "method score": "the method's own rule",
+        "absorbed": "absorbed others",
+        "folded": "folded away",
+        "as_is": "kept as it is",
+        "both": "both",
+        "only": "only {label}",
+        "neither": "neither",
+    },
+    "no_folds": "No patch was folded here. OmniZip folds picture with its option “Unchanged video” on “fold”; the light marks under the "
+    "sound are anchors that absorbed minor sound.",
+    "no_film": "This browser cannot play the clip; the pictures below are what the model was given.",
+    "facts": {
+        "picture": "Picture kept",
+        "sound": "Sound kept",
+        "sa": "Important sound, S<sub>a</sub>",  # the only one that is markup
+        "rho": "Picture to drop, ρ",
+        "of": "{kept} of {total}",
+        "no_sound": "no sound",
+    },
+    "said": {
+        "window": "Window {n}, {span}",
+        "picture": "picture {kept} of {total} kept",
+        "sound": "sound {kept} of {total} kept",
+        "no_sound": "no sound",
+        "allocated": "S a {sa}, rho {rho}",
+    },
+    "save_picture": "Save picture",
+    "saved_picture": "{a} at {time}",
+    "versus_title": "{a} (blue) and {b} (vermilion)",
+    "copy_link": "Copy link",
+    "copy_link_hint": "Copies a link to this example with this question, these settings and this moment",
+    "copied": "Copied: a link to this example, question, settings and moment.",
+    "not_copied": "The browser refused to copy. The link: {link}",
+    "no_link": "Your own clip is not kept, so it cannot be linked; save the report instead. Examples can be linked.",
+    "tracks": {
+        "frames": ("Frames", "kept patches bright"),
+        "rates": ("Picture dropped", "per 2 s; dashed: budget"),
+        "bars": ("Sound kept", "per 2 s; light: anchors"),
+        "wave": ("Sound", "brighter: more attention"),
+        "ticks": ("", "the sound tokens kept"),
+    },
+}
+LINK_BROKEN = "The link could not be followed ({what}), so this is the page as it always starts."
+LINK_WHAT = {
+    "example": "there is no such example",
+    "question": "the question is missing or too long",
+    "method": "there is no such method",
+    "keep": "there is no such share to keep",
+    "over": "there is no such method to lay over it",
+    "option": "a setting is unknown or out of range",
+}
+LINK_OPENED = "Opened from a link."
+
 COSTS = "What each answer cost"
 VERSUS = "difference"
 SAME = "the same"
 NOT_ON_CPU = "not measured on CPU"
 NOT_MEASURED = "not measured"
 COST_TOKENS = ("Tokens read", "by the language model")
+COST_REUSED = ("of them known already", "read for an earlier question, not read again")
 COST_PICTURE = ("of them picture", "")
 COST_SOUND = ("of them sound", "")
 COST_CHOOSING = ("Choosing", "deciding what to keep")
@@ -144,6 +223,9 @@ COST_WRITING = ("Writing", "the rest of the answer (decode)")
 COST_CACHE = ("Memory to remember it", "keys and values (KV cache)")
 COST_PEAK = ("Peak memory", "of the whole device")
 COST_OPERATIONS = ("Operations to read", "FLOPs: floating-point operations")
+
+CAN_BE_HAD = "Reading was {measured}; by the operations counted it could be {allowed}."
+CHOSEN_ANEW = "{label} looks at the question: for this one it chose anew, and read again what it kept."
 
 AXIS_SHARE = "share of tokens"
 AXIS_TIME = "time in the clip (s)"
@@ -275,11 +357,6 @@ def stage(name: str, arm: int | None) -> str:
     return STAGES[name] if name != "answer" or arm is None else f"{STAGES[name]}: {ARMS[min(arm, 1)]}"
 
 
-def step_line(start_s: float, end_s: float, kept: int, total: int) -> str:
-    """What the frame shown stands for."""
-    return f"{start_s:.1f}–{end_s:.1f} s: {count(kept)} of {count(total)} patches read ({share(kept / total if total else None)})"
-
-
 def arm_line(label: str, target: float | None) -> str:
     """The compressed answer's title: the method, and what it was asked to keep."""
     return label if target is None else f"{label}, asked to keep {share(target)}"
@@ -294,6 +371,15 @@ def versus(full: float | None, other: float | None, better: str, worse: str) -> 
     """How `other` compares with `full` where less is better: "2.9× faster"; empty where unknown."""
     found = gain(full / other, better, worse) if full and other else None
     return "" if found is None else found[1] if found[1] == SAME else " ".join(found)
+
+
+def speed_up(measured: float | None, allowed: float | None) -> str:
+    """The gain in reading as measured beside the one the operations allow; empty where either is unknown."""
+    said = [gain(x, "faster", "slower", "as fast") for x in (measured, allowed)]
+    if None in said:
+        return ""
+    texts = [text if text == "as fast" else f"{figure} {text}" for figure, text in filter(None, said)]
+    return CAN_BE_HAD.format(measured=texts[0], allowed=texts[1])
 
 
 def shared_cost(timing: Timing) -> str:

@@ -1,15 +1,12 @@
 // The lens: a clip that plays under a veil of what was dropped, and everything about it on one time axis below.
-// mountLens(element, { urlOf, choose }) -> { setClip, setMaps }; element holds lens.html.
+// mountLens(element, { urlOf, choose, link, view, time }) -> { setClip, setMaps, setLink }; element holds lens.html, WORDS its words.
 
-const VIEWS = {
-  kept: ["Kept", "What the model reads, bright; the rest dimmed"],
-  dropped: ["Dropped", "What the model does not read, bright"],
-  reason: ["Why", "Kept patches coloured by reason"],
-  folded: ["Folded", "Survivors that absorbed others, with how many"],
-  versus: ["A / B", "Kept by both, only by one, or by the other"],
-};
 const SWATCH = (key) => (key === "clear" ? "" : key === "dim" ? "rgb(8,11,16)" : `rgb(${TINTS[key].slice(0, 3).join(",")})`);
-const NO_FOLDS = "No patch was folded here. OmniZip folds picture with its option “temporal” on “fold”; the light marks under the sound are anchors that absorbed minor sound.";
+
+// "{n} of {all}" with the values put in.
+function filled(text, values) {
+  return text.replace(/[{](\w+)[}]/g, (_, name) => values[name]);
+}
 
 function mountLens(element, options = {}) {
   const find = (name) => element.querySelector(`.lens-${name}`);
@@ -84,6 +81,7 @@ function mountLens(element, options = {}) {
   // ---- now
 
   let last = { window: -1, step: -1 };
+  let unplayable = false;
 
   function showNow(force = false) {
     if (!ready() || !layout) return;
@@ -91,10 +89,10 @@ function mountLens(element, options = {}) {
     const [step, window_] = [stepAt(time), windowAt(time)];
     element.querySelector(".lens").classList.toggle("lens-begun", time > 0);
     find("head").style.transform = `translateX(${xOf(Math.min(time, state.clip.duration))}px)`;
-    find("clock").textContent = `${clock(time, true)} of ${clock(state.clip.duration, true)}`;
+    find("clock").textContent = filled(WORDS.clock, { now: clock(time, true), end: clock(state.clip.duration, true) });
     if (force || step !== last.step) drawVeil();
     if (force || window_ !== last.window) showWindow(window_);
-    timeline.setAttribute("aria-valuenow", time.toFixed(1));
+    if (video.paused) timeline.setAttribute("aria-valuenow", time.toFixed(1));
     last = { window: window_, step };
   }
 
@@ -102,12 +100,19 @@ function mountLens(element, options = {}) {
     const w = a().windows[index];
     const end = Math.min(w.end, state.clip.duration);
     Object.assign(find("band").style, { left: `${xOf(w.start)}px`, width: `${Math.max(2, xOf(end) - xOf(w.start))}px`, height: `${layout.axis}px` });
-    find("window").textContent = `Window ${index + 1}`;
-    find("span").textContent = `${spanOf(w)} · of ${a().windows.length}`;
+    find("window").textContent = filled(WORDS.window, { n: index + 1 });
+    find("span").textContent = filled(WORDS.of_windows, { span: spanOf(w), count: a().windows.length });
     find("facts").innerHTML = factsOf(index);
+    if (video.paused) announce(index);  // while it plays, the clip itself is what one listens to
+  }
+
+  // For screen readers: where one is. Only when the clip rests or somebody steps, so that a playing clip is not talked over.
+  function announce(index) {
     const said = sayWindow(index);
+    if (find("live").textContent === said) return;
+    find("live").textContent = said;
     timeline.setAttribute("aria-valuetext", said);
-    if (video.paused) find("live").textContent = said;  // while it plays, the clip itself is what one listens to
+    timeline.setAttribute("aria-valuenow", video.currentTime.toFixed(1));
   }
 
   const spanOf = (w) => `${w.start}–${+Math.min(w.end, state.clip.duration).toFixed(1)} s`;
@@ -116,27 +121,31 @@ function mountLens(element, options = {}) {
 
   function factsOf(index) {
     const maps = b() ? [a(), b()] : [a()];
+    const said = WORDS.facts;
+    const counted = (kept, total) => [shareOf(kept, total), filled(said.of, { kept, total })];
     const rows = [
-      ["picture", "Picture kept", (w) => [shareOf(w.videoKept, w.video), `${w.videoKept} of ${w.video}`]],
-      ["sound", "Sound kept", (w) => (w.audio ? [shareOf(w.audioKept, w.audio), `${w.audioKept} of ${w.audio}`] : ["–", "no sound"])],
-      ["", "S<sub>a</sub>, heard as important", (w) => [rateOf(w.sa), ""]],
-      ["", "ρ, picture to drop", (w) => [rateOf(w.rho), ""]],
+      [said.picture, (w) => counted(w.videoKept, w.video)],
+      [said.sound, (w) => (w.audio ? counted(w.audioKept, w.audio) : ["–", said.no_sound])],
+      [said.sa, (w) => [rateOf(w.sa), ""]],
+      [said.rho, (w) => [rateOf(w.rho), ""]],
     ];
-    const head = b() ? `<tr><th></th>${maps.map((map, i) => `<th><i class="lens-key lens-${"ab"[i]}"></i>${escaped(map.label)}</th>`).join("")}</tr>` : "";
-    return head + rows.map(([key, name, read]) => {
+    const head = b() ? `<tr><th></th>${maps.map((map, i) => `<th scope="col"><i class="lens-key lens-${"ab"[i]}"></i>${escaped(map.label)}</th>`).join("")}</tr>` : "";
+    return head + rows.map(([name, read]) => {
       const cells = maps.map((map) => read(map.windows[index]) || ["–", ""]);
-      return `<tr><th>${name}</th>${cells.map(([main, small]) => `<td><b>${main}</b>${small ? `<small>${small}</small>` : ""}</td>`).join("")}</tr>`;
+      return `<tr><th scope="row">${name}</th>${cells.map(([main, small]) => `<td><b>${main}</b>${small ? `<small>${small}</small>` : ""}</td>`).join("")}</tr>`;
     }).join("");
   }
 
   function sayWindow(index) {
+    const said = WORDS.said;
     const side = (map) => {
       const w = map.windows[index];
-      const sound = w.audio ? `sound ${w.audioKept} of ${w.audio} kept` : "no sound";
-      const allocated = w.sa === null && w.rho === null ? "" : `, S a ${rateOf(w.sa)}, rho ${rateOf(w.rho)}`;
-      return `picture ${w.videoKept} of ${w.video} kept, ${sound}${allocated}`;
+      const parts = [filled(said.picture, { kept: w.videoKept, total: w.video })];
+      parts.push(w.audio ? filled(said.sound, { kept: w.audioKept, total: w.audio }) : said.no_sound);
+      if (w.sa !== null || w.rho !== null) parts.push(filled(said.allocated, { sa: rateOf(w.sa), rho: rateOf(w.rho) }));
+      return parts.join(", ");
     };
-    const place = `Window ${index + 1}, ${spanOf(a().windows[index])}`;
+    const place = filled(said.window, { n: index + 1, span: spanOf(a().windows[index]) });
     return b() ? `${place}. ${a().label}: ${side(a())}. ${b().label}: ${side(b())}.` : `${place}: ${side(a())}.`;
   }
 
@@ -149,27 +158,29 @@ function mountLens(element, options = {}) {
     const windows = a().windows;
     const next = Math.max(0, Math.min(windows.length - 1, windowAt(video.currentTime) + by));
     seek(windows[next].start);
+    announce(next);
   }
 
   // ---- what is shown
 
   function showViews() {
-    const names = Object.keys(VIEWS).filter((name) => (name === "versus") === false || b());
+    const names = Object.keys(WORDS.views).filter((name) => name !== "versus" || b());
     if (!names.includes(state.view)) state.view = "kept";
     find("views").innerHTML = names.map((name) => {
-      const on = name === state.view;
-      return `<button type="button" role="radio" data-view="${name}" aria-checked="${on}" tabindex="${on ? 0 : -1}" title="${VIEWS[name][1]}">${VIEWS[name][0]}</button>`;
+      const [on, [title, hint]] = [name === state.view, WORDS.views[name]];
+      return `<button type="button" role="radio" data-view="${name}" aria-checked="${on}" tabindex="${on ? 0 : -1}" title="${hint}">${title}</button>`;
     }).join("");
+    const said = WORDS.legend;
     const found = a() ? new Set(a().reason) : new Set();
     const legend = {
-      kept: [["clear", "kept"], ["dim", "dropped"]],
-      dropped: [["clear", "dropped"], ["dim", "kept"]],
-      reason: [...["density peak", "change", "method score"].filter((name) => found.has(REASONS.indexOf(name))).map((name) => [name, { "density peak": "typical place", change: "change", "method score": "the method's own rule" }[name]]), ["dim", "dropped"]],
-      folded: [["absorbed", "absorbed others"], ["folded", "folded away"], ["clear", "kept as it is"], ["dim", "dropped"]],
-      versus: b() ? [["both", "both"], ["a", `only ${a().label}`], ["b", `only ${b().label}`], ["dim", "neither"]] : [],
+      kept: [["clear", said.kept], ["dim", said.dropped]],
+      dropped: [["clear", said.dropped], ["dim", said.kept]],
+      reason: [...["density peak", "change", "method score"].filter((name) => found.has(REASONS.indexOf(name))).map((name) => [name, said[name]]), ["dim", said.dropped]],
+      folded: [["absorbed", said.absorbed], ["folded", said.folded], ["clear", said.as_is], ["dim", said.dropped]],
+      versus: b() ? [["both", said.both], ["a", filled(said.only, a())], ["b", filled(said.only, b())], ["dim", said.neither]] : [],
     }[state.view];
     find("legend").innerHTML = legend.map(([key, text]) => `<li><i class="lens-key lens-${key === "clear" ? "clear" : "fill"}" style="background:${SWATCH(key)}"></i>${escaped(text)}</li>`).join("");
-    const note = [state.clip?.note, state.view === "folded" && a() && !a().folds ? NO_FOLDS : ""].filter(Boolean).join(" ");
+    const note = [unplayable ? WORDS.no_film : "", state.clip?.note, state.view === "folded" && a() && !a().folds ? WORDS.no_folds : ""].filter(Boolean).join(" ");
     Object.assign(find("note"), { textContent: note, hidden: !note });
     Object.assign(element.dataset, { view: state.view });
   }
@@ -197,6 +208,7 @@ function mountLens(element, options = {}) {
     last = { window: -1, step: -1 };
     state.wave = bytesOf(clip.wave);
     state.sheet = null;
+    unplayable = false;
     video.src = options.urlOf(clip.source);
     timeline.setAttribute("aria-valuemax", clip.duration.toFixed(1));
     if (clip.thumbs) {
@@ -215,6 +227,10 @@ function mountLens(element, options = {}) {
     state.a = 0;
     state.b = !options.choose && packed.length > 1 ? 1 : -1;
     if (state.b >= 0 && !hadB) state.view = "versus";
+    if (options.view && Object.hasOwn(WORDS.views, options.view) && (options.view !== "versus" || b())) {
+      state.view = options.view;  // as linked, once
+      options.view = null;
+    }
     showPicks();
     redraw();
     element.dataset.maps = Number(element.dataset.maps || 0) + 1;
@@ -225,7 +241,7 @@ function mountLens(element, options = {}) {
     find("pick").hidden = false;
     const item = (map, i, on) => `<option value="${i}" ${i === on ? "selected" : ""}>${escaped(map.label)}</option>`;
     find("a").innerHTML = state.maps.map((map, i) => item(map, i, state.a)).join("");
-    find("b").innerHTML = `<option value="-1">nothing</option>${state.maps.map((map, i) => item(map, i, state.b)).join("")}`;
+    find("b").innerHTML = `<option value="-1">${WORDS.nothing}</option>${state.maps.map((map, i) => item(map, i, state.b)).join("")}`;
   }
 
   // ---- hands
@@ -236,7 +252,7 @@ function mountLens(element, options = {}) {
   }
 
   function onPlaying() {
-    const label = video.paused ? "Play" : "Pause";
+    const label = video.paused ? WORDS.play : WORDS.pause;
     for (const name of ["play", "big"]) find(name).setAttribute("aria-label", label);
     element.querySelector(".lens-icon").setAttribute("d", video.paused ? "M8 5.2v13.6L19 12z" : "M7 5h3.6v14H7zM13.4 5H17v14h-3.6z");
     element.querySelector(".lens").classList.toggle("lens-playing", !video.paused);
@@ -277,16 +293,34 @@ function mountLens(element, options = {}) {
     const tip = find("tip");
     const time = timeOf(event.clientX);
     const index = windowAt(time);
-    tip.innerHTML = `<b>Window ${index + 1}</b> · ${spanOf(a().windows[index])}<table>${factsOf(index)}</table>`;
+    tip.innerHTML = `<b>${filled(WORDS.window, { n: index + 1 })}</b> · ${spanOf(a().windows[index])}<table>${factsOf(index)}</table>`;
     tip.hidden = false;
     const place = event.clientX - timeline.getBoundingClientRect().left;
     const most = timeline.clientWidth - tip.offsetWidth - 4;
     tip.style.left = `${Math.max(4, Math.min(most, place > most - 12 ? place - tip.offsetWidth - 14 : place + 14))}px`;
   }
 
+  let silence = 0;
+
   function say(text) {
     find("said").textContent = text;
-    setTimeout(() => { find("said").textContent = ""; }, 4000);
+    clearTimeout(silence);
+    silence = setTimeout(() => { find("said").textContent = ""; }, 8000);
+  }
+
+  // A link to what is shown: the settings come from the page, the moment and the view from here. null: the clip cannot be linked.
+  function setLink(query) {
+    state.link = query;
+    find("link").hidden = query === undefined;
+  }
+
+  async function copyLink() {
+    if (!state.link) return say(WORDS.no_link);
+    const query = new URLSearchParams({ ...state.link, view: state.view, time: video.currentTime.toFixed(1) });
+    const link = `${location.origin}${location.pathname}?${query}`;
+    element.dataset.link = link;
+    const done = await copied(link);
+    say(done ? WORDS.copied : filled(WORDS.not_copied, { link }));
   }
 
   function savePicture() {
@@ -306,9 +340,11 @@ function mountLens(element, options = {}) {
   veil.addEventListener("click", play);
   for (const name of ["play", "pause", "ended"]) video.addEventListener(name, onPlaying);
   for (const name of ["seeking", "seeked", "timeupdate"]) video.addEventListener(name, () => showNow());
-  video.addEventListener("error", () => { if (video.src) Object.assign(find("note"), { hidden: false, textContent: "This browser cannot play the clip; the frames below are what was read." }); });
+  video.addEventListener("error", () => { unplayable = Boolean(video.getAttribute("src")); showViews(); });
   video.addEventListener("loadedmetadata", () => {
     find("stage").style.setProperty("--lens-shape", Math.max(0.8, video.videoWidth / video.videoHeight));
+    if (options.time > 0) seek(Math.min(options.time, video.duration));
+    options.time = 0;  // as linked, once
     redraw();
   });
   element.addEventListener("keydown", onKey);
@@ -333,11 +369,29 @@ function mountLens(element, options = {}) {
   });
   timeline.addEventListener("pointerleave", () => { find("tip").hidden = true; });
   find("png").addEventListener("click", savePicture);
+  find("link").addEventListener("click", copyLink);
   new ResizeObserver(() => { if (ready()) { placeVeil(); drawTracks(); showNow(true); } }).observe(element);
   const recolour = new MutationObserver(drawTracks);
   for (const node of [document.documentElement, document.body]) recolour.observe(node, { attributes: true, attributeFilter: ["class"] });
 
-  return { setClip, setMaps, state };
+  element.lens = { setClip, setMaps, setLink, state };
+  return element.lens;
+}
+
+// Where pages may not write to the clipboard by themselves (no https), the old way of selecting and copying still works.
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const field = Object.assign(document.createElement("textarea"), { value: text });
+    field.style.cssText = "position:fixed;opacity:0";
+    document.body.append(field);
+    field.select();
+    const done = document.execCommand("copy");
+    field.remove();
+    return done;
+  }
 }
 
 function escaped(text) {
@@ -361,10 +415,10 @@ function composed(scene, video, veil, tracks, ink) {
   context.fillStyle = ink.ink;
   context.font = `700 30px ${FONT}`;
   context.textBaseline = "top";
-  context.fillText(scene.b ? `${scene.a.label} (blue) and ${scene.b.label} (vermilion)` : scene.a.label, margin, margin - 6);
+  context.fillText(scene.b ? filled(WORDS.versus_title, { a: scene.a.label, b: scene.b.label }) : scene.a.label, margin, margin - 6);
   context.fillStyle = ink.soft;
   context.font = `19px ${FONT}`;
-  context.fillText(`${scene.clip.name} at ${clock(video.currentTime, true)} · ${scene.facts}`, margin, margin + 38, wide);
+  context.fillText(`${filled(WORDS.saved_picture, { a: scene.clip.name, time: clock(video.currentTime, true) })} · ${scene.facts}`, margin, margin + 38, wide);
   const [x, y] = [margin + (wide - frame.width) / 2, margin + 80];
   context.drawImage(video, x, y, frame.width, frame.height);
   context.drawImage(veil, x, y, frame.width, frame.height);

@@ -1,13 +1,8 @@
 // Everything on one time axis: frames, picture dropped, sound kept, the sound itself. Drawn once per map; the playhead and the
 // band of the current window are elements that move above it.
 
-const TRACKS = [
-  { name: "frames", title: "Frames", hint: "kept patches bright", height: 58 },
-  { name: "rates", title: "Picture dropped", hint: "per 2 s; dashed: budget", height: 74 },
-  { name: "bars", title: "Sound kept", hint: "per 2 s; light: anchors", height: 56 },
-  { name: "wave", title: "Sound", hint: "brighter: more attention", height: 62 },
-  { name: "ticks", title: "Kept sound", hint: "", height: 12 },
-];
+const TRACKS = Object.entries({ frames: 58, rates: 74, bars: 56, wave: 62, ticks: 12 })
+  .map(([name, height]) => ({ name, height, title: WORDS.tracks[name][0], hint: WORDS.tracks[name][1] }));
 const GAP = 18;
 const AXIS = 24;
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif';
@@ -52,7 +47,7 @@ function titles(context, layout, ink) {
     if (!track.close) context.fillText(track.title, x, y);
     context.font = `${track.close ? 11.5 : 11}px ${FONT}`;
     context.fillStyle = ink.soft;
-    if (track.close) context.fillText("the tokens kept", x, y);
+    if (track.close) context.fillText(track.hint, x, y);
     else if (layout.narrow) {
       context.font = `600 12.5px ${FONT}`;
       const after = context.measureText(track.title).width + 8;

@@ -3,11 +3,12 @@
 import base64
 import json
 import re
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
 from clips import hevc, make_clip, thirty_seconds
-from test_page import BOTH, DESK, PHONE, browser, opened, shot, upload, url, wide  # noqa: F401
+from test_page import BOTH, DESK, PHONE, browser, kept_line, opened, shot, upload, url, wide  # noqa: F401
 
 from omnizip.cli import main
 from ui.lens_data import script
@@ -28,6 +29,10 @@ ALPHAS = """() => {
     exact.push([...seen]);
   }
   return exact;
+}"""
+STATE = """() => {
+  const {clip, maps} = document.querySelector('.lens').parentElement.lens.state;
+  return JSON.stringify({grid: clip.grid, keep: maps.map((map) => [...map.keep])});
 }"""
 TINTS = {"both": (255, 255, 255), "a": (0, 114, 178), "b": (213, 94, 0), "neither": (8, 11, 16)}
 
@@ -225,12 +230,112 @@ def test_sliders_reach_the_lens_while_it_plays(minute):
 
 def test_another_method_can_be_laid_over(minute):
     page = minute
+    assert page.locator("#lens-over").get_by_text("Lay over it").is_visible(), "the choice says what it is"
     page.locator("#lens-over input").click()
     page.get_by_role("option", name="Random").click()
     page.wait_for_selector("button[data-view=versus][aria-checked=true]")
     assert "only Random" in page.locator(".lens-legend").inner_text()
+    heads = page.locator(".lens-facts").first.locator("th[scope=col]")
+    (a, b) = (heads.nth(i).bounding_box() for i in (0, 1))
+    assert a["x"] + a["width"] <= b["x"] + 0.5, "the two columns' heads stand apart"
+    assert heads.evaluate_all("all => all.every((th) => th.scrollWidth <= th.clientWidth)"), "and within their columns"
     shot(page, "lens-versus")
+
+
+def test_the_veil_on_the_page_is_the_decision_shown(minute):
+    page = minute
+    kept = json.loads(page.evaluate(STATE))
+    page.evaluate("grid => { window.lensGrid = grid }", kept["grid"])
+    per_step = kept["grid"][1] * kept["grid"][2]
+    go(page, 20.4, 20)
+    a, b = (np.array(keep[20 * per_step :][:per_step], dtype=bool) for keep in kept["keep"])
+    said = page.locator(".lens-facts").first.inner_text()
+    both = np.where(a & b, "both", np.where(a, "a", np.where(b, "b", "neither")))
+    nearest = [min(TINTS, key=lambda name: sum((p - q) ** 2 for p, q in zip(c[:3], TINTS[name], strict=True))) for c in patches(page)]
+    assert nearest == both.tolist()
+    window = sum(kept["keep"][0][20 * per_step : 22 * per_step])
+    assert f"{window} of {2 * per_step}" in said
+    page.locator("button[data-view=kept]").click()
+    assert [alpha == 0 for *_, alpha in patches(page)] == a.tolist()
+
+
+def test_a_playing_clip_is_not_talked_over(minute):
+    page = minute
+    page.evaluate("document.querySelector('.lens-video').currentTime = 30")
+    page.wait_for_function("document.querySelector('.lens-live').textContent.startsWith('Window 16')")
+    page.evaluate("""() => {
+      window.heard = [];
+      const watch = new MutationObserver((all) => all.forEach((m) => window.heard.push(m.target.nodeName)));
+      for (const node of document.querySelectorAll('.lens [aria-live], .lens output, .lens [role=status]'))
+        watch.observe(node, {childList: true, characterData: true, subtree: true});
+      watch.observe(document.querySelector('.lens-time'), {attributes: true, attributeFilter: ['aria-valuetext', 'aria-valuenow']});
+    }""")
+    page.locator(".lens-play").click()
+    page.wait_for_function("document.querySelector('.lens-video').currentTime > 34.5")
+    assert page.evaluate("window.heard.length") == 0, "two windows went by in silence"
+    page.locator(".lens-time").press("ArrowRight")
+    page.wait_for_function("window.heard.length > 0")
+    page.locator(".lens-time").press(" ")
+    page.wait_for_function("document.querySelector('.lens-video').paused")
+    assert page.locator(".lens-live").inner_text().startswith(page.locator(".lens-window").inner_text()), "at rest it says where it is"
+
+
+def test_the_lens_is_worked_by_keyboard_alone(minute):
+    page = minute
+    page.locator(".lens-play").focus()
+    order = []
+    for _ in range(3):
+        page.keyboard.press("Tab")
+        order.append(page.evaluate("document.activeElement.className"))
+    assert order == ["lens-png", "lens-link", "lens-time"]
+    page.keyboard.press("End")
+    page.wait_for_function("document.querySelector('.lens-window').textContent === 'Window 30'")
+    page.locator("button[role=radio][aria-checked=true]").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.dataset.view") == page.locator(".lens").locator("xpath=..").get_attribute("data-view")
+
+
+def test_an_upload_cannot_be_linked_and_says_so(minute):
+    page = minute
+    page.locator(".lens-link").click()
+    assert "cannot be linked" in page.locator(".lens-said").inner_text()
     assert page.complaints == [] and page.hosts == {"127.0.0.1"}
+
+
+def test_a_link_brings_the_view_back_and_touch_seeks_on_a_phone(browser, url):  # noqa: F811
+    query = "example=bell&question=What+rings%3F&keep=custom&set_rho_video=0.8&over=random&view=reason&time=3.5"
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=2)
+    page = opened(context, f"{url}?{query}", None)
+    page.wait_for_function("document.querySelector('.lens-video')?.readyState >= 2")
+    page.wait_for_function("document.querySelector('.lens').parentElement.dataset.view === 'reason'")
+    assert page.locator("#question textarea").input_value() == "What rings?"
+    assert "for the answer" in kept_line(page)
+    page.wait_for_function("document.querySelector('.lens-video').currentTime === 3.5")
+    page.locator(".lens-link").tap()
+    page.wait_for_function("document.querySelector('.lens').parentElement.dataset.link")
+    link = page.evaluate("document.querySelector('.lens').parentElement.dataset.link")
+    assert dict(parse_qsl(link.split("?")[1])) == {**dict(parse_qsl(query)), "method": "omnizip"}
+    page.locator(".lens-time").scroll_into_view_if_needed()
+    box = page.locator(".lens-time").bounding_box()
+    page.touchscreen.tap(box["x"] + 4 + (box["width"] - 8) * 6.5 / 8, box["y"] + 100)
+    page.wait_for_function("Math.abs(document.querySelector('.lens-video').currentTime - 6.5) < 0.1")
+    page.wait_for_function("document.querySelector('.lens').parentElement.dataset.step === '6'")
+    assert wide(page) <= 0
+    shot(page, "lens-phone")
+    page.evaluate("document.body.classList.add('dark')")
+    shot(page, "lens-phone-dark")
+    assert page.complaints == [] and page.hosts == {"127.0.0.1"}
+    context.close()
+
+
+@pytest.mark.parametrize("query", ["example=nope", "example=bell&set_rho_video=9", "example=bell&method=<script>", "keep=45"])
+def test_a_link_of_nonsense_gives_the_page_as_it_starts(browser, url, query):  # noqa: F811
+    page = opened(browser, f"{url}?{query}")
+    page.wait_for_selector("#status .oz-problem")
+    assert "could not be followed" in page.locator("#status").inner_text()
+    assert page.locator("#question textarea").input_value() == "" and page.locator("#clip video").count() == 0
+    assert page.complaints == []
+    page.close()
 
 
 def test_a_film_no_browser_plays_is_shown_as_a_copy(browser, url, tmp_path):  # noqa: F811
