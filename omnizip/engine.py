@@ -96,9 +96,7 @@ class Engine:
             self._lent = self.lend(work, duration=lambda task: duration_s(task, model.conditions.parameters))
 
     @classmethod
-    def open(
-        cls, settings: Settings, on_progress: Callable[[str, float | None], None] | None = None, lend: Lend | None = None
-    ) -> Engine:
+    def open(cls, settings: Settings, on_progress: Callable[[str, float | None], None] | None = None, lend: Lend | None = None) -> Engine:
         """Load the model that `settings` name. Raises ModelError in one sentence where that is impossible.
 
         Args:
