@@ -55,6 +55,7 @@ _COSTS = (
     ("decode speed", lambda run: words.rate(run.timing.tokens_per_s)),
     ("key-value cache", lambda run: words.size(run.kv_cache_bytes)),
     ("peak memory", lambda run: words.size(run.peak_memory_bytes)),
+    ("agreement, first rank", lambda run: words.agreement(run.agreement)),
     ("prefill, counted", lambda run: words.operations(run.flops_counted.prefill)),
     ("paper's equation 9", lambda run: words.operations(run.flops_paper)),
 )

@@ -65,8 +65,8 @@ ROWS = [
         ],
         TORCH,
     ),
-    (["ui.serving", "ui.handlers", "ui.links", "ui.lens_view"], {"numpy"}),
-    (["ui.controls", "ui.columns", "ui.lens", "ui.model_bar", "ui.page"], {"gradio"}),
+    (["ui.serving", "ui.handlers", "ui.links", "ui.lens_view", "ui.methods_view"], {"numpy", "PIL", "plotly"}),
+    (["ui.controls", "ui.columns", "ui.lens", "ui.methods_tab", "ui.model_bar", "ui.page"], {"gradio"}),
     (["app"], {"spaces"}),
 ]
 STANDALONE = "omnizip.decoder"  # run as a program of its own

@@ -162,6 +162,7 @@ def _cost_rows(on_cpu: bool, reused: bool) -> tuple[_Cost, ...]:
         ),
         _Cost(words.COST_CACHE, lambda run: run.kv_cache_bytes, lambda run: words.size(run.kv_cache_bytes), LESS),
         _Cost(words.COST_PEAK, lambda run: run.peak_memory_bytes, lambda run: _peak(run, on_cpu), LESS),
+        _Cost(words.COST_AGREEMENT, lambda run: None, lambda run: words.agreement(run.agreement), FEWER),
         _Cost(
             words.COST_OPERATIONS,
             lambda run: run.flops_counted.prefill,

@@ -22,6 +22,7 @@ from omnizip.settings import Settings  # noqa: E402
 
 from . import cards, handlers, lens, lens_view, links, words  # noqa: E402
 from .columns import ASSETS, METHODS, Asked, answer_column, ask_column, kept_section  # noqa: E402
+from .methods_tab import methods_tab  # noqa: E402
 from .model_bar import model_bar  # noqa: E402
 from .serving import Serving  # noqa: E402
 
@@ -40,7 +41,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "server_name": settings.host,
         "server_port": settings.port,
         "theme": _theme(),
-        "css_paths": [ASSETS / "style.css", ASSETS / "lens" / "lens.css"],
+        "css_paths": [ASSETS / "style.css", ASSETS / "lens" / "lens.css", ASSETS / "methods.css"],
         "max_file_size": int(settings.max_file_mb * 1_000_000),
         "run_history": False,
         "footer_links": [],
@@ -107,6 +108,7 @@ def build_page(engine: Engine | Serving) -> gr.Blocks:
         answers = _wire_answers(page, engine, asked, pieces)
         _wire_charts(engine, pieces, charts, [*answers, *_wire_lens(engine, asked, pieces, answers)])
         _wire_choices(engine, asked, pieces)
+        methods_tab(page, engine, asked)
         gr.api(_compare_endpoint(engine), api_name="compare", **ON_MODEL)
     page.queue(max_size=engine.settings.queue_size, default_concurrency_limit=1)
     return page

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from omnizip.run import Conditions, Timing
+from omnizip.run import Agreement, Conditions, Timing
 from omnizip.settings import Settings
 
 UNKNOWN = "–"
@@ -235,6 +235,28 @@ PICTURE_DROPPED = "picture dropped"
 PICTURE_MEAN = "its mean over the clip"
 NO_SOUND = "no sound"
 
+METHODS_TAB = "Methods side by side"
+METHODS_HINT = "Runs every method you tick on the clip and question above. The clip is read once; the full model answers first."
+METHODS_RUN = "Run the methods"
+METHODS_NONE = "Tick at least one method and one share to keep."
+METHODS_MANY = "That is too much at once; choose at most {most} combinations of methods and shares."
+METHODS_COLUMNS = ("Method", "Asked", "Kept", "Answer", "Same?", "Agreement", "Tokens", "Choosing", "Reading", "Writing", "Memory")
+METHODS_CHART = "Cost against agreement"
+METHODS_CHART_HINT = (
+    "Further up: the model finds the full model's answer more likely. Further left: less work to read. "
+    "The dotted line joins the methods that none beats in both."
+)
+METHODS_COST = "work to read the prompt (GFLOPs)"
+METHODS_AGREEMENT = "agreement (nats per token)"
+METHODS_DIFFERENCE = "Where two methods differ"
+METHODS_DIFFERENCE_HINT = "The patches each of two methods kept to the end, on the same frame."
+METHODS_BOTH = "kept by both"
+METHODS_ONLY = "only {name}"
+METHODS_MOMENT = "{start:.1f}–{end:.1f} s, {total} patches; dark ones were kept by neither."
+METHODS_NO_PICTURE = "This clip has no picture to compare."
+YES, NO = "yes", "no"
+COST_AGREEMENT = ("Agreement", "how likely it finds the full model's answer: nats per word piece, 0 is certain")
+
 
 def count(n: int | None) -> str:
     """1234 -> "1,234"."""
@@ -365,6 +387,14 @@ def arm_line(label: str, target: float | None) -> str:
 def writing(timing: Timing) -> str:
     """The time of all tokens after the first, and their speed."""
     return duration(timing.decode_ms) if timing.tokens_per_s is None else f"{duration(timing.decode_ms)} · {rate(timing.tokens_per_s)}"
+
+
+def agreement(found: Agreement | None) -> str:
+    """How likely the full model's answer is here, and the place of its first word: "−0.21, 1st"."""
+    if found is None:
+        return UNKNOWN
+    place = "1st" if found.first_rank == 1 else f"place {count(found.first_rank)}"
+    return f"{found.mean_log_likelihood:.2f}, {place}".replace("-", "−")
 
 
 def versus(full: float | None, other: float | None, better: str, worse: str) -> str:

@@ -1,0 +1,95 @@
+"""Several methods side by side on the page's clip and question: arrangement and wiring of one section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from omnizip.engine import Engine
+from omnizip.errors import OmniZipError
+
+from . import cards, methods_view, words
+from .columns import METHODS, Asked
+from .handlers import Stops
+
+FIRST = ("omnizip", "random", "fastv")
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+def methods_tab(page: gr.Blocks, engine: Engine, asked: Asked) -> None:
+    """Add the section where this is called. It asks about the clip and question of the left column."""
+    with gr.Accordion(words.METHODS_TAB, open=False, elem_id="methods"):
+        gr.HTML(cards.hint(words.METHODS_HINT))
+        choices = [(kind.label, name) for name, kind in METHODS.items()]
+        methods = gr.CheckboxGroup(choices, value=[name for name in FIRST if name in METHODS], label=words.METHOD, elem_id="methods-names")
+        shares = gr.CheckboxGroup(list(words.PRESETS), value=[next(iter(words.PRESETS))], label=words.RETENTION, elem_id="methods-shares")
+        with gr.Row():
+            start = gr.Button(words.METHODS_RUN, variant="primary", scale=3, min_width=120, elem_id="methods-run")
+            end = gr.Button(words.STOP, scale=1, min_width=80, elem_id="methods-stop")
+        status = gr.HTML("", elem_id="methods-status")
+        table = gr.HTML("", elem_id="methods-table")
+        with gr.Column(visible=False, elem_id="methods-views") as views:
+            gr.HTML(cards.subheading(words.METHODS_CHART, words.METHODS_CHART_HINT))
+            chart = gr.Plot(show_label=False, container=False, elem_id="methods-chart")
+            gr.HTML(cards.subheading(words.METHODS_DIFFERENCE, words.METHODS_DIFFERENCE_HINT))
+            with gr.Row():
+                a, b = (gr.Dropdown([], label=label, filterable=False, elem_id=f"methods-{label.lower()}") for label in "AB")
+            moment = gr.Slider(1, 2, value=1, step=1, label=words.STEP, buttons=[], elem_id="methods-moment")
+            frame = gr.HTML("", elem_id="methods-frame")
+        kept = gr.State(None, time_to_live=3600)
+    _wire(page, engine, asked, {"status": status, "table": table}, (methods, shares, start, end, views, chart, a, b, moment, frame, kept))
+
+
+def _wire(page: gr.Blocks, engine: Engine, asked: Asked, told: dict[str, gr.HTML], pieces: tuple[Any, ...]) -> None:
+    methods, shares, start, end, views, chart, a, b, moment, frame, kept = pieces
+    stops = Stops()
+
+    def drawn(state: Any, first: Any, second: Any, step: float) -> str:
+        if state is None or first is None or second is None:
+            return ""
+        try:
+            return methods_view.difference(engine, state[0], state[1], int(first), int(second), int(step) - 1)
+        except OmniZipError as problem:
+            return cards.problem(str(problem))
+
+    def on_run(request: gr.Request, path, question, names, chosen) -> Iterator[dict[Any, Any]]:
+        with stops.run(request.session_hash or "", path) as wish:
+            yield {views: gr.update(visible=False), told["table"]: "", told["status"]: cards.progress(words.QUEUED, None)}
+            for update in methods_view.run(engine, path, question, names, chosen, wish.is_set):
+                runs = update.pop("runs", None)
+                if runs is None:
+                    yield {told[name]: value for name, value in update.items()}
+                    continue
+                listed = [(methods_view.name_of(run), number) for number, run in enumerate(runs)]
+                steps, pair = runs[0].compression.grid[0], (min(1, len(runs) - 1), min(2, len(runs) - 1))
+                state = (path, runs)
+                yield {
+                    kept: state,
+                    chart: methods_view.pareto(runs),
+                    a: gr.update(choices=listed, value=pair[0]),
+                    b: gr.update(choices=listed, value=pair[1]),
+                    moment: gr.update(maximum=max(2, steps), value=1, interactive=steps > 1),
+                    frame: drawn(state, *pair, 1),
+                    views: gr.update(visible=True),
+                }
+
+    def on_stop(request: gr.Request) -> None:
+        stops.stop(request.session_hash or "")
+
+    outputs = [*told.values(), views, chart, a, b, moment, frame, kept]
+    inputs = [asked.video, asked.question, methods, shares]
+    start.click(on_run, inputs, outputs, concurrency_id="model", concurrency_limit=1, **QUIET)
+    end.click(on_stop, queue=False, **QUIET)
+    page.unload(on_stop)
+    gr.on(
+        [a.input, b.input, moment.change],
+        drawn,
+        [kept, a, b, moment],
+        frame,
+        trigger_mode="always_last",
+        concurrency_id="drawing",
+        concurrency_limit=2,
+        **QUIET,
+    )

@@ -1,0 +1,182 @@
+"""Several methods on one clip and question: a table, cost against agreement, and two methods' patches on one frame.
+
+Plain values in, markup and figures out; no gradio. Colours are Okabe and Ito's, apart for every kind of colour vision.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from PIL import Image
+
+from omnizip.engine import Engine
+from omnizip.errors import OmniZipError
+from omnizip.events import Arm, ArmDone, Finished, Stage
+from omnizip.report import Run
+
+from . import cards, figures, frames, words
+
+BOTH, ONLY_A, ONLY_B = (0, 158, 115), (230, 159, 0), (86, 180, 233)  # bluish green, orange, sky blue
+TINT = 0.55  # of the colour in a kept patch
+MOST = 24  # runs at once
+Update = dict[str, Any]
+
+
+def run(
+    engine: Engine, path: str | None, question: str | None, methods: Sequence[str], shares: Sequence[str], stop: Callable[[], bool]
+) -> Iterator[Update]:
+    """All chosen methods at all chosen shares, with one encoding: `status`, `table`, then `runs` for the views below."""
+    arms = [Arm(method, words.PRESETS[share]) for share in shares for method in methods]
+    problem = (
+        words.NO_CLIP
+        if not path
+        else words.NO_QUESTION.format(hint=words.QUESTION_HINT)
+        if not (question or "").strip()
+        else words.METHODS_NONE
+        if not arms
+        else words.METHODS_MANY.format(most=MOST)
+        if len(arms) > MOST
+        else ""
+    )
+    if problem:
+        yield {"status": cards.problem(problem)}
+        return
+    runs: list[Run] = []
+    told = None
+    try:
+        for event in engine.compare(path, question.strip(), arms, stop=stop):
+            if isinstance(event, Stage) and (event.name, event.arm) != told:
+                told = (event.name, event.arm)
+                done = None if event.name != "answer" else len(runs) / (len(arms) + 1)
+                yield {"status": cards.progress(words.STAGES[event.name], done)}
+            elif isinstance(event, ArmDone):
+                runs.append(event.run)
+                yield {"table": table(runs)}
+            elif isinstance(event, Finished):
+                yield {"runs": event.report.runs}
+    except OmniZipError as error:
+        yield {"status": cards.problem(str(error))}
+        return
+    yield {"status": cards.done(words.STOPPED if len(runs) <= len(arms) else words.DONE)}
+
+
+def name_of(run: Run) -> str:
+    """A method and what it was asked to keep."""
+    return run.label if run.retention_target is None else f"{run.label} {words.share(run.retention_target)}"
+
+
+def table(runs: Sequence[Run]) -> str:
+    """One row per run, the full model first; what a method has to say about its choice stands below its answer."""
+    if not runs:
+        return ""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in words.METHODS_COLUMNS)
+    rows = []
+    for number, run in enumerate(runs):
+        short = [note for note in run.compression.notes if note.endswith("asked.")]
+        notes = "".join(f"<small>{escape(note)}</small>" for note in short)
+        same = words.UNKNOWN if not number else words.YES if run.answer.text == runs[0].answer.text else words.NO
+        peak = run.peak_memory_bytes or run.kv_cache_bytes
+        cells = [
+            words.share(run.retention_target) if run.retention_target else words.UNKNOWN,
+            words.share(run.retained["total"]),
+            f'<span class="oz-m-answer">{escape(run.answer.text.strip() or words.NO_WORDS)}</span>{notes}',
+            same,
+            words.agreement(run.agreement),
+            words.count(run.tokens["total"]),
+            words.UNKNOWN if not number else words.duration(run.timing.compress_ms),
+            words.duration(run.timing.prefill_ms),
+            words.duration(run.timing.decode_ms),
+            words.size(peak),
+        ]
+        marked = "".join(f'<td data-name="{escape(n)}">{c}</td>' for n, c in zip(words.METHODS_COLUMNS[1:], cells, strict=True))
+        rows.append(f'<tr><th scope="row">{escape(run.label)}</th>{marked}</tr>')
+    return f'<div class="oz-methods"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def pareto(runs: Sequence[Run]) -> go.Figure:
+    """Operations of reading against agreement; a line joins the runs that none beats in both."""
+    points = [(run.flops_counted.prefill / 1e9, run.agreement.mean_log_likelihood, name_of(run)) for run in runs if run.agreement]
+    points = [point for point in points if math.isfinite(point[1])]
+    best, front = -math.inf, []
+    for point in sorted(points, key=lambda p: (p[0], -p[1])):
+        if point[1] > best:
+            best = point[1]
+            front.append(point)
+    dots = {
+        "type": "scatter",
+        "mode": "markers+text",
+        "x": [p[0] for p in points],
+        "y": [p[1] for p in points],
+        "text": [p[2] for p in points],
+        "textposition": "top center",
+        "marker": {"size": 10, "color": figures.PICTURE},
+        "hovertemplate": "%{text}<br>%{x:.3g} GFLOPs<br>%{y:.2f} nats per token<extra></extra>",
+        "showlegend": False,
+        "cliponaxis": False,
+    }
+    line = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [p[0] for p in front],
+        "y": [p[1] for p in front],
+        "line": {"color": figures.SOUND, "width": 1.5, "dash": "dot"},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+    axis = {"gridcolor": figures.GRID, "linecolor": figures.GRID, "zeroline": False, "fixedrange": True, "automargin": True}
+    layout = {
+        "template": "none",
+        "height": 360,
+        "margin": {"l": 60, "r": 30, "t": 24, "b": 44},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": figures.FONT, "size": 12, "color": figures.INK},
+        "dragmode": False,
+        "xaxis": {**axis, "title": {"text": words.METHODS_COST}},
+        "yaxis": {**axis, "title": {"text": words.METHODS_AGREEMENT}},
+    }
+    return go.Figure({"data": [line, dots], "layout": layout})
+
+
+def difference(engine: Engine, path: str, runs: Sequence[Run], a: int, b: int, step: int) -> str:
+    """The patches two runs kept at one moment: both, only A, only B; the rest dark.
+
+    Args:
+        a, b: numbers of runs. step: counted from 0.
+    """
+    encoded = engine.encode(path)
+    first, second = runs[a].compression, runs[b].compression
+    if not first.grid[0]:
+        return cards.hint(words.METHODS_NO_PICTURE)
+    step = max(0, min(step, first.grid[0] - 1))
+    masks = [frames.step_masks(record.keep, record.modality, record.grid)[step] for record in (first, second)]
+    image = encoded.clip.frames[frames.frame_of_step(step, len(encoded.clip.frames))]
+    counts = [int(kept.sum()) for kept in (masks[0] & masks[1], masks[0] & ~masks[1], masks[1] & ~masks[0])]
+    names = (words.METHODS_BOTH, words.METHODS_ONLY.format(name=name_of(runs[a])), words.METHODS_ONLY.format(name=name_of(runs[b])))
+    legend = "".join(
+        f'<span><i style="background:rgb{colour}" aria-hidden="true"></i>{escape(name)}: {words.count(n)}</span>'
+        for colour, name, n in zip((BOTH, ONLY_A, ONLY_B), names, counts, strict=True)
+    )
+    start = step * encoded.second_per_step
+    line = words.METHODS_MOMENT.format(start=start, end=start + encoded.second_per_step, total=words.count(masks[0].size))
+    return f'<p class="oz-key">{legend}</p>' + cards.frame(painted(image, *masks), line, f"{line} " + ", ".join(names))
+
+
+def painted(frame: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """A frame (H, W, 3) uint8 with its patches coloured by who kept them, a and b (rows, columns) bool."""
+    rows, columns = a.shape
+    high, wide = frames.patch_size(frame.shape[0], frame.shape[1], rows, columns)
+    drawn = np.asarray(Image.fromarray(frame).resize((columns * wide, rows * high), Image.Resampling.BILINEAR), dtype=np.float32)
+    grey = drawn @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    out = (grey * frames.DIMMED + frames.LIFT)[..., None].repeat(3, axis=2)
+    for mask, colour in ((a & b, BOTH), (a & ~b, ONLY_A), (b & ~a, ONLY_B)):
+        here = mask.repeat(high, axis=0).repeat(wide, axis=1)
+        out[here] = ((1 - TINT) * grey[..., None] + TINT * np.array(colour, dtype=np.float32))[here]
+    out[high - 1 :: high] *= 0.8
+    out[:, wide - 1 :: wide] *= 0.8
+    return out.astype(np.uint8)
