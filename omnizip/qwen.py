@@ -62,9 +62,7 @@ class QwenOmni:
         self._warmed: set[int] = set()
 
     @classmethod
-    def load(
-        cls, settings: Settings, on_progress: Callable[[str, float | None], None] | None = None, host_rows: bool = False
-    ) -> QwenOmni:
+    def load(cls, settings: Settings, on_progress: Callable[[str, float | None], None] | None = None, host_rows: bool = False) -> QwenOmni:
         """Read the checkpoint `settings.model` names, or the embedded one. Raises ModelError in one sentence.
 
         Args:

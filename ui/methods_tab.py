@@ -36,7 +36,7 @@ def methods_tab(page: gr.Blocks, engine: Engine, asked: Asked) -> None:
             gr.HTML(cards.subheading(words.METHODS_DIFFERENCE, words.METHODS_DIFFERENCE_HINT))
             with gr.Row():
                 a, b = (gr.Dropdown([], label=label, filterable=False, elem_id=f"methods-{label.lower()}") for label in "AB")
-            moment = gr.Slider(1, 2, value=1, step=1, label=words.STEP, buttons=[], elem_id="methods-moment")
+            moment = gr.Slider(1, 2, value=1, step=1, label=words.METHODS_MOMENT, buttons=[], elem_id="methods-moment")
             frame = gr.HTML("", elem_id="methods-frame")
         kept = gr.State(None, time_to_live=3600)
     _wire(page, engine, asked, {"status": status, "table": table}, (methods, shares, start, end, views, chart, a, b, moment, frame, kept))

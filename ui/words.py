@@ -248,6 +248,7 @@ METHODS_CHART_HINT = (
 )
 METHODS_COST = "work to read the prompt (GFLOPs)"
 METHODS_AGREEMENT = "agreement (nats per token)"
+METHODS_MOMENT = "Moment"
 METHODS_DIFFERENCE = "Where two methods differ"
 METHODS_DIFFERENCE_HINT = "The patches each of two methods kept to the end, on the same frame."
 METHODS_BOTH = "kept by both"
