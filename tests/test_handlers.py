@@ -96,7 +96,7 @@ def test_a_choice_redraws_without_asking_the_model(engine, clip, answered, monke
     assert custom["kept"].record.retained["video"] == pytest.approx(0.1, abs=0.01)
     same = handlers.redraw(engine, chat, clip, "omnizip", "45 %", {**OPTIONS, "rho_video": 0.9})
     assert same["kept"].record is chat.report.runs[1].compression, "these settings were answered with"
-    assert handlers.redraw(engine, None, clip, "omnizip", "25 %", OPTIONS, 0) == {}
+    assert handlers.redraw(engine, None, clip, "omnizip", "25 %", OPTIONS) == {}
     wrong = handlers.redraw(engine, chat, clip, "omnizip", words.CUSTOM, {**OPTIONS, "rho_min": 0.9})
     assert list(wrong) == ["status"] and "rho_min" in wrong["status"]
 
