@@ -15,9 +15,9 @@ from omnizip.evaluation import tables  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
 
 OTHER_FILES = {
-    "omnizip/nano/": "The stand-in model, and a synthetic world with the program that trains a tiny Qwen2.5-Omni on it.",
+    "omnizip/nano/": "A synthetic world that knows the truth about itself, and the program that trains the embedded model on it.",
     "assets/style.css": "The page's look, by day and by night.",
-    "assets/standin/": "The embedded model, as `python -m omnizip.nano.standin` writes it.",
+    "assets/nano/": "The embedded model: weights, tokenizer, settings and its card.",
     "assets/examples/": "Sample clips and the program that made them.",
     "tests/": "One file per module, with the reference outputs in `tests/golden/`; `tests/browser/` drives the page.",
     "omnizip/evaluation/results/": "Accuracies with their conditions, as `python -m omnizip eval nano` wrote them.",

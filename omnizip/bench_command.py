@@ -33,7 +33,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", type=int, default=9, help="compress: rows of 16 tokens a step has (default: %(default)s)")
     told = "compress: longest clip for which what grows with its square is measured (default: %(default)s)"
     parser.add_argument("--quadratic-s", type=int, default=600, metavar="S", help=told)
-    parser.add_argument("--shape", metavar="NAME,NAME", help="prefill: 3b, 7b, standin, tiny (default: 3b,7b on a GPU, standin elsewhere)")
+    parser.add_argument("--shape", metavar="NAME,NAME", help="prefill: 3b, 7b, nano, tiny (default: 3b,7b on a GPU, nano elsewhere)")
     parser.add_argument("--tokens", type=int, default=32, help="prefill: tokens decoded after the first (default: %(default)s)")
     parser.add_argument("--attention", choices=ATTENTION, default="auto", help="prefill: auto is flash-attn where it can run, else SDPA")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -84,7 +84,7 @@ def _prefill(arguments: argparse.Namespace, bench: Any, seconds: list[int], meth
     from .bench import prefill
     from .loading import attention_for
 
-    shapes = (arguments.shape or ("3b,7b" if bench.device.type == "cuda" else "standin")).split(",")
+    shapes = (arguments.shape or ("3b,7b" if bench.device.type == "cuda" else "nano")).split(",")
     if unknown := [shape for shape in shapes if shape not in prefill.SHAPES]:
         raise UsageError(f"There is no shape {unknown[0]!r}; choose of {', '.join(prefill.SHAPES)}.")
     shares = _shares(arguments.retention or "0.45,0.35,0.25")

@@ -24,8 +24,8 @@ from .errors import ModelError
 from .memory import free_bytes, weight_bytes
 from .settings import Settings
 
-EMBEDDED = Path(__file__).resolve().parent.parent / "assets" / "standin"
-MARK = "omnizip.json"  # what a checkpoint says of itself: name, embedded, meaningless
+EMBEDDED = Path(__file__).resolve().parent.parent / "assets" / "nano"
+MARK = "omnizip.json"  # what a checkpoint says of itself: name, embedded
 MODEL_TYPES = ("qwen2_5_omni", "qwen2_5_omni_thinker")
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 

@@ -237,7 +237,6 @@ def _conditions(loaded: Loaded, settings: Settings, parameters: int) -> Conditio
     return Conditions(
         model=loaded.mark.get("name") or settings.model,
         embedded=bool(loaded.mark.get("embedded", False)),
-        meaningless=bool(loaded.mark.get("meaningless", False)),
         parameters=parameters,
         device=" + ".join(gpus) or "cpu",
         dtype=str(thinker.dtype).removeprefix("torch.") + (" (weights in 4 bits)" if settings.four_bit else ""),

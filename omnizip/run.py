@@ -43,7 +43,6 @@ class Conditions:
 
     model: str
     embedded: bool  # the model stored with the project
-    meaningless: bool  # random weights: its words mean nothing, its counts and timings are real
     parameters: int
     device: str
     dtype: str

@@ -79,8 +79,8 @@ def ratio_lines(report: RunReport) -> list[str]:
 def remarks(report: RunReport) -> list[str]:
     """What the reader has to know: of the model, the clip and every method, one sentence each."""
     lines = []
-    if report.conditions.meaningless:
-        lines.append("Note: the model has random weights; its words mean nothing, counts and times are real.")
+    if report.conditions.embedded:
+        lines.append("Note: the embedded model knows a small world of shapes and sounds; real footage needs Qwen2.5-Omni (--model).")
     lines += [f"Warning: {printable(text)}" for text in report.clip.warnings]
     lines += [f"Note ({run.label}): {text}" for run in report.runs for text in run.compression.notes]
     return lines

@@ -19,7 +19,7 @@ from omnizip.errors import MediaError, MethodError, OmniZipError
 from omnizip.run import Sampling, Turn
 from omnizip.settings import Settings
 
-QUESTION = "What can be heard?"
+QUESTION = "Describe the clip."
 SHORT = Sampling(max_new_tokens=6)
 ARMS = (Arm("omnizip", 0.45), Arm("random", 0.3))
 

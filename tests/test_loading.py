@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from omnizip import loading
 from omnizip.errors import ModelError
-from omnizip.nano import standin
+from omnizip.nano import model as nano
 from omnizip.qwen import QwenOmni
 from omnizip.run import Sampling, Turn
 from omnizip.settings import Settings
@@ -46,7 +46,7 @@ def test_a_saved_thinker_comes_back(folder):
     assert not any(p.requires_grad for p in model.parts.thinker.parameters())
     assert heard[-1] == ("load", 1.0)
     assert model.conditions.model == folder
-    assert not model.conditions.embedded and not model.conditions.meaningless
+    assert not model.conditions.embedded
 
 
 def test_a_full_checkpoint_gives_its_thinker_alone(copied):
@@ -235,15 +235,15 @@ def test_verbosity_and_bars_are_as_before(folder):
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
 
 
-def test_the_embedded_model_is_what_its_maker_makes(tmp_path):
-    made = standin.write(tmp_path / "standin")
+def test_the_embedded_model_is_laid_out_as_its_maker_lays_it_out():
     stored = loading.EMBEDDED
-    for name in ("tokenizer.json", "omnizip.json", "preprocessor_config.json", "chat_template.jinja"):
-        assert (made / name).read_text() == (stored / name).read_text(), name
-    ours, theirs = (load_file(folder / "model.safetensors") for folder in (made, stored))
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    assert sum(file.stat().st_size for file in stored.iterdir()) < 3_000_000
+    assert (stored / "tokenizer.json").read_text() == nano.tokenizer().backend_tokenizer.to_str(pretty=True)
+    assert json.loads((stored / "preprocessor_config.json").read_text()) == nano.PREPROCESSOR
+    kept = load_file(stored / "model.safetensors")
+    fresh = nano.untrained(nano.tokenizer()).state_dict()  # the names on disk are those of a released checkpoint
+    assert sorted(tuple(value.shape) for value in kept.values()) == sorted(tuple(value.shape) for value in fresh.values())
+    assert {value.dtype for value in kept.values()} == {torch.bfloat16}
+    assert sum(file.stat().st_size for file in stored.iterdir()) < 25_000_000
 
 
 @pytest.fixture(scope="module")
@@ -252,30 +252,13 @@ def embedded():
 
 
 def test_the_embedded_model_says_what_it_is(embedded):
-    assert embedded.conditions.embedded and embedded.conditions.meaningless
-    assert embedded.conditions.model == "embedded stand-in"
-    assert embedded.conditions.parameters < 1_000_000
+    assert embedded.conditions.embedded
+    assert embedded.conditions.model == nano.NAME
+    assert 3_000_000 < embedded.conditions.parameters < 6_000_000
     layout = embedded.layout
-    assert (layout.patch, layout.merge, layout.temporal_patch, layout.block_frames) == (14, 2, 2, 200)
+    assert (layout.patch, layout.merge, layout.temporal_patch, layout.block_frames) == (8, 2, 2, 200)
+    assert (layout.positions_per_second, layout.seconds_per_window) == (25, 2)
     assert embedded.parts.audio.config.num_mel_bins == 128
-
-
-def test_its_answers_are_words_that_depend_on_the_prompt(embedded):
-    words = {word.strip() for kind in standin.WORDS for word in standin.words_of(kind)}
-    answers = {}
-    for seed, sound_s in ((0, 5.0), (1, None)):
-        encoded = embedded.encode(tiny.clip(frames=10, height=120, width=160, sound_s=sound_s, seed=seed))
-        for question in ("What happens?", "Why?", "Who is speaking here?", "你好"):
-            stream = embedded.stream(encoded, [Turn(question)])
-            from omnizip.compressors import COMPRESSORS
-
-            for compressor in (COMPRESSORS["full"](), COMPRESSORS["omnizip"].at_retention(0.35, stream)):
-                prompt = stream.prompt(compressor.compress(stream))
-                text = embedded.text(list(embedded.decode(embedded.prefill(prompt), Sampling(max_new_tokens=64))))
-                assert len(text.split()) >= 3
-                assert set(text.replace(".", " ").split()) <= words
-                answers[seed, question, compressor.name] = text
-    assert len(set(answers.values())) > len(answers) / 2
 
 
 def test_thirty_seconds_at_default_settings_take_seconds(embedded):
@@ -285,7 +268,7 @@ def test_thirty_seconds_at_default_settings_take_seconds(embedded):
     started = time.process_time()
     encoded = embedded.encode(tiny.clip(frames=60, height=480, width=640, sound_s=30.0))
     stream = embedded.stream(encoded, [Turn("What happens?")])
-    assert stream.n_audio == 750 and 3000 < stream.n_video <= 30 * 128
+    assert stream.n_audio == 750 and 1500 < stream.n_video <= 30 * 72
     from omnizip.compressors import COMPRESSORS
 
     prefilled = embedded.prefill(stream.prompt(COMPRESSORS["full"]().compress(stream)))

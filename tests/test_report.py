@@ -28,7 +28,7 @@ from omnizip.run import Answer, Conditions, ModelShape, Sampling, Timing
 SHAPE_7B = ModelShape(layers=28, width=3584, heads=28, kv_heads=4, head_dim=128, ffn=18944, vocabulary=152064, kv_bytes=2)
 SHAPE_3B = ModelShape(layers=36, width=2048, heads=16, kv_heads=2, head_dim=128, ffn=11008, vocabulary=151936, kv_bytes=2)
 TINY = ModelShape(layers=2, width=6, heads=4, kv_heads=2, head_dim=3, ffn=5, vocabulary=7, kv_bytes=4)
-CONDITIONS = Conditions("tiny", True, True, 1000, "cpu", "float32", "sdpa", 1, "2.13", "5.23", "Linux")
+CONDITIONS = Conditions("tiny", True, 1000, "cpu", "float32", "sdpa", 1, "2.13", "5.23", "Linux")
 
 
 def record(method=None, stream=None, duration_s=6.0):

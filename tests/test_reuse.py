@@ -11,7 +11,7 @@ from omnizip.reuse import KEPT, Prefix, Prefixes
 from omnizip.run import Sampling, Turn
 from omnizip.settings import Settings
 
-QUESTIONS = ("What can be heard?", "And then?", "Why is that?", "How many?")
+QUESTIONS = ("Describe the clip.", "And then?", "Why is that?", "How many?")
 ARMS = (Arm("omnizip", 0.45), Arm("omnizip", 0.3, {"temporal": "fold"}), Arm("full"))
 
 

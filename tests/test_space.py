@@ -81,7 +81,7 @@ def test_the_cache_is_a_volume_of_the_user_and_the_port_is_the_pages():
 def test_the_image_holds_the_embedded_model_and_no_tests():
     names = docker.context(ROOT)
     assert {"app.py", "requirements.txt", "assets/style.css"} <= set(names)
-    assert any(name.startswith("assets/standin/") and name.endswith(".safetensors") for name in names)
+    assert any(name.startswith("assets/nano/") and name.endswith(".safetensors") for name in names)
     assert not any(name.startswith(("tests/", ".ci/", ".git/")) for name in names)
 
 

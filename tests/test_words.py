@@ -86,7 +86,7 @@ def test_sameness_of_answers_follows_the_words():
 
 
 def test_model_line_names_all_conditions():
-    c = Conditions("nano", True, True, 310_000, "cpu", "float32", "sdpa", 1, "2.13.0", "5.23.0", "Linux")
+    c = Conditions("nano", True, 310_000, "cpu", "float32", "sdpa", 1, "2.13.0", "5.23.0", "Linux")
     line = words.model_line(c)
     for part in ("nano", "built in", "310 thousand parameters", "CPU, 1 thread", "float32", "sdpa"):
         assert part in line

@@ -24,9 +24,9 @@ def masthead() -> str:
     return f'<header class="oz-masthead"><h1>{escape(words.TITLE)}</h1><p>{escape(words.TAGLINE)}</p></header>'
 
 
-def conditions(line: str, meaningless: bool) -> str:
-    """The model line, and the plain warning while its words mean nothing."""
-    notice = f'<p class="oz-notice" role="note">{words.STAND_IN}</p>' if meaningless else ""
+def conditions(line: str, embedded: bool) -> str:
+    """The model line, and what the embedded model knows where it answers."""
+    notice = f'<p class="oz-notice" role="note">{words.EMBEDDED}</p>' if embedded else ""
     return f'{notice}<p class="oz-model">{escape(line)}</p>'
 
 

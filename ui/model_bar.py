@@ -51,4 +51,4 @@ def told(serving: Serving) -> str:
         return cards.progress(words.MODEL_LOADING.format(name=words.model_name(state.name)), state.fraction)
     free = serving.free()
     room = [] if free is None else [words.MEMORY_FREE.format(size=words.size(free))]
-    return cards.conditions(" · ".join([words.model_line(state.conditions), *room]), state.conditions.meaningless)
+    return cards.conditions(" · ".join([words.model_line(state.conditions), *room]), state.conditions.embedded)

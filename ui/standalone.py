@@ -71,7 +71,7 @@ def _body(report: RunReport) -> str:
     reasons = cards.heading(f"{words.REASONS}: {first.label}")
     return (
         f'<header><h1>{escape(c.name)}</h1><p class="oz-question">{escape(report.question)}</p>{cards.hint(line)}'
-        f"{cards.sentences(c.warnings)}</header>{cards.conditions(words.model_line(report.conditions), report.conditions.meaningless)}"
+        f"{cards.sentences(c.warnings)}</header>{cards.conditions(words.model_line(report.conditions), report.conditions.embedded)}"
         f"{cards.headline(words.headline(report.ratios(first))) if others else ''}"
         f'<div class="oz-answers">{_answers(report.runs)}</div>'
         f'<div id="lens">{lens_data.markup()}</div>'

@@ -16,9 +16,9 @@ UNKNOWN = "–"
 
 TITLE = "OmniZip"
 TAGLINE = "The same question, answered twice: by the full model, and by one that reads only what the sound says is worth reading."
-STAND_IN = (
-    "The small built-in model has random weights: <b>its words mean nothing.</b> "
-    "Which tokens are kept, how many, and every time and size shown are real."
+EMBEDDED = (
+    "The small built-in model has the architecture of Qwen2.5-Omni and knows one little world: <b>coloured shapes and eight sounds</b>, "
+    "as in the examples. For real footage choose Qwen2.5-Omni."
 )
 
 MODEL = "Which model answers"

@@ -45,13 +45,13 @@ VOCABULARY = {"3b": 151936, "7b": 152064, "tiny": 1000}
 ROPE_SECTIONS = {"tiny": [2, 3, 3]}  # of a head's width; the real ones are 16, 24, 24
 TINY_AUDIO = {"d_model": 64, "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 96}
 TINY_VISION = {"depth": 2, "hidden_size": 64, "intermediate_size": 96, "num_heads": 4, "fullatt_block_indexes": [1]}
-SHAPES = ("3b", "7b", "standin", "tiny")
+SHAPES = ("3b", "7b", "nano", "tiny")
 STOCK, FULL = "stock forward", "full"
 
 
 def config_of(shape: str) -> Qwen2_5OmniThinkerConfig:
-    """The sizes of a released thinker, of the embedded model ("standin") or of one for tests ("tiny")."""
-    if shape == "standin":
+    """The sizes of a released thinker, of the embedded model ("nano") or of one for tests ("tiny")."""
+    if shape == "nano":
         return Qwen2_5OmniThinkerConfig.from_pretrained(EMBEDDED)
     tiny, width = shape == "tiny", TEXT[shape]["hidden_size"]
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": ROPE_SECTIONS.get(shape, [16, 24, 24])}

@@ -65,7 +65,7 @@ def told(conditions: dict[str, Any]) -> str:
     c = conditions
     threads = f"{c['threads']} thread{'s' if c['threads'] > 1 else ''} and {c['workers']} process{'es' if c['workers'] > 1 else ''}"
     hard = "".join(f", {name} {c[name]}" for name in ("ambient", "pattern") if c[name])
-    model = f"{c['model']} ({'random ' if c['meaningless'] else ''}weights {c['weights']}), {c['dtype']}, {c['device']} with {threads}"
+    model = f"{c['model']} (weights {c['weights']}), {c['dtype']}, {c['device']} with {threads}"
     versions = ", ".join(f"{name} {c[name]}" for name in ("torch", "transformers", "omnizip"))
     clips = f"held-out seeds from {c['first_seed']}, {c['clips']} clips per length{hard}"
     questions = f"at most {c['questions_per_clip']} questions a clip and {c['questions']} in all"

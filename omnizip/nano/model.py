@@ -226,5 +226,5 @@ def save(model: Qwen2_5OmniThinkerForConditionalGeneration, words: PreTrainedTok
         model.config.dtype = torch.float32
     words.save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n")
-    (folder / MARK).write_text(json.dumps({"name": NAME, "embedded": True, "meaningless": False}, indent=2) + "\n")
+    (folder / MARK).write_text(json.dumps({"name": NAME, "embedded": True}, indent=2) + "\n")
     return folder
