@@ -395,7 +395,7 @@ def agreement(found: Agreement | None) -> str:
     if found is None:
         return UNKNOWN
     place = "1st" if found.first_rank == 1 else f"place {count(found.first_rank)}"
-    return f"{found.mean_log_likelihood:.2f}, {place}".replace("-", "−")
+    return f"{round(found.mean_log_likelihood, 2) + 0.0:.2f}, {place}".replace("-", "−")
 
 
 def versus(full: float | None, other: float | None, better: str, worse: str) -> str:

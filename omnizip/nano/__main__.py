@@ -18,6 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     train = commands.add_parser("train", help="train, or go on with a run that was stopped")
     train.add_argument("--work", type=Path, default=Path("build/nano"), help="folder of the run's state (default: build/nano)")
     train.add_argument("--out", type=Path, help="folder the checkpoint is written to when training ends or pauses")
+    train.add_argument("--start", type=Path, help="checkpoint whose weights a new run begins with, at the last stage")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--scale", type=float, default=1.0, help="factor on the number of steps (default: 1)")
     train.add_argument("--minutes", type=float, default=math.inf, help="pause after this long; the same command goes on")

@@ -27,6 +27,8 @@ def _trained(chosen: argparse.Namespace, share: Share) -> Training:
     """Train in this process; the first of several tells how it goes."""
     torch.set_num_threads(chosen.threads)
     training = Training(chosen.work, seed=chosen.seed, scale=chosen.scale, device=chosen.device, workers=chosen.workers, share=share)
+    if chosen.start and not (chosen.work / "state.pt").exists():
+        training.start_from(chosen.start)
     share.wait()  # until all have read the state
     if share.rank:
         training.run()

@@ -67,6 +67,29 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path, monkeypatch):
         assert torch.equal(a, b)
 
 
+def test_a_run_may_begin_with_a_checkpoint(tmp_path):
+    torch.manual_seed(1)
+    student = model.Student.fresh()
+    model.save(student.thinker, student.words, tmp_path / "checkpoint")
+    flags = [
+        "--work",
+        str(tmp_path / "work"),
+        "--start",
+        str(tmp_path / "checkpoint"),
+        "--scale",
+        "0.003",
+        "--minutes",
+        "0",
+        "--workers",
+        "0",
+    ]
+    assert command.main(["train", *flags]) == 0
+    state = torch.load(tmp_path / "work" / "state.pt", weights_only=True)
+    assert (state["stage"], state["step"]) == (len(train.STAGES) - 1, 1)
+    name = next(name for name in state["model"] if name.endswith("visual.merger.mlp.2.weight"))  # the encoders rest
+    assert torch.equal(state["model"][name], student.thinker.state_dict()[name].bfloat16().float())
+
+
 def test_an_answer_counts_as_the_root_of_its_length():
     owner = torch.tensor([[0, 0, 0, 1, 1, 1], [0, 1, 1, 1, 1, -1]])
     wanted = torch.tensor([[0, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0]]).bool()
