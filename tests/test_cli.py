@@ -37,7 +37,7 @@ def model():
 @pytest.fixture
 def loaded(model, monkeypatch):
     """The model is read from the disk once for all tests; it is the one every command would read."""
-    monkeypatch.setattr(QwenOmni, "load", classmethod(lambda cls, settings, on_progress=None: model))
+    monkeypatch.setattr(QwenOmni, "load", classmethod(lambda cls, settings, on_progress=None, host_rows=False: model))
 
 
 @pytest.fixture(scope="module")
