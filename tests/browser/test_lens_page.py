@@ -265,7 +265,8 @@ def test_a_playing_clip_is_not_talked_over(minute):
     page.wait_for_function("document.querySelector('.lens-live').textContent.startsWith('Window 16')")
     page.evaluate("""() => {
       window.heard = [];
-      const watch = new MutationObserver((all) => all.forEach((m) => window.heard.push(m.target.nodeName)));
+      const video = document.querySelector('.lens-video');
+      const watch = new MutationObserver((all) => { if (!video.paused) all.forEach((m) => window.heard.push(m.target.nodeName)) });
       for (const node of document.querySelectorAll('.lens [aria-live], .lens output, .lens [role=status]'))
         watch.observe(node, {childList: true, characterData: true, subtree: true});
       watch.observe(document.querySelector('.lens-time'), {attributes: true, attributeFilter: ['aria-valuetext', 'aria-valuenow']});
