@@ -94,3 +94,11 @@ def test_nothing_is_recorded_or_sent(served):
     assert set(options) <= set(inspect.signature(type(page).launch).parameters)
     css = Path(options["css_paths"][0]).read_text()
     assert "http" not in css and "@import" not in css and "url(" not in css
+
+
+def test_a_space_says_where_the_page_listens_unless_somebody_set_it(monkeypatch):
+    monkeypatch.delenv("GRADIO_SERVER_NAME", raising=False)
+    assert launch_options(Settings())["server_name"] == "127.0.0.1"
+    monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
+    assert launch_options(Settings())["server_name"] == "0.0.0.0"
+    assert launch_options(Settings(host="10.0.0.1"))["server_name"] == "10.0.0.1"

@@ -38,7 +38,7 @@ QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 def launch_options(settings: Settings) -> dict[str, Any]:
     """What `build_page(...).launch()` takes: calm neutrals, one blue accent, the system's fonts, nothing kept or sent."""
     return {
-        "server_name": settings.host,
+        "server_name": _address(settings),
         "server_port": settings.port,
         "theme": _theme(),
         "css_paths": [ASSETS / "style.css", ASSETS / "lens" / "lens.css", ASSETS / "methods.css"],
@@ -47,6 +47,12 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "footer_links": [],
         "show_error": True,
     }
+
+
+def _address(settings: Settings) -> str:
+    """Where the page listens: as set, and where nothing was set as gradio's own variable says, which Spaces give."""
+    unset = settings.host == Settings.__dataclass_fields__["host"].default
+    return os.environ.get("GRADIO_SERVER_NAME", settings.host) if unset else settings.host
 
 
 def _theme() -> gr.themes.Base:
