@@ -130,7 +130,7 @@ def test_both_answers_and_all_views_render(answered):
     for side in ("#answer-full", "#answer-compressed"):
         assert len(page.locator(f"{side} .oz-said").inner_text()) > 3
     assert "of the tokens read" in page.locator("#headline").inner_text()
-    assert "mean nothing" in page.locator("#conditions").inner_text()
+    assert "one little world" in page.locator("#conditions").inner_text()
     assert page.locator(".js-plotly-plot").count() == 0, "the charts wait until somebody looks"
     assert "by the operations counted it could be" in page.locator("#costs").inner_text()
     assert "not measured on CPU" in page.locator("#costs").inner_text()
