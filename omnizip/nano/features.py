@@ -8,6 +8,7 @@ import numpy as np
 
 from .model import PATCH
 from .render import coverage
+from .wordings import COUNTS
 from .world import COLOURS, MOTIONS, PATTERNS, PLACES, SHAPES, SOUNDS, Actor, Scene
 
 CELL = 2 * PATCH  # pixels a video token spans
@@ -21,7 +22,15 @@ VIDEO_LABELS = {
     "pattern": len(PATTERNS),
 }
 AUDIO_LABELS = {"sound": len(SOUNDS) + 1}
-MOMENT_LABELS = {"shape": len(SHAPES) + 1, "colour": len(COLOURS) + 1, "sound": len(SOUNDS) + 1}
+MOMENT_LABELS = {
+    "shape": len(SHAPES) + 1,
+    "colour": len(COLOURS) + 1,
+    "sound": len(SOUNDS) + 1,
+    "place": len(PLACES) + 1,
+    "motion": len(MOTIONS) + 1,
+    "heard": len(SOUNDS) + 1,  # with the shape that is on screen, up to now
+}
+SO_FAR_LABELS = {"sounds": len(COUNTS), "shapes": len(COUNTS)}
 
 
 def degraded(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -77,13 +86,33 @@ def token_labels(shown: Mapping[Actor, Sequence[float]], width: int, height: int
     return {name: found.reshape(-1).astype(np.int64) for name, found in labels.items()}
 
 
+def _times(scene: Scene) -> np.ndarray:
+    """The middle of each audio token, seconds."""
+    return (np.arange(round(scene.duration_s / TOKEN_S)) + 0.5) * TOKEN_S
+
+
 def moment_labels(scene: Scene) -> dict[str, np.ndarray]:
-    """What is seen and heard during each audio token, per label (25 * duration,) int64."""
-    times = (np.arange(round(scene.duration_s / TOKEN_S)) + 0.5) * TOKEN_S
+    """What is seen and heard during each audio token, per label of MOMENT_LABELS (25 * duration,) int64.
+
+    Place is the third of the picture in which the shape appeared; "heard" stays from a sound to the end of its shape's stay.
+    """
+    times = _times(scene)
     actors = [scene.actor_at(t) for t in times]
     sounds = [scene.sound_at(t) for t in times]
+    with_shape = {m.actor: m.sound for m in scene.moments if m.actor and m.sound}
+    heard = [s.name if (s := with_shape.get(a)) and s.start_s <= t else None for a, t in zip(actors, times, strict=True)]
     return {
         "shape": np.array([SHAPES.index(a.shape) if a else len(SHAPES) for a in actors]),
         "colour": np.array([COLOURS.index(a.colour) if a else len(COLOURS) for a in actors]),
         "sound": np.array([SOUNDS.index(s.name) if s else len(SOUNDS) for s in sounds]),
+        "place": np.array([PLACES.index(a.place) if a else len(PLACES) for a in actors]),
+        "motion": np.array([MOTIONS.index(a.motion) if a else len(MOTIONS) for a in actors]),
+        "heard": np.array([SOUNDS.index(name) if name else len(SOUNDS) for name in heard]),
     }
+
+
+def so_far_labels(scene: Scene) -> dict[str, np.ndarray]:
+    """How many sounds and shapes have begun by each audio token, per label of SO_FAR_LABELS (25 * duration,) int64."""
+    times = _times(scene)[:, None]
+    begun = {"sounds": [s.start_s for s in scene.sounds], "shapes": [a.start_s for a in scene.actors]}
+    return {name: (np.array(starts)[None] <= times).sum(1) for name, starts in begun.items()}

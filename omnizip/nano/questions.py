@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..run import Turn
+from .more_wordings import MORE
 from .wordings import COUNTS, WORDINGS, article, loosened, spoken
 from .world import SOUNDS, Actor, Moment, Scene
 
@@ -22,6 +23,7 @@ VIDEO_ONLY = ("first shape", "last shape", "shape count", "colour of shape", "wh
 BY_TIME = ("sound at second", "shape at second", "when sound", "when shape")
 DESCRIPTION = "description"
 WITHOUT_SOUND = (*VIDEO_ONLY, "shape at second", "when shape")  # what may be asked of a clip that has no sound track
+WAYS = {kind: (*few, *MORE[kind]) for kind, few in WORDINGS.items()}
 KINDS = (*CROSS_MODAL, *AUDIO_ONLY, *VIDEO_ONLY, *BY_TIME, DESCRIPTION)
 
 
@@ -45,12 +47,12 @@ def about(
 
     Args:
         rng: draws wording and order.
-        wordings: by kind, used as they are; None draws from WORDINGS and varies them further.
+        wordings: by kind, used as they are; None draws from WAYS and varies them further.
     """
     asked: dict[str, Question] = {}
     for kind in kinds:
         for slots, answer in _facts(scene, kind, rng):
-            wording = str(rng.choice(wordings[kind])) if wordings else loosened(str(rng.choice(WORDINGS[kind])), rng)
+            wording = str(rng.choice(wordings[kind])) if wordings else loosened(str(rng.choice(WAYS[kind])), rng)
             capitals = {name.capitalize(): slot[:1].upper() + slot[1:] for name, slot in slots.items()}
             text = wording.format(**slots, **capitals)
             asked.setdefault(text, Question(kind, text, answer))

@@ -3,9 +3,10 @@
 1. `look`: the vision encoder names what each token of a single step shows.
 2. `listen`: the audio encoder names the sound in each token of 40 ms.
 3. Then the encoders rest and the language model learns to answer, on short clips of few tokens first. Several questions
-   about a clip share one sequence but do not see each other (`packing`). One of them is a description of the whole clip,
-   and a linear reader after the second layer asks every audio token which shape and colour is on screen at its time:
-   binding sound to picture is what answers alone teach slowly.
+   about a clip share one sequence but do not see each other (`packing`). One of them is a description of the whole clip.
+   A linear reader after the second layer asks every audio token what is on screen at its time and which sound came with it,
+   another after the fourth how many sounds and shapes there were so far: binding and counting are what answers alone teach
+   slowly.
 
 Every batch follows from the seed, the stage and the step, and the state is written every few minutes, so a run that is
 stopped goes on where it was.
@@ -23,6 +24,7 @@ from time import monotonic
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ..run import Turn
 from . import features, packing, pretrain, world
@@ -32,7 +34,8 @@ from .muon import Muon
 from .questions import BY_TIME, CROSS_MODAL, DESCRIPTION, KINDS, WITHOUT_SOUND, Question, about
 from .together import ALONE, Share
 
-READ_AFTER = 1  # index of the text layer after which audio tokens are asked what is on screen
+READ_AFTER = {"answer": 1, "so far": 3}  # index of the text layer after which audio tokens are asked what is now, and how often so far
+READER_WEIGHT = {"answer": 0.5, "so far": 0.2}
 SAVE_EVERY_S = 240
 REUSE = 3  # times a batch of encoded clips is read, each time with other questions
 FOLLOW_UPS = 0.08  # share of questions that are asked second in a chat
@@ -64,12 +67,13 @@ STAGES = (
     Stage("four seconds", 240, 16, 1.5e-3, 1.5e-3, 4.0, (world.SMALL,), 9),
     Stage("eight seconds, small frames", 450, 16, 1.5e-3, 1e-3, 8.0, (world.SMALL,), 10),
     Stage("eight seconds", 400, 16, 1e-3, 2e-5, 8.0, (*SQUARE, world.SMALL, *world.SIZES), 12),
+    Stage("asked in more words", 720, 16, 1e-3, 1e-5, 8.0, (*SQUARE, world.SMALL, *world.SIZES), 18),
 )
 WEIGHTS = {  # how often a kind is asked; 1 for the rest
     **dict.fromkeys(CROSS_MODAL, 2.0),
     **dict.fromkeys(BY_TIME, 0.5),
-    **dict.fromkeys(("sound at shape", "colour of shape", "sound count", "shape count"), 4.0),  # the slowest to come
-    "where": 0.5,
+    **dict.fromkeys(("colour of shape", "sound count", "shape count", "where", "motion"), 4.0),  # the slowest to come
+    "sound at shape": 6.0,
     DESCRIPTION: 20.0,
 }
 Progress = Callable[[Stage, int, dict[str, float]], None]
@@ -123,11 +127,20 @@ class Training:
         self.student = Student.fresh()
         self.thinker = self.student.thinker.to(device)
         width = self.thinker.config.text_config.hidden_size
-        heads = {"look": features.VIDEO_LABELS, "listen": features.AUDIO_LABELS, "answer": features.MOMENT_LABELS}
+        heads = {
+            "look": features.VIDEO_LABELS,
+            "listen": features.AUDIO_LABELS,
+            "answer": features.MOMENT_LABELS,
+            "so far": features.SO_FAR_LABELS,
+        }
         self.heads = nn.ModuleDict({name: pretrain.Heads(width, labels) for name, labels in heads.items()}).to(device)
         parts = self.student.parts
-        networks = {"look": [parts.vision], "listen": [parts.audio], "answer": [parts.language, self.thinker.lm_head]}
-        self.parameters = {name: [p for n in (*found, self.heads[name]) for p in n.parameters()] for name, found in networks.items()}
+        networks = {
+            "look": [parts.vision, self.heads["look"]],
+            "listen": [parts.audio, self.heads["listen"]],
+            "answer": [parts.language, self.thinker.lm_head, *(self.heads[name] for name in READ_AFTER)],
+        }
+        self.parameters = {name: [p for n in found for p in n.parameters()] for name, found in networks.items()}
         self.optimizers = {
             name: _optimizers(found, parts.language if name == "answer" else None) for name, found in self.parameters.items()
         }
@@ -250,9 +263,8 @@ class Training:
             first_seed=first_seed,
             workers=self.workers,
         )
-        caught: list[Tensor] = []
-        layer = self.student.parts.language.layers[READ_AFTER]
-        hook = layer.register_forward_hook(lambda _, __, output: caught.append(output[0] if isinstance(output, tuple) else output))
+        caught: dict[str, Tensor] = {}
+        hooks = [self._catch(name, caught) for name in READ_AFTER]
 
         def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
             newest = step // REUSE
@@ -268,11 +280,21 @@ class Training:
             with packing.block_attention(self.student):
                 self._steps(stage, "answer", loss_of, on_step, until)
         finally:
-            hook.remove()
+            for hook in hooks:
+                hook.remove()
             bank.close()
 
-    def _answer_loss(self, batch: Batch, stage: Stage, rng: np.random.Generator, caught: list[Tensor]) -> tuple[Tensor, dict[str, float]]:
-        caught.clear()
+    def _catch(self, name: str, caught: dict[str, Tensor]) -> RemovableHandle:
+        """Keep what the layer says that this reader reads."""
+
+        def keep(_, __, output) -> None:
+            caught[name] = output[0] if isinstance(output, tuple) else output
+
+        return self.student.parts.language.layers[READ_AFTER[name]].register_forward_hook(keep)
+
+    def _answer_loss(
+        self, batch: Batch, stage: Stage, rng: np.random.Generator, caught: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, float]]:
         scenes = batch.scenes
         heard = batch.audio.shape[1] > 0
         asked = [choose(scene, rng, stage.questions, KINDS if heard else WITHOUT_SOUND) for scene in scenes]
@@ -284,7 +306,11 @@ class Training:
         loss = (each * weights).sum() / weights.sum()
         if not heard:
             return loss, {"answer": loss.item()}
-        moments = [features.moment_labels(scene) for scene in scenes]
-        truth = {name: np.concatenate([m[name] for m in moments]) for name in moments[0]}
-        bound, right = self.heads["answer"].losses(caught[0][:, packed.audio_index].flatten(0, 1), truth)
-        return loss + 0.5 * bound, {"answer": loss.item(), **right}
+        numbers = {"answer": loss.item()}
+        for name, labels_of in (("answer", features.moment_labels), ("so far", features.so_far_labels)):
+            moments = [labels_of(scene) for scene in scenes]
+            truth = {label: np.concatenate([m[label] for m in moments]) for label in moments[0]}
+            bound, right = self.heads[name].losses(caught[name][:, packed.audio_index].flatten(0, 1), truth)
+            loss = loss + READER_WEIGHT[name] * bound
+            numbers |= right
+        return loss, numbers

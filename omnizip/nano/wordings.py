@@ -262,7 +262,7 @@ def article(name: str) -> str:
 
 
 def corpus() -> Iterator[str]:
-    """Every sentence of the world, roughly: what the tokenizer is trained on."""
+    """Every sentence of the world in these wordings, roughly: what the tokenizer is trained on, so more wordings do not change it."""
     actors = [f"{c} {s}" for c in COLOURS for s in SHAPES]
     for kind, wordings in WORDINGS.items():
         for wording in wordings:

@@ -46,6 +46,24 @@ def test_audio_tokens_are_labelled_with_what_happens_at_their_time():
         sound, actor = scene.sound_at(time_s), scene.actor_at(time_s)
         assert labels["sound"][index] == (world.SOUNDS.index(sound.name) if sound else AUDIO_LABELS["sound"] - 1)
         assert labels["colour"][index] == (world.COLOURS.index(actor.colour) if actor else len(world.COLOURS))
+        assert labels["place"][index] == (world.PLACES.index(actor.place) if actor else len(world.PLACES))
+        assert labels["motion"][index] == (world.MOTIONS.index(actor.motion) if actor else len(world.MOTIONS))
+
+
+def test_audio_tokens_know_what_was_heard_with_the_shape_that_is_there_and_how_much_came_before():
+    nothing, kept = len(world.SOUNDS), 0
+    for number in range(30):
+        scene = world.scene(world.HELD_OUT_SEEDS.start + number)
+        labels = features.moment_labels(scene) | features.so_far_labels(scene)
+        for index in range(200):
+            time_s = index / 25 + 0.02
+            since = np.arange(0, time_s + 1e-9, 0.01)
+            with_it = {s.name for t in since if (s := scene.sound_at(t)) and (a := scene.actor_at(t)) and a == scene.actor_at(time_s)}
+            assert labels["heard"][index] == (world.SOUNDS.index(with_it.pop()) if with_it else nothing), (number, time_s)
+            assert labels["sounds"][index] == len({s for t in since if (s := scene.sound_at(t))})
+            assert labels["shapes"][index] == len({a for t in since if (a := scene.actor_at(t))})
+            kept += labels["heard"][index] != labels["sound"][index]
+    assert kept > 500  # it says more than what is heard now
 
 
 def test_degraded_pictures_stay_close():

@@ -100,9 +100,9 @@ def test_an_answer_counts_as_the_root_of_its_length():
 
 def test_cross_modal_questions_and_the_description_come_often():
     rng = np.random.default_rng(0)
-    kinds = [q.kind for seed in range(60) for q in train.choose(world.scene(seed), rng, 8)]
+    kinds = [q.kind for seed in range(60) for q in train.choose(world.scene(seed), rng, 18)]
     assert kinds.count("description") > 50
-    assert sum(k in questions.CROSS_MODAL for k in kinds) > 120
+    assert sum(k in questions.CROSS_MODAL for k in kinds) > 270
     assert set(kinds) == set(questions.KINDS)
 
 
