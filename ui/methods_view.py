@@ -5,6 +5,8 @@ Plain values in, markup and figures out; no gradio. Colours are Okabe and Ito's,
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
@@ -14,6 +16,7 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
+from omnizip.compressors import COMPRESSORS
 from omnizip.engine import Engine
 from omnizip.errors import OmniZipError
 from omnizip.events import Arm, ArmDone, Finished, Stage
@@ -31,7 +34,7 @@ def run(
     engine: Engine, path: str | None, question: str | None, methods: Sequence[str], shares: Sequence[str], stop: Callable[[], bool]
 ) -> Iterator[Update]:
     """All chosen methods at all chosen shares, with one encoding: `status`, `table`, then `runs` for the views below."""
-    arms = [Arm(method, words.PRESETS[share]) for share in shares for method in methods]
+    arms = [Arm(method, kept) for share, kept in words.PRESETS.items() if share in shares for method in COMPRESSORS if method in methods]
     problem = (
         words.NO_CLIP
         if not path
@@ -74,13 +77,14 @@ def table(runs: Sequence[Run]) -> str:
     """One row per run, the full model first; what a method has to say about its choice stands below its answer."""
     if not runs:
         return ""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in words.METHODS_COLUMNS)
+    measured = any(run.peak_memory_bytes is not None for run in runs)
+    columns = (*words.METHODS_COLUMNS, words.METHODS_PEAK if measured else words.METHODS_CACHE)
+    head = "".join(f'<th scope="col">{escape(name)}<small>{escape(more)}</small></th>' for name, more in columns)
     rows = []
     for number, run in enumerate(runs):
         short = [note for note in run.compression.notes if note.endswith("asked.")]
         notes = "".join(f"<small>{escape(note)}</small>" for note in short)
         same = words.UNKNOWN if not number else words.YES if run.answer.text == runs[0].answer.text else words.NO
-        peak = run.peak_memory_bytes or run.kv_cache_bytes
         cells = [
             words.share(run.retention_target) if run.retention_target else words.UNKNOWN,
             words.share(run.retained["total"]),
@@ -91,11 +95,12 @@ def table(runs: Sequence[Run]) -> str:
             words.UNKNOWN if not number else words.duration(run.timing.compress_ms),
             words.duration(run.timing.prefill_ms),
             words.duration(run.timing.decode_ms),
-            words.size(peak),
+            words.size(run.peak_memory_bytes if measured else run.kv_cache_bytes),
         ]
-        marked = "".join(f'<td data-name="{escape(n)}">{c}</td>' for n, c in zip(words.METHODS_COLUMNS[1:], cells, strict=True))
+        marked = "".join(f'<td data-name="{escape(n)}">{c}</td>' for (n, _), c in zip(columns[1:], cells, strict=True))
         rows.append(f'<tr><th scope="row">{escape(run.label)}</th>{marked}</tr>')
-    return f'<div class="oz-methods"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    said = "".join(cards.hint(text) for text in (words.METHODS_AGREEMENT_HINT, *(() if measured else (words.METHODS_CACHE_HINT,))))
+    return f'<div class="oz-methods"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>{said}'
 
 
 def pareto(runs: Sequence[Run]) -> go.Figure:
@@ -163,8 +168,8 @@ def difference(engine: Engine, path: str, runs: Sequence[Run], a: int, b: int, s
         for colour, name, n in zip((BOTH, ONLY_A, ONLY_B), names, counts, strict=True)
     )
     start = step * encoded.second_per_step
-    line = words.METHODS_MOMENT.format(start=start, end=start + encoded.second_per_step, total=words.count(masks[0].size))
-    return f'<p class="oz-key">{legend}</p>' + cards.frame(painted(image, *masks), line, f"{line} " + ", ".join(names))
+    line = words.METHODS_MOMENT_LINE.format(start=start, end=start + encoded.second_per_step, total=words.count(masks[0].size))
+    return f'<p class="oz-key">{legend}</p>' + _figure(painted(image, *masks), line, f"{line} " + ", ".join(names))
 
 
 def painted(frame: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -180,3 +185,14 @@ def painted(frame: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     out[high - 1 :: high] *= 0.8
     out[:, wide - 1 :: wide] *= 0.8
     return out.astype(np.uint8)
+
+
+def _figure(image: np.ndarray, caption: str, alt: str) -> str:
+    """A drawn frame (H, W, 3) uint8 with its caption, lossless, within the page itself."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG", compress_level=1)
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return (
+        f'<figure class="oz-difference"><img src="data:image/png;base64,{data}" alt="{escape(alt, quote=True)}" '
+        f'width="{image.shape[1]}" height="{image.shape[0]}"><figcaption>{escape(caption)}</figcaption></figure>'
+    )

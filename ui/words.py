@@ -103,6 +103,7 @@ STAGES = {
 }
 ARMS = ("the full model", "the compressed one")
 QUEUED = "Waiting for its turn"
+METHODS_NUMBER = "That names {given} methods; name at most {most}."
 NOT_UPLOADED = "The clip is not an uploaded file; send the file itself, with gradio_client's handle_file."
 STOPPED = "Stopped. What is written so far stays."
 DONE = "Done."
@@ -240,7 +241,25 @@ METHODS_HINT = "Runs every method you tick on the clip and question above. The c
 METHODS_RUN = "Run the methods"
 METHODS_NONE = "Tick at least one method and one share to keep."
 METHODS_MANY = "That is too much at once; choose at most {most} combinations of methods and shares."
-METHODS_COLUMNS = ("Method", "Asked", "Kept", "Answer", "Same?", "Agreement", "Tokens", "Choosing", "Reading", "Writing", "Memory")
+METHODS_COLUMNS = (  # name, and what it is in other words or units
+    ("Method", ""),
+    ("Asked", "of the clip"),
+    ("Kept", "of the clip"),
+    ("Answer", ""),
+    ("Same", "as full?"),
+    ("Agreement", "nats; rank"),
+    ("Tokens", "read"),
+    ("Choosing", "compress"),
+    ("Reading", "prefill"),
+    ("Writing", "decode"),
+)
+METHODS_PEAK = ("Peak memory", "whole device")
+METHODS_CACHE = ("Cache", "keys, values")
+METHODS_CACHE_HINT = "Cache: what the model remembers of the prompt and its answer. The peak of all memory is not measured on CPU."
+METHODS_AGREEMENT_HINT = (
+    "Agreement: how likely the model finds the full model's answer after reading what was kept. The mean logarithm per token in nats, "
+    "0 being certain; then the place of that answer's first token among all it could have said."
+)
 METHODS_CHART = "Cost against agreement"
 METHODS_CHART_HINT = (
     "Further up: the model finds the full model's answer more likely. Further left: less work to read. "
@@ -248,12 +267,12 @@ METHODS_CHART_HINT = (
 )
 METHODS_COST = "work to read the prompt (GFLOPs)"
 METHODS_AGREEMENT = "agreement (nats per token)"
-METHODS_MOMENT = "Moment"
+METHODS_MOMENT = "Second of the clip"
 METHODS_DIFFERENCE = "Where two methods differ"
 METHODS_DIFFERENCE_HINT = "The patches each of two methods kept to the end, on the same frame."
 METHODS_BOTH = "kept by both"
 METHODS_ONLY = "only {name}"
-METHODS_MOMENT = "{start:.1f}–{end:.1f} s, {total} patches; dark ones were kept by neither."
+METHODS_MOMENT_LINE = "Second {start:.1f} to {end:.1f} of the clip, {total} patches; dark ones were kept by neither."
 METHODS_NO_PICTURE = "This clip has no picture to compare."
 YES, NO = "yes", "no"
 COST_AGREEMENT = ("Agreement", "how likely it finds the full model's answer: nats per word piece, 0 is certain")
