@@ -10,7 +10,7 @@ import gradio as gr
 from omnizip.engine import Engine
 from omnizip.errors import OmniZipError
 
-from . import cards, methods_view, words
+from . import cards, methods_chart, methods_view, words
 from .columns import METHODS, Asked
 from .handlers import Stops
 
@@ -35,9 +35,11 @@ def methods_tab(page: gr.Blocks, engine: Engine, asked: Asked) -> None:
             chart = gr.Plot(show_label=False, container=False, elem_id="methods-chart")
             gr.HTML(cards.subheading(words.METHODS_DIFFERENCE, words.METHODS_DIFFERENCE_HINT))
             with gr.Row():
-                a, b = (gr.Dropdown([], label=label, filterable=False, elem_id=f"methods-{label.lower()}") for label in "AB")
-            moment = gr.Slider(1, 2, value=1, step=1, label=words.METHODS_MOMENT, buttons=[], elem_id="methods-moment")
-            frame = gr.HTML("", elem_id="methods-frame")
+                with gr.Column(scale=4, min_width=280):
+                    a, b = (gr.Dropdown([], label=label, filterable=False, elem_id=f"methods-{label.lower()}") for label in "AB")
+                    moment = gr.Slider(1, 2, value=1, step=1, label=words.METHODS_MOMENT, buttons=[], elem_id="methods-moment")
+                with gr.Column(scale=7, min_width=280):
+                    frame = gr.HTML("", elem_id="methods-frame")
         kept = gr.State(None, time_to_live=3600)
     _wire(page, engine, asked, {"status": status, "table": table}, (methods, shares, start, end, views, chart, a, b, moment, frame, kept))
 
@@ -62,16 +64,16 @@ def _wire(page: gr.Blocks, engine: Engine, asked: Asked, told: dict[str, gr.HTML
                 if runs is None:
                     yield {told[name]: value for name, value in update.items()}
                     continue
-                listed = [(methods_view.name_of(run), number) for number, run in enumerate(runs)]
-                steps, pair = runs[0].compression.grid[0], (min(1, len(runs) - 1), min(2, len(runs) - 1))
-                state = (path, runs)
+                listed = [(words.run_name(run), number) for number, run in enumerate(runs)]
+                state, steps, pair = (path, runs), runs[0].compression.grid[0], methods_view.pair(runs)
+                step = 1 + methods_view.telling(*(runs[number] for number in pair))
                 yield {
                     kept: state,
-                    chart: methods_view.pareto(runs),
+                    chart: methods_chart.pareto(runs),
                     a: gr.update(choices=listed, value=pair[0]),
                     b: gr.update(choices=listed, value=pair[1]),
-                    moment: gr.update(maximum=max(2, steps), value=1, interactive=steps > 1),
-                    frame: drawn(state, *pair, 1),
+                    moment: gr.update(maximum=max(2, steps), value=step, interactive=steps > 1),
+                    frame: drawn(state, *pair, step),
                     views: gr.update(visible=True),
                 }
 

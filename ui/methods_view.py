@@ -1,19 +1,17 @@
-"""Several methods on one clip and question: a table, cost against agreement, and two methods' patches on one frame.
+"""Several methods on one clip and question: running them, a table, and two methods' patches on one frame.
 
-Plain values in, markup and figures out; no gradio. Colours are Okabe and Ito's, apart for every kind of colour vision.
+Plain values in, markup out; no gradio. Colours are Okabe and Ito's, apart for every kind of colour vision.
 """
 
 from __future__ import annotations
 
 import base64
 import io
-import math
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 from PIL import Image
 
 from omnizip.compressors import COMPRESSORS
@@ -22,7 +20,7 @@ from omnizip.errors import OmniZipError
 from omnizip.events import Arm, ArmDone, Finished, Stage
 from omnizip.report import Run
 
-from . import cards, figures, frames, words
+from . import cards, frames, words
 
 BOTH, ONLY_A, ONLY_B = (0, 158, 115), (230, 159, 0), (86, 180, 233)  # bluish green, orange, sky blue
 TINT = 0.55  # of the colour in a kept patch
@@ -68,11 +66,6 @@ def run(
     yield {"status": cards.done(words.STOPPED if len(runs) <= len(arms) else words.DONE)}
 
 
-def name_of(run: Run) -> str:
-    """A method and what it was asked to keep."""
-    return run.label if run.retention_target is None else f"{run.label} {words.share(run.retention_target)}"
-
-
 def table(runs: Sequence[Run]) -> str:
     """One row per run, the full model first; what a method has to say about its choice stands below its answer."""
     if not runs:
@@ -99,53 +92,25 @@ def table(runs: Sequence[Run]) -> str:
         ]
         marked = "".join(f'<td data-name="{escape(n)}">{c}</td>' for (n, _), c in zip(columns[1:], cells, strict=True))
         rows.append(f'<tr><th scope="row">{escape(run.label)}</th>{marked}</tr>')
-    said = "".join(cards.hint(text) for text in (words.METHODS_AGREEMENT_HINT, *(() if measured else (words.METHODS_CACHE_HINT,))))
+    said = "".join(
+        cards.hint(text)
+        for text in (words.METHODS_AGREEMENT_HINT, words.METHODS_TOKENS_HINT, *(() if measured else (words.METHODS_CACHE_HINT,)))
+    )
     return f'<div class="oz-methods"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>{said}'
 
 
-def pareto(runs: Sequence[Run]) -> go.Figure:
-    """Operations of reading against agreement; a line joins the runs that none beats in both."""
-    points = [(run.flops_counted.prefill / 1e9, run.agreement.mean_log_likelihood, name_of(run)) for run in runs if run.agreement]
-    points = [point for point in points if math.isfinite(point[1])]
-    best, front = -math.inf, []
-    for point in sorted(points, key=lambda p: (p[0], -p[1])):
-        if point[1] > best:
-            best = point[1]
-            front.append(point)
-    dots = {
-        "type": "scatter",
-        "mode": "markers+text",
-        "x": [p[0] for p in points],
-        "y": [p[1] for p in points],
-        "text": [p[2] for p in points],
-        "textposition": "top center",
-        "marker": {"size": 10, "color": figures.PICTURE},
-        "hovertemplate": "%{text}<br>%{x:.3g} GFLOPs<br>%{y:.2f} nats per token<extra></extra>",
-        "showlegend": False,
-        "cliponaxis": False,
-    }
-    line = {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [p[0] for p in front],
-        "y": [p[1] for p in front],
-        "line": {"color": figures.SOUND, "width": 1.5, "dash": "dot"},
-        "hoverinfo": "skip",
-        "showlegend": False,
-    }
-    axis = {"gridcolor": figures.GRID, "linecolor": figures.GRID, "zeroline": False, "fixedrange": True, "automargin": True}
-    layout = {
-        "template": "none",
-        "height": 360,
-        "margin": {"l": 60, "r": 30, "t": 24, "b": 44},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": figures.FONT, "size": 12, "color": figures.INK},
-        "dragmode": False,
-        "xaxis": {**axis, "title": {"text": words.METHODS_COST}},
-        "yaxis": {**axis, "title": {"text": words.METHODS_AGREEMENT}},
-    }
-    return go.Figure({"data": [line, dots], "layout": layout})
+def telling(first: Run, second: Run) -> int:
+    """The step at which two runs kept the most different patches; 0 without a picture."""
+    if not first.compression.grid[0]:
+        return 0
+    masks = [frames.step_masks(run.compression.keep, run.compression.modality, run.compression.grid) for run in (first, second)]
+    return int((masks[0] ^ masks[1]).sum(axis=(1, 2)).argmax())
+
+
+def pair(runs: Sequence[Run]) -> tuple[int, int]:
+    """Numbers of the two runs to compare at first: OmniZip and the next, else the first two behind the full model."""
+    first = next((number for number, run in enumerate(runs) if run.method == "omnizip"), min(1, len(runs) - 1))
+    return first, next((number for number in range(1, len(runs)) if number != first), 0)
 
 
 def difference(engine: Engine, path: str, runs: Sequence[Run], a: int, b: int, step: int) -> str:
@@ -162,7 +127,11 @@ def difference(engine: Engine, path: str, runs: Sequence[Run], a: int, b: int, s
     masks = [frames.step_masks(record.keep, record.modality, record.grid)[step] for record in (first, second)]
     image = encoded.clip.frames[frames.frame_of_step(step, len(encoded.clip.frames))]
     counts = [int(kept.sum()) for kept in (masks[0] & masks[1], masks[0] & ~masks[1], masks[1] & ~masks[0])]
-    names = (words.METHODS_BOTH, words.METHODS_ONLY.format(name=name_of(runs[a])), words.METHODS_ONLY.format(name=name_of(runs[b])))
+    names = (
+        words.METHODS_BOTH,
+        words.METHODS_ONLY.format(name=words.run_name(runs[a])),
+        words.METHODS_ONLY.format(name=words.run_name(runs[b])),
+    )
     legend = "".join(
         f'<span><i style="background:rgb{colour}" aria-hidden="true"></i>{escape(name)}: {words.count(n)}</span>'
         for colour, name, n in zip((BOTH, ONLY_A, ONLY_B), names, counts, strict=True)

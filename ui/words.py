@@ -7,10 +7,13 @@ way it goes, and that nothing was gained where nothing was.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omnizip.run import Agreement, Conditions, Timing
 from omnizip.settings import Settings
+
+if TYPE_CHECKING:
+    from omnizip.report import Run
 
 UNKNOWN = "–"
 
@@ -246,7 +249,7 @@ METHODS_COLUMNS = (  # name, and what it is in other words or units
     ("Asked", "of the clip"),
     ("Kept", "of the clip"),
     ("Answer", ""),
-    ("Same", "as full?"),
+    ("Same as full?", "word for word"),
     ("Agreement", "nats; rank"),
     ("Tokens", "read"),
     ("Choosing", "compress"),
@@ -257,17 +260,19 @@ METHODS_PEAK = ("Peak memory", "whole device")
 METHODS_CACHE = ("Cache", "keys, values")
 METHODS_CACHE_HINT = "Cache: what the model remembers of the prompt and its answer. The peak of all memory is not measured on CPU."
 METHODS_AGREEMENT_HINT = (
-    "Agreement: how likely the model finds the full model's answer after reading what was kept. The mean logarithm per token in nats, "
-    "0 being certain; then the place of that answer's first token among all it could have said."
+    "Agreement: how likely the full model's answer is to a model that read only what was kept, as mean logarithm per token: 0 is certain, "
+    "−0.7 one in two, −4.6 one in a hundred. Behind it, the place of that answer's first word among all possible ones."
 )
+METHODS_TOKENS_HINT = "Tokens of methods that choose inside the model (FastV, FastAV, PyramidDrop, SEATS) are means over its layers."
 METHODS_CHART = "Cost against agreement"
 METHODS_CHART_HINT = (
-    "Further up: the model finds the full model's answer more likely. Further left: less work to read. "
+    "Up is better: the full model's answer stays likely. Left is better: less work. "
     "The dotted line joins the methods that none beats in both."
 )
-METHODS_COST = "work to read the prompt (GFLOPs)"
-METHODS_AGREEMENT = "agreement (nats per token)"
-METHODS_MOMENT = "Second of the clip"
+METHODS_COST = "work to read (GFLOPs)"
+METHODS_AGREEMENT = "likelihood of the full answer, per token"
+METHODS_HOVER = "%{text}<br>%{x:.3g} GFLOPs<br>likelihood per token %{customdata} (%{y:.2f} nats)<extra></extra>"
+METHODS_MOMENT = "Moment in the clip"
 METHODS_DIFFERENCE = "Where two methods differ"
 METHODS_DIFFERENCE_HINT = "The patches each of two methods kept to the end, on the same frame."
 METHODS_BOTH = "kept by both"
@@ -415,6 +420,17 @@ def agreement(found: Agreement | None) -> str:
         return UNKNOWN
     place = "1st" if found.first_rank == 1 else f"place {count(found.first_rank)}"
     return f"{round(found.mean_log_likelihood, 2) + 0.0:.2f}, {place}".replace("-", "−")
+
+
+def likelihood(share_of_one: float) -> str:
+    """A likelihood as people read it: 0.5 -> "50 %", 0.000012 -> "0.0012 %"."""
+    percent = 100 * share_of_one
+    return f"{percent:.0f} %" if percent >= 0.995 else f"{percent:.2g} %" if percent >= 1e-4 else f"{percent:.0e} %"
+
+
+def run_name(run: Run) -> str:
+    """A method and what it was asked to keep: "OmniZip 45 %"."""
+    return run.label if run.retention_target is None else f"{run.label} {share(run.retention_target)}"
 
 
 def versus(full: float | None, other: float | None, better: str, worse: str) -> str:
