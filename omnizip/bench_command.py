@@ -1,4 +1,4 @@
-"""`python -m omnizip bench compress|prefill`: speed and memory as a table and as JSON with their conditions.
+"""`python -m omnizip bench compress|prefill|lengths|startup`: speed and memory as a table and as JSON with their conditions.
 
 `bench prefill` without flags measures what fits the machine: the real 3B and 7B shapes on a GPU, the embedded model's elsewhere.
 """
@@ -18,16 +18,17 @@ from .errors import ModelError, UsageError
 from .output import check_target, say, write
 
 DTYPES = ("float32", "bfloat16", "float16")
-SECONDS = {"compress": "10,30,60,300", "prefill": "60"}
-METHODS = {"compress": "omnizip,omnizip-official,random", "prefill": "omnizip,omnizip-official"}
+SECONDS = {"compress": "10,30,60,300", "prefill": "60", "lengths": "10,60,600,3600"}
+METHODS = {"compress": "omnizip,omnizip-official,random", "prefill": "omnizip,omnizip-official", "lengths": "omnizip"}
 ATTENTION = ("auto", "sdpa", "eager", "flash_attention_2")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of `bench`."""
-    told = "compress: the compressor alone, by stage and clip length; prefill: a model of random weights, with and without"
-    parser.add_argument("what", choices=("compress", "prefill"), help=told)
-    parser.add_argument("--seconds", metavar="S,S", help="clip lengths (default: 10,30,60,300; prefill: 60)")
+    told = "compress: the compressor alone, by stage and clip length; prefill: a model of random weights, with and without; "
+    told += "lengths: what comes before the language model, from 10 s to an hour; startup: the page, from its start to its first answer"
+    parser.add_argument("what", choices=("compress", "prefill", "lengths", "startup"), help=told)
+    parser.add_argument("--seconds", metavar="S,S", help="clip lengths (default: 10,30,60,300; prefill: 60; lengths: 10,60,600,3600)")
     parser.add_argument("--methods", metavar="NAME,NAME", help="default: omnizip,omnizip-official, with random for compress")
     parser.add_argument("--retention", default=None, metavar="R,R", help="shares to keep (default: 0.35; prefill: 0.45,0.35,0.25)")
     parser.add_argument("--rows", type=int, default=9, help="compress: rows of 16 tokens a step has (default: %(default)s)")
@@ -53,6 +54,9 @@ def run(arguments: argparse.Namespace) -> None:
     if min(arguments.repeats, arguments.threads, arguments.tokens, arguments.rows, arguments.quadratic_s) < 1:
         raise UsageError("--repeats, --threads, --tokens, --rows and --quadratic-s are whole numbers from 1 on.")
     what = arguments.what
+    if what == "startup":
+        _startup(arguments)
+        return
     seconds, methods = _lengths(arguments.seconds or SECONDS[what]), _names(arguments.methods or METHODS[what])
     if arguments.device == "cuda" and not torch.cuda.is_available():
         raise ModelError("No CUDA device is available here; use --device cpu.")
@@ -60,7 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     dtype = arguments.dtype or ("bfloat16" if what == "prefill" and device.type == "cuda" else "float32")
     bench = Bench(device, getattr(torch, dtype), arguments.repeats)
-    measured = (_compress if what == "compress" else _prefill)(arguments, bench, seconds, methods)
+    measured = {"compress": _compress, "prefill": _prefill, "lengths": _by_length}[what](arguments, bench, seconds, methods)
     plain = {"conditions": _conditions(arguments, device, dtype), **measured}
     write(arguments.json, lambda: json.dumps(plain, indent=2, allow_nan=False) + "\n")
 
@@ -99,6 +103,31 @@ def _prefill(arguments: argparse.Namespace, bench: Any, seconds: list[int], meth
             if arguments.json != "-":
                 say(f"{prefill.title(tables[-1])}\n\n{prefill.markdown(tables[-1])}\n")
     return {"tables": tables}
+
+
+def _by_length(arguments: argparse.Namespace, bench: Any, seconds: list[int], methods: list[str]) -> dict[str, Any]:
+    from .bench import lengths
+
+    if methods != ["omnizip"]:
+        raise UsageError("bench lengths measures omnizip; leave --methods out.")
+    (retention,) = _shares(arguments.retention or "0.35", 1)
+    result = lengths.measure(bench, seconds, retention, arguments.quadratic_s)
+    if arguments.json != "-":
+        say(lengths.markdown(result))
+    return {"retention": retention, **result}
+
+
+def _startup(arguments: argparse.Namespace) -> None:
+    import torch
+
+    from .bench import startup
+
+    result = startup.measure(arguments.repeats)
+    if arguments.json != "-":
+        say(startup.markdown(result))
+    model = result["model"]
+    known = _conditions(arguments, torch.device("cpu"), model["dtype"]) | {"threads": model["threads"]}
+    write(arguments.json, lambda: json.dumps({"conditions": known, **result}, indent=2, allow_nan=False) + "\n")
 
 
 def _shares(text: str, most: int = 99) -> list[float]:

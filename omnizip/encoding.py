@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .arriving import Arriving
 from .layout import Layout
 from .loading import Parts
 from .media import Clip
@@ -44,6 +46,15 @@ class EncodedClip:
     saliency_windowed_ms: float
     encode_ms: float  # both encoders, with the preparation of their input
     saliency_kind: str = "attention"  # or "uniform": a silent track has nothing to attend to
+
+
+@dataclass(frozen=True, eq=False)
+class Ahead:
+    """The first steps of a clip, encoded while later ones were still being decoded."""
+
+    made: tuple[Tensor, ...]  # (V', D) each, whole batches
+    spent_ms: float  # encoding, waiting for frames apart
+    steps: int = 0
 
 
 @contextmanager
@@ -76,15 +87,20 @@ class Encoder:
     _looked_at: WeakKeyDictionary[EncodedClip, tuple[Tensor, float]] = field(default_factory=WeakKeyDictionary, repr=False)
 
     @torch.inference_mode()
-    def encode(self, clip: Clip, on_progress: Callable[[float], None] | None = None) -> EncodedClip:
-        """Run both encoders over a clip, in batches, and score its sound. `on_progress` hears the fraction done."""
+    def encode(self, clip: Clip, on_progress: Callable[[float], None] | None = None, ahead: Ahead | None = None) -> EncodedClip:
+        """Run both encoders over a clip, in batches, and score its sound. `on_progress` hears the fraction done.
+
+        Args:
+            ahead: what `encode_ahead` made of the clip's first steps; they are not encoded again.
+        """
         report = on_progress or (lambda fraction: None)
+        ahead = ahead or Ahead((), 0.0)
         started = self._now()
-        grid = self.layout.grid(*clip.frames.shape[:3], max_tokens=self.tokens_per_step)
-        video = self._encode_video(clip, grid, lambda part: report(0.8 * part))
+        grid = self._grid(clip.frames)
+        video = torch.cat([*ahead.made, *self._encode_video(clip.frames, grid, lambda part: report(0.8 * part), ahead.steps)])
         with captured_input(self.parts.last_audio_attention) as hidden:
             audio = self._encode_audio(clip, lambda part: report(0.8 + 0.2 * part))
-        encode_ms = 1000 * (self._now() - started)
+        encode_ms = 1000 * (self._now() - started) + ahead.spent_ms
         saliency, saliency_ms = self._saliency(hidden, clip.silent, windowed=False)
         windowed, windowed_ms = self._saliency(hidden, clip.silent, windowed=True)
         report(1.0)
@@ -102,21 +118,56 @@ class Encoder:
             saliency_kind="uniform" if clip.silent and audio is not None else "attention",
         )
 
-    def _encode_video(self, clip: Clip, grid: tuple[int, int, int], report: Callable[[float], None]) -> Tensor:
-        """(V, D). The vision encoder attends within a step, so steps in batches give what all at once would."""
+    @torch.inference_mode()
+    def encode_ahead(self, arriving: Arriving, turn: Callable[[], AbstractContextManager]) -> Ahead:
+        """Encode whole batches of steps as their frames arrive; ends when there are no more.
+
+        Args:
+            turn: entered for each batch, so that others may use the device while this waits for frames.
+        """
+        made: list[Tensor] = []
+        spent = 0.0
+        frames = arriving.frames
+        if frames is not None:
+            grid, per_step = self._grid(frames), self.layout.temporal_patch
+            batch = self._steps_per_batch(grid)
+            for last in range(batch, grid[0] + 1, batch):
+                if not arriving.wait_for(last * per_step):
+                    break
+                with turn():
+                    started = self._now()
+                    made += self._encode_video(frames[: last * per_step], (last, *grid[1:]), lambda part: None, last - batch)
+                    spent += self._now() - started
+        return Ahead(tuple(made), 1000 * spent, len(made) * batch if made else 0)
+
+    @torch.inference_mode()
+    def features(self, clip: Clip) -> tuple[Tensor, Tensor | None]:
+        """What the encoders alone make of a clip: video (V, D), audio (A, D) or None."""
+        video = torch.cat(self._encode_video(clip.frames, self._grid(clip.frames), lambda part: None))
+        return video, self._encode_audio(clip, lambda part: None)
+
+    def _grid(self, frames: np.ndarray) -> tuple[int, int, int]:
+        return self.layout.grid(*frames.shape[:3], max_tokens=self.tokens_per_step)
+
+    def _steps_per_batch(self, grid: tuple[int, int, int]) -> int:
+        return max(1, PATCHES_PER_BATCH // (grid[1] * grid[2] * self.layout.merge**2))
+
+    def _encode_video(
+        self, frames: np.ndarray, grid: tuple[int, int, int], report: Callable[[float], None], start: int = 0
+    ) -> list[Tensor]:
+        """(V', D) each, of the steps from `start` on. The vision encoder attends within a step, so batches give what all at once would."""
         steps, rows, columns = grid
-        merge, frames_per_step = self.layout.merge, self.layout.temporal_patch
-        per_batch = max(1, PATCHES_PER_BATCH // (rows * columns * merge * merge))
-        made = []
-        for first in range(0, steps, per_batch):
+        merge, frames_per_step, per_batch = self.layout.merge, self.layout.temporal_patch, self._steps_per_batch(grid)
+        device, made = _device_of(self.parts.vision), []
+        for first in range(start, steps, per_batch):
             last = min(first + per_batch, steps)
-            pixels = self.layout.patches(clip.frames[first * frames_per_step : last * frames_per_step], rows, columns)
+            pixels = self.layout.patches(frames[first * frames_per_step : last * frames_per_step], rows, columns)
             shape = torch.tensor([[last - first, rows * merge, columns * merge]])
-            device = _device_of(self.parts.vision)
-            output = self.parts.thinker.get_video_features(pixels.to(device), shape.to(device))
-            made.append(torch.cat(tuple(output.pooler_output)).cpu())
+            output = self.parts.thinker.get_video_features(_sent(pixels, device), shape.to(device))
+            made.append(_brought(torch.cat(tuple(output.pooler_output))))
             report(last / steps)
-        return torch.cat(made)
+        self.parts.synchronize()  # for what is still being brought
+        return made
 
     def _encode_audio(self, clip: Clip, report: Callable[[float], None]) -> Tensor | None:
         """(A, D) or None. The audio encoder works in blocks of two seconds, so blocks in batches give what all at once would."""
@@ -129,9 +180,10 @@ class Encoder:
             batches.pop()  # a few milliseconds that make no token
         for i, batch in enumerate(batches, start=1):
             mask = torch.ones(1, batch.shape[1], dtype=torch.int64, device=device)
-            output = self.parts.thinker.get_audio_features(batch[None].to(device), feature_attention_mask=mask)
-            made.append(output.last_hidden_state.cpu())
+            output = self.parts.thinker.get_audio_features(_sent(batch[None].contiguous(), device), feature_attention_mask=mask)
+            made.append(_brought(output.last_hidden_state))
             report(i / len(batches))
+        self.parts.synchronize()
         return torch.cat(made)
 
     def _saliency(self, hidden: list[Tensor], silent: bool, *, windowed: bool) -> tuple[Tensor, float]:
@@ -172,7 +224,7 @@ class Encoder:
                 spent_ms += 1000 * (self._now() - started)
 
             with captured_input(self.parts.last_full_vision_attention, score):
-                self._encode_video(encoded.clip, encoded.grid, lambda part: None)
+                self._encode_video(encoded.clip.frames, encoded.grid, lambda part: None)
             order = window_order(rows, columns, self.parts.vision.config.window_size // self.layout.patch // self.layout.merge)
             saliency = torch.empty(steps, rows * columns)
             saliency[:, order] = torch.cat(received).view(steps, -1)
@@ -199,6 +251,18 @@ class Encoder:
     def _now(self) -> float:
         self.parts.synchronize()
         return time.perf_counter()
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """On the device. A GPU fetches it from pinned memory by itself, while the next batch is prepared."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def _brought(tensor: Tensor) -> Tensor:
+    """On the host, from a GPU once the device has been synchronised."""
+    if tensor.device.type != "cuda":
+        return tensor.cpu()
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
 
 
 def _device_of(module: nn.Module) -> torch.device:

@@ -22,6 +22,7 @@ from time import perf_counter
 from typing import Any
 
 from . import media
+from .arriving import load_while
 from .cache import Cache
 from .comparison import Comparison, Encoded, History, Stop, Stopped, ms_since
 from .compressors.base import Compressor
@@ -240,12 +241,21 @@ class Engine:
 
     def _encode(self, path: Path, tell: Callable[[Stage], None], stop: Stop) -> Encoded:
         def make() -> Encoded:
-            clip, decode_ms = self._decode(path, tell)
-            tell(Stage("encode"))
             if self._lent is not None:
+                clip, decode_ms = self._decode(path, tell)
+                tell(Stage("encode"))
                 return Encoded(self._encode_lent(clip, decode_ms), decode_ms)
+            tell(Stage("decode", 0.0))
+            encoder = self.model.encoder
+            clip, ahead, decode_ms = load_while(
+                path,
+                self.settings,
+                lambda arriving: encoder.encode_ahead(arriving, lambda: self._turn(stop)),
+                lambda fraction: tell(Stage("decode", fraction)),
+            )
+            tell(Stage("encode"))
             with self._turn(stop):
-                return Encoded(self.model.encode(clip, lambda fraction: tell(Stage("encode", fraction))), decode_ms)
+                return Encoded(self.model.encode(clip, lambda fraction: tell(Stage("encode", fraction)), ahead), decode_ms)
 
         encoded, known = self._clips.get(self._key(path), make)
         return Encoded(encoded.clip, None) if known else encoded

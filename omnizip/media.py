@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from .errors import MediaError
-from .reading import MEGABYTE, Decoder, received
+from .reading import MEGABYTE, Arrivals, Decoder, received
 from .settings import Settings
 
 SILENCE = 10 ** (-60 / 20)  # peak, -60 dBFS: below it nothing is audible
@@ -49,15 +49,20 @@ class Clip:
     warnings: tuple[str, ...]
 
 
-def load(path: str | os.PathLike, settings: Settings, on_progress: Callable[[float], None] | None = None) -> Clip:
-    """Read a clip. `on_progress` hears the fraction done, from 0 to 1. Raises MediaError in one sentence."""
+def load(
+    path: str | os.PathLike, settings: Settings, on_progress: Callable[[float], None] | None = None, arriving: Arrivals | None = None
+) -> Clip:
+    """Read a clip. `on_progress` hears the fraction done, from 0 to 1; `arriving` (arriving.py) hears of the frames as they come.
+
+    Raises MediaError in one sentence.
+    """
     path = Path(path)
     name = _shown(path)
     with _opened(path, settings) as source:
         job = {"mode": "frames", "source": source, "fps": settings.fps, "max_frames": settings.max_frames}
         job |= {"pixels": settings.decode_pixels, "max_clip_s": settings.max_clip_s}
         with Decoder(job, (source,), name, settings) as decoder:
-            frames, times_s, fps, sound, facts = received(decoder, settings, on_progress)
+            frames, times_s, fps, sound, facts = received(decoder, settings, on_progress, arriving)
         digest = _digest(source)
     waveform = np.nan_to_num(np.concatenate(sound), copy=False) if sound else None  # float PCM may hold anything
     silent = waveform is not None and max(waveform.max(), -waveform.min()) < SILENCE

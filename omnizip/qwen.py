@@ -21,7 +21,7 @@ from torch.nn.functional import embedding
 from .compressors.base import Compressor
 from .compressors.layerwise import LayerPruner, Rows
 from .decoding import Decoder, Prefilled
-from .encoding import EncodedClip, Encoder
+from .encoding import Ahead, EncodedClip, Encoder
 from .layout import AUDIO_STRIDE, Layout
 from .loading import EMBEDDED, Loaded, Parts, load
 from .media import Clip
@@ -77,9 +77,9 @@ class QwenOmni:
         report("load", 1.0)
         return model
 
-    def encode(self, clip: Clip, on_progress: Callable[[float], None] | None = None) -> EncodedClip:
+    def encode(self, clip: Clip, on_progress: Callable[[float], None] | None = None, ahead: Ahead | None = None) -> EncodedClip:
         """Run both encoders over a clip and score its sound; see `Encoder.encode`."""
-        return self.encoder.encode(clip, on_progress)
+        return self.encoder.encode(clip, on_progress, ahead)
 
     @torch.no_grad()
     def stream(self, encoded: EncodedClip, turns: Sequence[Turn], host: bool = False) -> TokenStream:

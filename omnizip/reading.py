@@ -21,7 +21,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -166,10 +166,21 @@ _SENTENCES = {
 # ---- what the decoder sends
 
 
+class Arrivals(Protocol):
+    """Who wants frames before all of them are there."""
+
+    def announce(self, frames: np.ndarray) -> None: ...
+
+    def count(self, there: int) -> None: ...
+
+
 def received(
-    decoder: Decoder, settings: Settings, on_progress: Callable[[float], None] | None
+    decoder: Decoder, settings: Settings, on_progress: Callable[[float], None] | None, arriving: Arrivals | None = None
 ) -> tuple[np.ndarray, np.ndarray, float, list[np.ndarray], dict[str, Any]]:
-    """Frames, their times, fps, pieces of sound and facts. Nothing that was received is believed unchecked."""
+    """Frames, their times, fps, pieces of sound and facts. Nothing that was received is believed unchecked.
+
+    `arriving` hears of the array the frames go to, and after each how many there are.
+    """
     frames, times_s, count = None, None, 0
     sound: list[np.ndarray] = []
     sound_bytes_left = int((settings.max_clip_s + 60) * SAMPLE_RATE_HZ) * 4
@@ -180,11 +191,15 @@ def received(
             rows = np.empty((head.height, head.row_bytes), np.uint8)  # as they come, padded and not yet upright
             pixels = np.rot90(rows[:, : 3 * head.width].reshape(head.height, head.width, 3, copy=False), head.turns)
             frames, times_s = np.empty((head.frames, *pixels.shape), np.uint8), np.zeros(head.frames)
+            if arriving is not None:
+                arriving.announce(frames)
         elif tag == b"FRAM" and frames is not None and count < len(frames) and length == 8 + rows.nbytes:
             decoder.fill(memoryview(times_s[count : count + 1]).cast("B"))
             decoder.fill(memoryview(rows).cast("B"))
             frames[count] = pixels
             count += 1
+            if arriving is not None:
+                arriving.count(count)
             if on_progress is not None:
                 on_progress(count / (len(frames) + 1))  # the tail of the sound is still to come
         elif tag == b"SOUN" and 0 < length <= sound_bytes_left and length % 4 == 0:

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from omnizip.bench import compress, prefill
+from omnizip.bench import compress, lengths, prefill, startup
 from omnizip.cli import main
 from omnizip.costs import prefill_flops
 from omnizip.qwen import shape_of
@@ -97,7 +97,54 @@ def test_peak_memory_sees_an_allocation():
     assert 100e6 < peak[0] < 300e6
 
 
-@pytest.mark.parametrize("what", ["compress", "prefill"])
+def test_costs_by_length(capsys):
+    flags = ["--seconds", "2,4,8", "--quadratic-s", "4", "--repeats", "1"]
+    assert main(["bench", "lengths", *flags, "--json", "-"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [row["seconds"] for row in result["rows"]] == [2, 4, 8]
+    for row in result["rows"]:
+        assert row["tokens"] == row["seconds"] * (144 + 25)
+        assert min(row[name] for name in lengths.COSTS) > 0
+        assert (row["saliency_clip_ms"] is None) == (row["seconds"] > 4)
+    features = [row["feature_bytes"] for row in result["rows"]]
+    assert features[2] == 2 * features[1] == 4 * features[0]
+    assert "grows with the power" in lengths.markdown(result)
+
+
+def test_growth_is_the_power_of_the_length():
+    rows = [{"seconds": s, "linear": 3.0 * s, "square": 0.1 * s * s, "unknown": None} for s in (1, 10, 60)]
+    assert lengths.growth(rows, "linear") == pytest.approx(1)
+    assert lengths.growth(rows, "square") == pytest.approx(2)
+    assert lengths.growth(rows, "unknown") is None
+
+
+def test_encoders_hold_one_batch_beside_what_they_return():
+    """Eight times the clip takes the memory of its features more, not of the layers in between."""
+    bench = compress.Bench(torch.device("cpu"), torch.float32, 1)
+    parts = prefill.build("nano", bench, "sdpa")
+    encoder = prefill.Encoder(parts, prefill.layout_of(parts.thinker.config), 144)
+    encoder.features(prefill.noise(30, 0))
+    above = []
+    for seconds in (30, 240):
+        clip = prefill.noise(seconds, 0)
+        with compress.peak_bytes(bench.device) as peak:
+            made = encoder.features(clip)
+        if not peak:
+            pytest.skip("this system does not tell a process's peak memory")
+        mel_and_copies = 100 * seconds * 128 * 4 * 2
+        above.append(peak[0] - 2 * sum(part.nbytes for part in made) - mel_and_copies)
+    assert above[1] < above[0] + 60e6
+
+
+def test_starting_the_page_is_timed():
+    result = startup.measure(1)
+    (run,) = result["runs"]
+    assert 0 < run["page_s"] <= run["ready_s"] and run["compare_s"] > 0
+    assert result["medians"] == run and result["model"]["embedded"]
+    assert "| start to the page |" in startup.markdown(result)
+
+
+@pytest.mark.parametrize("what", ["compress", "prefill", "lengths"])
 @pytest.mark.parametrize(
     "flags", [["--seconds", "x"], ["--methods", "nonsense"], ["--seconds", "0"], ["--repeats", "0"], ["--retention", "2"]]
 )

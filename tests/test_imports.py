@@ -28,7 +28,7 @@ ROWS = [
     (["omnizip.compressors"], TORCH),
     (["omnizip"], TORCH),
     (["omnizip.decoder"], {"av"}),
-    (["omnizip.reading", "omnizip.media"], {"numpy"}),
+    (["omnizip.reading", "omnizip.media", "omnizip.arriving"], {"numpy"}),
     (["omnizip.layout"], {"numpy", "torch", "transformers"}),
     (
         [
@@ -45,7 +45,7 @@ ROWS = [
     ),
     (["omnizip.costs", "omnizip.record", "omnizip.report"], {"numpy"}),
     (["omnizip.cache", "omnizip.events", "omnizip.comparison", "omnizip.lent", "omnizip.engine"], TORCH),
-    (["omnizip.bench"], {"numpy", "torch", "transformers"}),
+    (["omnizip.bench"], {"numpy", "torch", "transformers", "gradio_client"}),
     (["omnizip.nano"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),
     (["omnizip.evaluation"], {"numpy", "torch", "transformers", "tqdm"}),
     (["ui", "ui.words"], set()),
