@@ -58,6 +58,12 @@ def ms_since(start: float) -> float:
     return (perf_counter() - start) * 1000
 
 
+def saliency_cost_ms(encoded: EncodedClip, compressor: Compressor, stream: TokenStream) -> float:
+    """Milliseconds that the attention this method ranks by took to compute."""
+    costs = {"saliency": encoded.saliency_ms, "saliency_windowed": encoded.saliency_windowed_ms}
+    return sum((ms for name, ms in costs.items() if name in compressor.needs), stream.observing_ms(compressor.needs))
+
+
 @dataclass(frozen=True, eq=False)
 class Encoded:
     clip: EncodedClip
@@ -180,8 +186,7 @@ class Comparison:
     ) -> Timing:
         """Put a run's measurements together; `times_ms` has one entry per token and one for the end of the answer."""
         encoded = self.encoded.clip
-        costs = {"saliency": encoded.saliency_ms, "saliency_windowed": encoded.saliency_windowed_ms}
-        saliency_ms = sum((ms for name, ms in costs.items() if name in compressor.needs), stream.observing_ms(compressor.needs))
+        saliency_ms = saliency_cost_ms(encoded, compressor, stream)
         first_ms, decode_ms = times_ms[0], sum(times_ms[1:])
         return Timing(
             decode_clip_ms=self.encoded.decode_ms,
@@ -233,18 +238,7 @@ class Comparison:
 
     def _report(self, runs: list[Run], stream: TokenStream, settings: Settings) -> RunReport:
         clip = self.encoded.clip.clip
-        record = ClipRecord(
-            name=self.name,
-            duration_s=clip.duration_s,
-            frames=len(clip.frames),
-            fps=clip.fps,
-            windows=stream.n_windows,
-            width=clip.width,
-            height=clip.height,
-            grid=stream.grid,
-            has_sound=stream.n_audio > 0,
-            warnings=clip.warnings,
-        )
+        record = ClipRecord.of(self.name, clip, stream)
         plain = {name: value for name, value in asdict(settings).items() if name not in SERVING}
         return RunReport(self.model.conditions, self.model.shape, self.sampling, plain, _versions(), self.question, record, tuple(runs))
 

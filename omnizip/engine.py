@@ -24,7 +24,7 @@ from typing import Any
 from . import media
 from .arriving import load_while
 from .cache import Cache
-from .comparison import Comparison, Encoded, History, Stop, Stopped, ms_since
+from .comparison import Comparison, Encoded, History, Stop, Stopped, ms_since, saliency_cost_ms
 from .compressors.base import Compressor
 from .compressors.layerwise import LayerPruner
 from .errors import OmniZipError
@@ -55,6 +55,12 @@ class Preview:
     compressor: Compressor
     compress_ms: float  # choosing and merging, without saliency
     layers: tuple[tuple[int, int, int], ...] = ()  # text, audio, video tokens each layer read, for a method inside the model
+    asked: float | None = None  # share of the clip to keep, where one was asked for
+
+    @property
+    def saliency_ms(self) -> float:
+        """What the attention that the method ranks by cost."""
+        return saliency_cost_ms(self.encoded, self.compressor, self.stream)
 
     @property
     def record(self) -> CompressionRecord:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +142,19 @@ class CompressionRecord:
             if modality != Modality.TEXT:
                 went[Modality(modality).name.lower()][Reason(reason).name.lower()] += n
         return {name: {reason: n for reason, n in counts.items() if n} for name, counts in went.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """What was kept and why, with one entry per window; numbers that do not exist are None."""
+        return {
+            "tokens": self.tokens,
+            "retained": self.retained,
+            "layers": [dict(zip(("text", "audio", "video"), layer, strict=True)) for layer in self.layers] or None,
+            "survivors": self.survivors,
+            "reasons": self.reasons,
+            "saliency_kind": self.saliency_kind,
+            "notes": list(self.notes),
+            "windows": [asdict(window) for window in self.windows],
+        }
 
     @cached_property
     def windows(self) -> tuple[WindowRecord, ...]:

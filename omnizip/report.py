@@ -12,11 +12,15 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .costs import CountedFlops, decode_flops, kv_cache_bytes, paper_flops, prefill_flops
 from .record import CompressionRecord, WindowRecord, ratio
 from .run import Agreement, Answer, Conditions, ModelShape, Sampling, Timing
+
+if TYPE_CHECKING:
+    from .media import Clip
+    from .stream import TokenStream
 
 __all__ = [
     "ClipRecord",
@@ -29,6 +33,7 @@ __all__ = [
     "differing_words",
     "kv_cache_bytes",
     "paper_flops",
+    "plain",
     "prefill_flops",
     "ratio",
 ]
@@ -49,6 +54,22 @@ class ClipRecord:
     grid: tuple[int, int, int]  # steps, rows, columns of video tokens
     has_sound: bool
     warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, name: str, clip: Clip, stream: TokenStream) -> ClipRecord:
+        """What a report says of a clip and of the tokens it became."""
+        return cls(
+            name=name,
+            duration_s=clip.duration_s,
+            frames=len(clip.frames),
+            fps=clip.fps,
+            windows=stream.n_windows,
+            width=clip.width,
+            height=clip.height,
+            grid=stream.grid,
+            has_sound=stream.n_audio > 0,
+            warnings=clip.warnings,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +107,7 @@ class Run:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, null for what is unknown."""
-        return _plain(
+        return plain(
             {
                 "method": self.method,
                 "label": self.label,
@@ -96,19 +117,12 @@ class Run:
                 "answer_tokens": len(self.answer.token_ids),
                 "agreement": None if self.agreement is None else asdict(self.agreement),
                 "finish": self.answer.finish,
-                "tokens": self.tokens,
                 "reused_tokens": self.reused_tokens,
-                "retained": self.retained,
-                "layers": [dict(zip(("text", "audio", "video"), layer, strict=True)) for layer in self.compression.layers] or None,
-                "survivors": self.compression.survivors,
-                "reasons": self.compression.reasons,
                 "timing": asdict(self.timing),
                 "peak_memory_bytes": self.peak_memory_bytes,
                 "kv_cache_bytes": self.kv_cache_bytes,
                 "flops": {"paper": self.flops_paper, **asdict(self.flops_counted)},
-                "saliency_kind": self.compression.saliency_kind,
-                "notes": self.compression.notes,
-                "windows": [asdict(window) for window in self.windows],
+                **self.compression.to_json(),
             }
         )
 
@@ -147,7 +161,7 @@ class RunReport:
             "seed": self.sampling.seed,
             "settings": self.settings,
         }
-        return _plain(
+        return plain(
             {
                 "schema": SCHEMA_VERSION,
                 "model": {"name": self.conditions.model, **asdict(self.conditions), "shape": asdict(self.shape)},
@@ -170,12 +184,12 @@ class RunReport:
         return text.getvalue()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Mappings to dicts, sequences to lists, numbers that are not finite to None."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
@@ -20,7 +19,7 @@ from omnizip.engine import Engine  # noqa: E402
 from omnizip.errors import OmniZipError  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
 
-from . import cards, handlers, lens, lens_view, links, words  # noqa: E402
+from . import cards, endpoints, handlers, lens, lens_view, links, words  # noqa: E402
 from .columns import ASSETS, METHODS, Asked, answer_column, ask_column, kept_section  # noqa: E402
 from .methods_tab import methods_tab  # noqa: E402
 from .model_bar import model_bar  # noqa: E402
@@ -115,7 +114,7 @@ def build_page(engine: Engine | Serving) -> gr.Blocks:
         _wire_charts(engine, pieces, charts, [*answers, *_wire_lens(engine, asked, pieces, answers)])
         _wire_choices(engine, asked, pieces)
         methods_tab(page, engine, asked)
-        gr.api(_compare_endpoint(engine), api_name="compare", **ON_MODEL)
+        endpoints.register(engine, ON_MODEL)
     page.queue(max_size=engine.settings.queue_size, default_concurrency_limit=1)
     return page
 
@@ -332,49 +331,3 @@ def _wire_link(page: gr.Blocks, asked: Asked, pieces: _Pieces) -> gr.Textbox:
 
     page.load(on_load, None, outputs, queue=False, **QUIET)
     return followed
-
-
-def _compare_endpoint(engine: Engine) -> Any:
-    """The comparison for programs."""
-
-    def compare(
-        video: gr.FileData,
-        question: str,
-        method: str = "omnizip",
-        retention: float = 0.45,
-        rho_audio: float | None = None,
-        rho_video: float | None = None,
-        options: dict | None = None,
-    ) -> Iterator[tuple[str, str, dict]]:
-        """Answer a question about a clip twice, with the full model and with a compressed prompt; streams as it goes.
-
-        Args:
-            video: the clip.
-            question: what to ask about it.
-            method: name of the compression method.
-            retention: share of the clip's audio and video tokens to keep, above 0 and up to 1.
-            rho_audio: share of audio tokens to prune; given with rho_video it replaces retention.
-            rho_video: share of video tokens to prune.
-            options: other fields of the method, name to value.
-
-        Returns:
-            The full model's answer, the compressed one's, and the report, which is empty until both are done.
-        """
-        rates = {name: value for name, value in (("rho_audio", rho_audio), ("rho_video", rho_video)) if value is not None}
-        chosen = words.CUSTOM if rates else retention
-        try:
-            path = _uploaded(video)
-            for full, compressed, report in handlers.compare_plain(engine, path, question, method, chosen, {**(options or {}), **rates}):
-                yield full, compressed, report or {}
-        except OmniZipError as problem:
-            raise gr.Error(str(problem), print_exception=False) from None
-
-    return compare
-
-
-def _uploaded(video: Any) -> str:
-    """The path of an upload. A program may name any path, so only files within the upload folder count."""
-    path = Path(video["path"] if isinstance(video, dict) else video.path).resolve()
-    if not path.is_relative_to(Path(gr.utils.get_upload_folder()).resolve()):
-        raise OmniZipError(words.NOT_UPLOADED)
-    return str(path)
