@@ -20,6 +20,7 @@ def main() -> int:
     Settings.add_flags(parser)
     try:
         settings = Settings.from_environment(os.environ).override(parser.parse_args())
+        options = launch_options(settings)
     except OmniZipError as problem:
         sys.stderr.write(f"{problem}\n")
         return 2
@@ -29,7 +30,7 @@ def main() -> int:
     else:
         serving = Serving(settings)
         serving.start()
-    build_page(serving).launch(**launch_options(settings))
+    build_page(serving).launch(**options)
     return 0
 
 

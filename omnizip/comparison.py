@@ -29,7 +29,7 @@ from .run import Agreement, Answer, Sampling, Timing, Turn
 from .settings import Settings
 from .stream import Compression, TokenStream
 
-SERVING = ("host", "port", "queue_size")  # settings that no number depends on
+SERVING = ("host", "port", "queue_size", "upload_mb_per_hour", "keep_files_s", "mcp")  # settings that no number depends on
 PACKAGES = ("torch", "transformers", "accelerate", "numpy", "av")
 History = Sequence[Turn] | Mapping[int, Sequence[Turn]]
 

@@ -29,6 +29,8 @@ LOWEST = {
     "cached_clips": 1,
     "port": 0,
     "queue_size": 1,
+    "upload_mb_per_hour": 0.001,
+    "keep_files_s": 1,
 }
 
 
@@ -68,6 +70,9 @@ class Settings:
     host: str = setting("127.0.0.1", "address the page listens on")
     port: int = setting(7860, "port the page listens on")
     queue_size: int = setting(16, "visitors that may wait for an answer")
+    upload_mb_per_hour: float = setting(4096.0, "megabytes one visitor (one address) may upload within an hour")
+    keep_files_s: int = setting(3600, "seconds uploads and results are kept; they are deleted within twice that")
+    mcp: bool = setting(False, "offer the endpoints to agents over MCP too (needs requirements-mcp.txt)")
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

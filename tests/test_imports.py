@@ -66,7 +66,8 @@ ROWS = [
         TORCH,
     ),
     (["ui.serving", "ui.handlers", "ui.links", "ui.lens_view", "ui.methods_chart", "ui.methods_view"], {"numpy", "PIL", "plotly"}),
-    (["ui.controls", "ui.columns", "ui.lens", "ui.methods_tab", "ui.model_bar", "ui.endpoints", "ui.page"], {"gradio"}),
+    (["ui.access"], {"starlette"}),
+    (["ui.controls", "ui.columns", "ui.lens", "ui.methods_tab", "ui.model_bar", "ui.endpoints", "ui.waiting", "ui.page"], {"gradio"}),
     (["app"], {"spaces"}),
 ]
 STANDALONE = "omnizip.decoder"  # run as a program of its own

@@ -19,7 +19,8 @@ from omnizip.engine import Engine  # noqa: E402
 from omnizip.errors import OmniZipError  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
 
-from . import cards, endpoints, handlers, lens, lens_view, links, words  # noqa: E402
+from . import cards, endpoints, handlers, lens, lens_view, links, waiting, words  # noqa: E402
+from .access import access_options  # noqa: E402
 from .columns import ASSETS, METHODS, Asked, answer_column, ask_column, kept_section  # noqa: E402
 from .methods_tab import methods_tab  # noqa: E402
 from .model_bar import model_bar  # noqa: E402
@@ -28,14 +29,18 @@ from .serving import Serving  # noqa: E402
 ACCENT = ("#eef6fc", "#d6e9f8", "#add3f0", "#7cb8e4", "#4399d3", "#0f7fc2", "#0069a8", "#005689", "#08466d", "#0b3a59", "#07253a")
 SYSTEM_FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "DejaVu Sans", "sans-serif")
 MONO_FONT = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
-KEEP_FILES_S = 3600  # uploads, results and conversations older than this are deleted
+LOOK_S = 1.0  # how often a waiting visitor is told how many come before
 PATIENCE_S = 2.0  # how long Stop waits for a run to end by itself before it is cut off
 ON_MODEL = {"concurrency_id": "model", "concurrency_limit": 1}
+IDLE = {"busy": False, "waiting": False}
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def launch_options(settings: Settings) -> dict[str, Any]:
-    """What `build_page(...).launch()` takes: calm neutrals, one blue accent, the system's fonts, nothing kept or sent."""
+    """What `build_page(...).launch()` takes: calm neutrals, one blue accent, the system's fonts, nothing kept or sent.
+
+    Raises OmniZipError in one sentence for settings that do not go together.
+    """
     return {
         "server_name": _address(settings),
         "server_port": settings.port,
@@ -45,6 +50,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "run_history": False,
         "footer_links": [],
         "show_error": True,
+        **access_options(settings),
     }
 
 
@@ -98,7 +104,8 @@ def build_page(engine: Engine | Serving) -> gr.Blocks:
     """Arrange the page around a loaded engine, or around one that is still to come."""
     engine = engine if isinstance(engine, Serving) else Serving.around(engine)
     start = handlers.new_chat()
-    with gr.Blocks(title=words.TITLE, fill_width=True, delete_cache=(KEEP_FILES_S, KEEP_FILES_S), elem_id="page") as page:
+    keep_s = engine.settings.keep_files_s
+    with gr.Blocks(title=words.TITLE, fill_width=True, delete_cache=(keep_s, keep_s), analytics_enabled=False, elem_id="page") as page:
         gr.HTML(cards.masthead(), elem_id="masthead")
         model_bar(engine, ON_MODEL)
         with gr.Row(elem_id="desk"):
@@ -108,8 +115,9 @@ def build_page(engine: Engine | Serving) -> gr.Blocks:
                 answered, follow = answer_column(start)
         with gr.Column(elem_id="kept"):
             shown, empty, group, charts = kept_section()
-        states = {"chat": gr.State(None, time_to_live=KEEP_FILES_S), "kept": gr.State(None, time_to_live=KEEP_FILES_S)}
-        pieces = _Pieces({**states, **asked.pieces, **answered, **shown}, group, follow, empty)
+        states = {"chat": gr.State(None, time_to_live=keep_s), "kept": gr.State(None, time_to_live=keep_s)}
+        clock = gr.Timer(LOOK_S, active=False)
+        pieces = _Pieces({**states, **asked.pieces, **answered, **shown}, group, follow, empty, clock)
         answers = _wire_answers(page, engine, asked, pieces)
         _wire_charts(engine, pieces, charts, [*answers, *_wire_lens(engine, asked, pieces, answers)])
         _wire_choices(engine, asked, pieces)
@@ -127,10 +135,11 @@ class _Pieces:
     views: gr.Column  # what was kept; shown once there is an answer
     follow: gr.Column  # to ask on; shown likewise
     empty: gr.HTML  # in their place before
+    clock: gr.Timer  # runs while the visitor waits in the queue
 
     @property
     def outputs(self) -> list[Any]:
-        return [*self.by_name.values(), self.views, self.follow, self.empty]
+        return [*self.by_name.values(), self.views, self.follow, self.empty, self.clock]
 
     def __getitem__(self, name: str) -> gr.components.Component:
         return self.by_name[name]
@@ -145,6 +154,8 @@ class _Pieces:
                     self.views: gr.update(visible=value),
                     self.empty: gr.update(visible=not value),
                 }
+            elif name == "waiting":
+                placed[self.clock] = gr.update(active=value)
             elif name == "busy":
                 placed |= {self["compare"]: gr.update(interactive=not value), self["ask_on"]: gr.update(interactive=not value)}
                 placed[self["stop"]] = gr.update(interactive=value)
@@ -162,7 +173,8 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
     def told(request: gr.Request, path: str | None, updates: Any) -> Iterator[dict[Any, Any]]:
         """Pass a run's updates on; the buttons are free again however it ends, and a closed tab frees the model."""
         with stops.run(request.session_hash or "", path) as wish:
-            yield pieces.place({"busy": True})  # the news of an upload may have come after the click, and freed the buttons
+            # the news of an upload may have come after the click, and freed the buttons
+            yield pieces.place({"busy": True, "waiting": False})
             for update in updates(wish):
                 if wish.abandoned:
                     return
@@ -177,26 +189,35 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
         yield from told(request, chat and chat.path, lambda flag: handlers.ask_on(engine, chat, question, flag))
 
     def on_busy():
-        return pieces.place({"busy": True, "status": cards.progress(words.QUEUED, None)})
+        return pieces.place({"busy": True, "waiting": True, "status": cards.progress(words.QUEUED, None)})
+
+    def on_look(request: gr.Request):
+        before = waiting.before(page, request.session_hash or "", ON_MODEL["concurrency_id"])
+        return gr.skip() if before is None else cards.progress(words.place(before), None)
 
     def on_stop(request: gr.Request):
         stops.stop(request.session_hash or "", PATIENCE_S)
 
     def on_new(request: gr.Request):
         stops.stop(request.session_hash or "")
-        return pieces.place({**handlers.new_chat(), "busy": False})
+        return pieces.place({**handlers.new_chat(), **IDLE})
 
     def on_clip(request: gr.Request, chat, path):
         """Another clip, another conversation. Not so if Compare was pressed on this clip before the news of it came."""
         if stops.turn_to(request.session_hash or "", path) or (path and chat and chat.path == path):
             return gr.skip()
-        return pieces.place({**handlers.new_chat(), "busy": False})
+        return pieces.place({**handlers.new_chat(), "busy": False})  # who waits by then is told so again by the clock
 
     def on_leave(request: gr.Request):
         stops.stop(request.session_hash or "")
 
     busy = {"fn": on_busy, "outputs": pieces.outputs, "queue": False, **QUIET}
-    failed = {"fn": lambda: pieces.place({"busy": False}), "outputs": pieces.outputs, "queue": False, **QUIET}
+    failed = {
+        "fn": lambda: pieces.place({**IDLE, "status": cards.problem(words.RUN_FAILED)}),
+        "outputs": pieces.outputs,
+        "queue": False,
+        **QUIET,
+    }
     followed = _wire_link(page, asked, pieces)
     compare = gr.on([asked.compare.click, asked.question.submit, followed.change], **busy).then(
         on_compare, [asked.video, asked.question, *asked.choices], pieces.outputs, **ON_MODEL, **QUIET
@@ -208,7 +229,7 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
         run.failure(**failed)
     stopped = asked.stop.click(on_stop, queue=False, **QUIET)
     stopped.then(
-        lambda: pieces.place({"busy": False, "status": cards.done(words.STOPPED)}),
+        lambda: pieces.place({**IDLE, "status": cards.done(words.STOPPED)}),
         None,
         pieces.outputs,
         cancels=[compare, ask],
@@ -217,6 +238,7 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
     )
     pieces["new_chat"].click(on_new, None, pieces.outputs, cancels=[compare, ask], queue=False, **QUIET)
     asked.video.change(on_clip, [pieces["chat"], asked.video], pieces.outputs, queue=False, **QUIET)
+    pieces.clock.tick(on_look, None, pieces["status"], queue=False, **QUIET)
     page.unload(on_leave)
     return [compare, ask]
 

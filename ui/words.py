@@ -106,6 +106,11 @@ STAGES = {
 }
 ARMS = ("the full model", "the compressed one")
 QUEUED = "Waiting for its turn"
+RUN_FAILED = "That ended without an answer: too many are waiting, or something went wrong. Press Compare again."
+HALF_A_LOGIN = "{given} is set and {missing} is not; set both to ask visitors for a login, or neither."
+NO_MCP = "MCP needs the package mcp, which is not installed; run pip install -r requirements-mcp.txt, or leave --mcp away."
+UPLOADED_ENOUGH = "One visitor may upload {limit} within an hour, and this file goes beyond that; wait, or send a smaller one."
+UPLOAD_UNMEASURED = "The upload does not say how long it is; send it with a Content-Length."
 METHODS_NUMBER = "That names {given} methods; name at most {most}."
 NOT_UPLOADED = "The clip is not an uploaded file; send the file itself, with gradio_client's handle_file."
 STOPPED = "Stopped. What is written so far stays."
@@ -387,10 +392,26 @@ def model_name(name: str) -> str:
     return name.rstrip("/").rpartition("/")[2] or MODEL_BUILT_IN
 
 
+def span(seconds: float) -> str:
+    """A time limit in words: 7200 -> "2 hours", 90 -> "90 seconds"."""
+    for unit, name in ((3600, "hour"), (60, "minute")):
+        if seconds >= 2 * unit or seconds == unit:
+            n = seconds / unit
+            return f"{n:.3g} {name}{'' if n == 1 else 's'}"
+    return f"{seconds:.3g} seconds"
+
+
+def place(before: int) -> str:
+    """How long the queue is for a visitor who waits in it."""
+    if before < 1:
+        return QUEUED
+    return f"{QUEUED}: {'one comes' if before == 1 else f'{before} come'} before you"
+
+
 def limits(s: Settings) -> str:
     """What a clip may be."""
     longest = f"{s.max_clip_s / 60:.0f} minutes" if s.max_clip_s >= 120 else f"{s.max_clip_s:.0f} seconds"
-    return f"mp4, mov, webm or mkv; up to {longest} and {s.max_file_mb:,.0f} MB. Uploads are deleted within two hours."
+    return f"mp4, mov, webm or mkv; up to {longest} and {s.max_file_mb:,.0f} MB. Uploads are deleted within {span(2 * s.keep_files_s)}."
 
 
 def clip_line(duration_s: float, frames: int, fps: float, width: int, height: int, has_sound: bool) -> str:
