@@ -11,7 +11,12 @@ sys.path.insert(0, str(ROOT))
 
 from omnizip.bench import compress, prefill  # noqa: E402
 from omnizip.compressors import COMPRESSORS  # noqa: E402
+from omnizip.costs import kv_cache_bytes  # noqa: E402
 from omnizip.evaluation import tables  # noqa: E402
+from omnizip.lent import TOKENS_PER_S_OF_SOUND  # noqa: E402
+from omnizip.memory import PARAMETERS  # noqa: E402
+from omnizip.reuse import KEPT  # noqa: E402
+from omnizip.run import ModelShape  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
 
 OTHER_FILES = {
@@ -41,6 +46,46 @@ def settings() -> str:
         default = "" if field.default == "" else f"`{field.default}`"
         lines.append(f"| `--{field.name.replace('_', '-')}` | {default} | {field.metadata['help']} |")
     return "\n".join(lines)
+
+
+LENGTHS_S = (10, 30, 60, 300, 600)  # of clips
+TEXT_TOKENS = 64  # system turn, question and markers, about
+NF4_BITS = 4.5  # four bits a weight and a float32 scale for every 64
+
+
+def sizes() -> str:
+    """Memory by model and length of the clip: the weights, and the caches that are kept of full and compressed prompts."""
+    s = Settings()
+    lines = [f"| model | weights | {' | '.join(f'{n} s' for n in LENGTHS_S)} |", f"| --- | ---: |{' ---: |' * len(LENGTHS_S)}"]
+    for name, count in PARAMETERS.items():
+        shape = shape_of(name.rpartition("-")[2].lower())
+        queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+        layers = shape.layers * shape.width * (2 * queries + 2 * keys + 3 * shape.ffn)  # what 4-bit weights compress
+        for kind, weights in (("bfloat16", 2 * count), ("4 bits", int(2 * (count - layers) + layers * NF4_BITS / 8))):
+            cells = []
+            for seconds in LENGTHS_S:
+                media = min(s.fps * seconds, s.max_frames) / 2 * s.tokens_per_step + seconds * TOKENS_PER_S_OF_SOUND
+                prompts = [int(media * share) + TEXT_TOKENS + s.max_new_tokens for share in (1, 0.45)]
+                kept = sum(kv_cache_bytes(shape, n) for n in prompts) * KEPT // len(prompts)
+                cells.append(f"{(weights + kept) / 1e9:.1f} GB")
+            lines.append(f"| {name.rpartition('/')[2]}, {kind} | {weights / 1e9:.1f} GB | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def shape_of(name: str) -> ModelShape:
+    """The sizes of a released language model."""
+    text = prefill.TEXT[name]
+    heads, width = text["num_attention_heads"], text["hidden_size"]
+    return ModelShape(
+        layers=text["num_hidden_layers"],
+        width=width,
+        heads=heads,
+        kv_heads=text["num_key_value_heads"],
+        head_dim=width // heads,
+        ffn=text["intermediate_size"],
+        vocabulary=prefill.VOCABULARY[name],
+        kv_bytes=2,
+    )
 
 
 def files() -> str:
@@ -120,7 +165,7 @@ def accuracy() -> str:
 
 def filled(readme: str) -> str:
     """The README's text with every table as the code has it."""
-    made = {"methods": methods, "settings": settings, "measurements": measurements, "accuracy": accuracy, "files": files}
+    made = {"sizes": sizes, "methods": methods, "settings": settings, "measurements": measurements, "accuracy": accuracy, "files": files}
     for name, make in made.items():
         before, rest = readme.split(f"<!-- {name} -->\n", 1)
         after = rest.split(f"<!-- end {name} -->", 1)[1]

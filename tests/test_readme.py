@@ -31,7 +31,7 @@ def test_ci_runs_the_test_command_word_for_word():
     assert command in (ROOT / ".ci" / "run").read_text()
 
 
-@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt", "requirements-mcp.txt"])
 def test_everything_is_pinned_exactly(file):
     for line in (ROOT / file).read_text().splitlines():
         requirement = line.split("#")[0].strip()
