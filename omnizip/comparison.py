@@ -212,7 +212,7 @@ class Comparison:
         agreement: Agreement | None,
     ) -> Run:
         layers = prefilled.kept.layers if prefilled.kept else ()
-        record = CompressionRecord.of(compression, self.encoded.clip.clip.duration_s, compressor.needs, layers)
+        record = CompressionRecord.of(compression, self.encoded.clip.clip.duration_s, compressor.needs, layers, arm.retention)
         shape, tokens, fed = self.model.shape, record.tokens, prefilled.fed
         if layers:
             paper = layered_paper_flops(shape, [audio + video for _, audio, video in layers])

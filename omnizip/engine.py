@@ -65,7 +65,7 @@ class Preview:
     @property
     def record(self) -> CompressionRecord:
         """The decision on the host, with its counts."""
-        return CompressionRecord.of(self.compression, self.encoded.clip.duration_s, self.compressor.needs, self.layers)
+        return CompressionRecord.of(self.compression, self.encoded.clip.duration_s, self.compressor.needs, self.layers, self.asked)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +147,7 @@ class Engine:
             with self._turn(Stop(None)):
                 kept = self.model.prefill(prompt, compressor, stream).kept
             compression, layers = kept.settled(compression, prompt.index), kept.layers
-        return Preview(encoded, stream, compression, compressor, choose_ms, layers)
+        return Preview(encoded, stream, compression, compressor, choose_ms, layers, arm.retention)
 
     def compare(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,7 @@ class CompressionRecord:
         duration_s: float,
         needs: frozenset[str] = frozenset(),
         layers: tuple[tuple[int, int, int], ...] = (),
+        asked: float | None = None,
     ) -> CompressionRecord:
         """Copy a decision to the host.
 
@@ -72,6 +73,7 @@ class CompressionRecord:
             duration_s: length of the clip, the end of its last window.
             needs: the compressor's `needs`; they decide which of the two saliencies is recorded.
             layers: text, audio and video tokens each layer read, for a method that drops some inside the model.
+            asked: share of the clip to keep; where something else was kept and the method does not say so, a note does.
         """
         stream = compression.stream
         saliency = stream.saliency_windowed if "saliency_windowed" in needs else stream.saliency
@@ -79,7 +81,7 @@ class CompressionRecord:
         ranks = needs & {"saliency", "saliency_windowed"} and stream.n_audio
         if ranks and not notes and stream.saliency_kind in SALIENCY_NOTES:
             notes = (SALIENCY_NOTES[stream.saliency_kind],)
-        return cls(
+        made = cls(
             *(_host(t) for t in (compression.keep, compression.source, compression.reason, stream.modality, stream.window, saliency)),
             stream.saliency_kind,
             _host(compression.audio_retention),
@@ -89,6 +91,15 @@ class CompressionRecord:
             notes,
             layers,
         )
+        return made if asked is None else replace(made, notes=(*notes, *made._missed(asked)))
+
+    def _missed(self, asked: float) -> tuple[str, ...]:
+        """A sentence if the share kept is not the one asked for, to a token, and no note ends by saying so."""
+        got, total = self.retained["total"], self.clip_tokens["total"]
+        within = 1 if self.layers else 0.5 + 1e-6  # a choice inside the model rounds at every cut
+        if got is None or abs(got - asked) * total <= within or any(note.endswith("asked.") for note in self.notes):
+            return ()
+        return (f"It kept {100 * got:.1f} % of the clip, not the {100 * asked:.3g} % asked.",)
 
     @cached_property
     def _counts(self) -> Counter:
