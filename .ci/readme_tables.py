@@ -36,6 +36,12 @@ def methods() -> str:
     """One row per method."""
     lines = ["| method | keeps | fidelity | source |", "| --- | --- | --- | --- |"]
     lines += [f"| `{name}` | {m.summary} | {m.fidelity} | {m.source} |" for name, m in COMPRESSORS.items()]
+    lines += ["", "What the answer, and a further question about the same clip, can still see:", ""]
+    sentences: dict[str, list[str]] = {}
+    for name, method in COMPRESSORS.items():
+        if name != "full":
+            sentences.setdefault(method.later, []).append(f"`{name}`")
+    lines += [f"- {', '.join(names)}: {sentence}" for sentence, names in sentences.items()]
     return "\n".join(lines)
 
 

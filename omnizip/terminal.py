@@ -104,7 +104,7 @@ def bounds(option: Option) -> str:
 
 def method_text(kind: type[Compressor]) -> str:
     """One method with its options."""
-    lines = [f"{kind.name}: {kind.label}", f"  {kind.summary}", f"  Source: {kind.source}; {kind.fidelity}"]
+    lines = [f"{kind.name}: {kind.label}", f"  {kind.summary}", f"  Source: {kind.source}; {kind.fidelity}", f"  Later: {kind.later}"]
     for option in kind.options():
         default = ("on" if option.default else "off") if option.kind == "switch" else option.default
         mark = " (set by --retention)" if option.is_rate else ""

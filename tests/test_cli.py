@@ -249,6 +249,7 @@ def test_methods_lists_every_option_with_its_bounds(capsys, tmp_path):
     for method, kind in zip(methods, COMPRESSORS.values(), strict=True):
         assert (method["label"], method["summary"], method["source"]) == (kind.label, kind.summary, kind.source)
         assert kind.summary in out and f"{kind.name}: {kind.label}\n" in out
+        assert method["later"] == kind.later and kind.later in out
         for plain, option in zip(method["options"], kind.options(), strict=True):
             assert {plain[key] == getattr(option, key) for key in ("name", "default", "low", "high", "help", "is_rate")} == {True}
             assert tuple(plain["choices"]) == option.choices and terminal.flag(option) in out

@@ -107,8 +107,8 @@ def methods() -> list[dict]:
     """List the compression methods, with what can be set of each.
 
     Returns:
-        Per method: name, label, summary, source, fidelity, whether it reads the question, and its options with kind, default,
-        bounds or choices; options with is_rate set the share that is kept, and a retention replaces them.
+        Per method: name, label, summary, source, fidelity, whether it reads the question, what the answer and a
+        further question can still see, and its options with kind, default, bounds or choices; options with is_rate set the share that is kept, and a retention replaces them.
     """
     return [
         {
@@ -118,6 +118,7 @@ def methods() -> list[dict]:
             "source": kind.source,
             "fidelity": kind.fidelity,
             "reads_question": kind.reads_question,
+            "later": kind.later,
             "options": [_option(item) for item in kind.options()],
         }
         for name, kind in COMPRESSORS.items()

@@ -74,6 +74,9 @@ class Compressor(ABC):
     needs: ClassVar[frozenset[str]] = frozenset()  # of "saliency", "saliency_windowed", "saliency_video"; may be narrowed per instance
 
     reads_question: ClassVar[bool] = False  # whether the question changes what is kept; then a follow-up reads the clip anew
+    later: ClassVar[str] = (  # what the answer, and a further question, can still see; one sentence
+        "Chosen without the question: every layer reads all that was kept, and so does a further question."
+    )
 
     shortfall: str = dataclasses.field(default="", kw_only=True)  # set by at_retention: why the target cannot be met, one sentence
 

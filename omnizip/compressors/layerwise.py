@@ -76,7 +76,6 @@ class LayerPruner(Compressor):
     """A method that drops tokens between layers of the language model, while the prompt is read."""
 
     reads_question: ClassVar[bool] = True
-    later: ClassVar[str]  # what the answer, and a further question, can still see; one sentence
     forgets: ClassVar[bool] = False  # whether layers before a cut drop the keys and values of what was cut, too
 
     retention: float = option(
