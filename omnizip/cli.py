@@ -80,5 +80,5 @@ def _methods(arguments: argparse.Namespace) -> None:
 
 def _described(kind: type[Compressor]) -> dict[str, Any]:
     options = [{**vars(option), "kind": option.kind, "choices": list(option.choices)} for option in kind.options()]
-    said = {"name": kind.name, "label": kind.label, "summary": kind.summary, "fidelity": kind.fidelity, "source": kind.source, "later": kind.later}
+    said = {name: getattr(kind, name) for name in ("name", "label", "summary", "fidelity", "source", "later")}
     return {**said, "options": options}

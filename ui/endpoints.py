@@ -107,8 +107,9 @@ def methods() -> list[dict]:
     """List the compression methods, with what can be set of each.
 
     Returns:
-        Per method: name, label, summary, source, fidelity, whether it reads the question, what the answer and a
-        further question can still see, and its options with kind, default, bounds or choices; options with is_rate set the share that is kept, and a retention replaces them.
+        Per method: name, label, summary, source, fidelity, whether it reads the question, what the answer and a further question
+        can still see (later), and its options with kind, default, bounds or choices; options with is_rate set the share that
+        is kept, and a retention replaces them.
     """
     return [
         {
