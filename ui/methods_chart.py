@@ -72,7 +72,7 @@ def pareto(runs: Sequence[Run]) -> go.Figure:
         "xaxis": {**axis, "title": {"text": words.METHODS_COST}, "range": [0, right]},
         "yaxis": {
             **axis,
-            "title": {"text": words.METHODS_AGREEMENT},
+            "title": {"text": words.METHODS_AGREEMENT, "standoff": 14},
             "range": [1.12 * bottom, -0.08 * bottom],
             "tickvals": [math.log(share) for share in spread],
             "ticktext": [words.likelihood(share) for share in spread],
@@ -119,7 +119,8 @@ def _label(group: Sequence[Point], bottom: float) -> dict[str, Any]:
     low = group[0].agreement < 0.66 * bottom
     place = {"yanchor": "bottom", "yshift": 8} if low else {"yanchor": "top", "yshift": -8}
     side = {"xanchor": "center"} if group[0].full else {"xanchor": "left", "align": "left", "xshift": -6}
-    return {"x": group[0].cost, "y": group[0].agreement, "text": text, "showarrow": False, **side, **place}
+    at = group[0].agreement if low else min(point.agreement for point in group)
+    return {"x": group[0].cost, "y": at, "text": text, "showarrow": False, **side, **place}
 
 
 def _dots(points: Sequence[Point]) -> dict[str, Any]:
