@@ -49,6 +49,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "max_file_size": int(settings.max_file_mb * 1_000_000),
         "run_history": False,
         "footer_links": [],
+        "enable_monitoring": False,
         "show_error": True,
         **access_options(settings),
     }
