@@ -6,6 +6,7 @@ import pytest
 import tiny
 import torch
 from test_methods import INSIDE
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration as Thinker
 from transformers.models.qwen2_5_omni.modeling_qwen2_5_omni import apply_rotary_pos_emb
 
@@ -362,29 +363,45 @@ def test_operations_and_memory_are_counted_layer_by_layer(deep, stream):
     assert plain["agreement"] == vars(fastv.agreement)
 
 
+class Largest(TorchDispatchMode):
+    """Remembers how many numbers the largest tensor has that is made within it."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, (list, tuple)) else [made]:
+            if isinstance(tensor, torch.Tensor):
+                self.numbers = max(self.numbers, tensor.numel())
+        return made
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", sorted(INSIDE))
+def test_no_tensor_made_while_reading_grows_with_the_square_of_the_prompt(deep, name):
+    """The whole way: layers, masks, choice, caches."""
+    largest = []
+    for frames in (60, 120):
+        stream = deep.stream(deep.encode(tiny.clip(frames=frames, sound_s=frames / 2)), TURNS)
+        method = COMPRESSORS[name].at_retention(0.45, stream)
+        prompt = stream.prompt(method.compress(stream))
+        with Largest() as watch:
+            deep.prefill(prompt, method, stream)
+        largest.append((prompt.embeds.shape[0], watch.numbers))
+    (short, before), (long, after) = largest
+    assert long > 1.6 * short and after < 1.1 * before * long / short and after < long * long / 4
+
+
 def test_a_glance_never_holds_a_matrix():
     """At 7B head sizes and 20,000 rows nothing made for a choice has more numbers than the keys themselves."""
-    from torch.utils._python_dispatch import TorchDispatchMode
-
     from omnizip.pruning import _glance
-
-    largest = 0
-
-    class Watch(TorchDispatchMode):
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            nonlocal largest
-            made = function(*args, **(kwargs or {}))
-            for tensor in made if isinstance(made, (list, tuple)) else [made]:
-                if isinstance(tensor, torch.Tensor):
-                    largest = max(largest, tensor.numel())
-            return made
 
     n = 20_000
     keys, query = torch.randn(4, n, 128).bfloat16(), torch.randn(28, 128)
     rows = Rows((torch.arange(n) % 7 > 0).to(torch.uint8), torch.arange(n) // 250)
-    with Watch():
+    with Largest() as watch:
         keep = FastV().select(Cut(2, 0.4), rows, _glance(query, keys), 8000)
     assert int(keep[rows.media].sum()) == 8000
-    assert largest <= keys.numel()
+    assert watch.numbers <= keys.numel()
     expected = torch.einsum("hd,hnd->hn", query, keys.float().repeat_interleave(7, dim=0)).softmax(-1).mean(0)
     torch.testing.assert_close(_glance(query, keys).attention, expected, atol=1e-5, rtol=1e-3)
