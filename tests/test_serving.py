@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import tiny
+from clips import make_clip
+from gradio_client import Client, exceptions, handle_file
 
 from omnizip import loading, memory
 from omnizip.engine import Engine
@@ -13,6 +15,7 @@ from omnizip.errors import ModelError
 from omnizip.settings import Settings
 from ui import words
 from ui.model_bar import told
+from ui.page import build_page, launch_options
 from ui.serving import EMBEDDED, Serving
 
 
@@ -86,6 +89,28 @@ def test_what_cannot_be_loaded_is_one_sentence_and_the_embedded_model_is_offered
     monkeypatch.undo()
     serving.load(EMBEDDED)
     assert serving.model.conditions.embedded and not serving.state.problem
+
+
+@pytest.mark.parametrize(("kind", "sentence"), [("missing", "neither a folder"), ("half", "cut short"), ("large", "GB of memory are free")])
+def test_the_page_is_up_says_why_and_works_with_the_embedded_model(folder, tmp_path, monkeypatch, kind, sentence):
+    if kind == "large":
+        monkeypatch.setattr(loading, "free_bytes", lambda device: 1000)
+    serving = Serving(Settings(model=broken(folder, tmp_path, kind), port=0))
+    serving.start().join(60)
+    monkeypatch.undo()
+    clip = str(make_clip(tmp_path / "clip.mp4", seconds=2))
+    page = build_page(serving)
+    _, url, _ = page.launch(**{**launch_options(serving.settings), "server_port": None, "prevent_thread_lock": True, "quiet": True})
+    try:
+        client = Client(url, verbose=False)
+        line = next(c for c in client.config["components"] if c["props"].get("elem_id") == "conditions")
+        assert sentence in line["props"]["value"]
+        with pytest.raises(exceptions.AppError, match=sentence):
+            client.predict(video=handle_file(clip), question="What?", api_name="/compare")
+        serving.load(EMBEDDED)  # as choosing it at the top of the page does
+        assert client.predict(video=handle_file(clip), api_name="/compress")["model"]["embedded"]
+    finally:
+        page.close()
 
 
 def test_what_nobody_foresaw_leaves_a_page_as_well(monkeypatch):
