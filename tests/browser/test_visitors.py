@@ -1,0 +1,133 @@
+"""Several visitors at once, each in a browser's tab: everybody gets the own answers, in order, and hears how long the queue is."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from clips import make_clip
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = "/usr/bin/chromium"
+DONE = "document.querySelector('#difference .oz-hint') && document.querySelectorAll('#costs .oz-gain').length > 5"
+PATIENCE_MS = 180_000
+
+if not Path(CHROMIUM).exists() and not os.environ.get("OMNIZIP_REQUIRE_BROWSER"):
+    pytest.skip("chromium is not installed", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # long answers, so that there is a queue to look at; each run of the small model takes seconds
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMNIZIP_MAX_NEW_TOKENS": "48", "OMNIZIP_TOKENS_PER_STEP": "256"}
+    log = (tmp_path_factory.mktemp("log") / "server.log").open("w+")
+    server = subprocess.Popen([sys.executable, "app.py", "--port", str(port)], cwd=ROOT, env=environment, stdout=log, stderr=log)
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/config", timeout=2).close()
+                break
+            except OSError:
+                assert server.poll() is None, Path(log.name).read_text()
+                time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/"
+        assert "Traceback" not in Path(log.name).read_text()
+    finally:
+        server.terminate()
+        server.wait(20)
+        log.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=options)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Clips nobody has read before, so that reading them takes a while too: (first, second, third)."""
+    clip = make_clip(tmp_path / "long.mp4", seconds=40)
+    paths = [tmp_path / f"clip-{number}.mp4" for number in range(3)]
+    for number, path in enumerate(paths):
+        path.write_bytes(clip.read_bytes() + b"\x00\x00\x00" + bytes([8 + number]) + b"free" + bytes(number))  # an empty box behind
+    return [str(path) for path in paths]
+
+
+def visitor(browser, url, clip, question):
+    """A tab of its own session, ready to press Compare."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(url)
+    page.wait_for_function("document.querySelector('#conditions')?.innerText.includes('built in')")  # the model is loaded
+    page.locator("#clip input[type=file]").set_input_files(clip)
+    page.wait_for_selector("#clip video")
+    page.locator("#question textarea").fill(question)
+    return page
+
+
+def status(page):
+    return page.locator("#status").inner_text()
+
+
+def report_name(page):
+    """The file a visitor can save is named after the clip that was asked about."""
+    with page.expect_download() as download:
+        page.locator("#report-json").click()
+    return download.value.suggested_filename
+
+
+def test_everybody_gets_the_own_answers_in_order_and_hears_the_place_in_the_queue(browser, url, clips):
+    questions = ["What colour is it?", "What is heard?", "How many shapes appear?"]
+    pages = [visitor(browser, url, clip, question) for clip, question in zip(clips, questions, strict=True)]
+    first, second, third = pages
+    first.locator("#compare").click()
+    first.wait_for_selector("#status .oz-bar")
+    first.wait_for_function("!document.querySelector('#status').innerText.includes('turn')")
+    second.locator("#compare").click()
+    second.wait_for_function("document.querySelector('#status').innerText.includes('one comes before you')")
+    third.locator("#compare").click()
+    third.wait_for_function("/(2 come|one comes) before you/.test(document.querySelector('#status').innerText)")
+    assert "before you" not in status(first)
+    done = []
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while len(done) < 3 and time.monotonic() < deadline:
+        for number, page in enumerate(pages):
+            if number not in done and page.evaluate(f"Boolean({DONE})"):
+                done.append(number)
+        time.sleep(0.1)
+    assert done == [0, 1, 2]
+    for number, page in enumerate(pages):
+        assert report_name(page).startswith(f"clip-{number}") and "before you" not in status(page)
+        page.context.close()
+
+
+def test_a_closed_tab_frees_the_model_within_seconds(browser, url, clips):
+    first = visitor(browser, url, clips[1], "What is seen first?")
+    second = visitor(browser, url, clips[2], "What is seen last?")
+    first.locator("#compare").click()
+    first.wait_for_function("/Answering|Choosing|Looking/.test(document.querySelector('#status').innerText)")
+    second.locator("#compare").click()
+    second.wait_for_function("document.querySelector('#status').innerText.includes('one comes before you')")
+    first.close()
+    closed = time.monotonic()
+    second.wait_for_function("!/turn/.test(document.querySelector('#status').innerText)")
+    assert time.monotonic() - closed < 10
+    second.wait_for_function(DONE)
+    assert report_name(second).startswith("clip-2")
+    second.context.close()
+    first.context.close()
