@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from omnizip.bench import compress, prefill  # noqa: E402
+from omnizip.bench import compress, lengths, prefill, startup  # noqa: E402
 from omnizip.compressors import COMPRESSORS  # noqa: E402
 from omnizip.costs import kv_cache_bytes  # noqa: E402
 from omnizip.evaluation import tables  # noqa: E402
@@ -116,9 +116,14 @@ def first_sentence(text: str) -> str:
 MEASUREMENTS = (  # files in bench/results without what they were measured on, and what they show
     ("compress-target", "Compression alone, 60 s at width 3584 with 128 tokens a step, beside one product of the same run"),
     ("compress", "Compression alone by clip length, width 3584, 144 tokens a step"),
-    ("compress-hour", "The default method from 10 s to an hour, whole-clip saliency apart, which grows with the square of the length"),
+    (
+        "lengths",
+        "What comes before the language model, from 10 s to an hour: encoders of the embedded model, saliency and compression at 7B sizes",
+    ),
     ("prefill", "Prefill, first token and decode with random weights"),
+    ("startup", "The page on the embedded model, from its start to its first answers"),
 )
+SHOWN = {"compress": compress.markdown, "compress-target": compress.markdown, "lengths": lengths.markdown, "startup": startup.markdown}
 
 
 def measurements() -> str:
@@ -129,12 +134,12 @@ def measurements() -> str:
         for path in (path for path in found if path.exists()):
             result = json.loads(path.read_text())
             for row in result.get("rows", ()):
-                if row["saliency_extrapolated"]:
+                if row.get("saliency_extrapolated"):
                     row["saliency_ms"] = None  # stays in the file; from far shorter clips, so no number to show
             tables = result.get("tables")
-            shown = "\n\n".join(f"{prefill.title(t)}\n\n{prefill.markdown(t)}" for t in tables) if tables else compress.markdown(result)
+            shown = "\n\n".join(f"{prefill.title(t)}\n\n{prefill.markdown(t)}" for t in tables) if tables else SHOWN[kind](result)
             parts.append(f"{told} (`{path.relative_to(ROOT)}`; {conditions(result['conditions'])}).\n\n{shown}")
-        if not found[0].exists() and kind != "compress-hour":
+        if not found[0].exists() and kind not in ("lengths", "startup"):
             parts.append(f"{told}, on a GPU: not measured.")
     return "\n\n".join(parts)
 
@@ -148,11 +153,11 @@ def conditions(known: dict) -> str:
 
 
 EVALUATIONS = (  # files in omnizip/evaluation/results, and what they show
-    ("nano", "OmniZip, its parts and random choice"),
+    ("nano", "OmniZip, its parts and random choice, and S_a beside what happens"),
     ("nano-methods", "Every method"),
     ("nano-full", "All tokens on a thousand clips"),
     ("nano-lengths", "Longer clips"),
-    ("nano-controls", "Controls, and what guides OmniZip beside what happens"),
+    ("nano-controls", "Controls: what is left when picture and sound are blanked or belong to different clips"),
 )
 
 

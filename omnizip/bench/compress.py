@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -182,6 +183,20 @@ def _resident(name: str) -> int:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith(name))
 
 
+def synchronisations(bench: Bench, work: Callable[[], Any]) -> int | None:
+    """How often `work` waits for the GPU, as torch's own debug mode counts; None elsewhere, where nothing waits."""
+    if bench.device.type != "cuda":
+        return None
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            work()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return sum("synchroniz" in str(warning.message) for warning in seen)
+
+
 def measure(
     bench: Bench,
     seconds: list[int],
@@ -195,9 +210,8 @@ def measure(
 
     Returns:
         {"speeds": {...}, "rows": [{"seconds", "tokens", "method", "parameters", "compress_ms", "stages_ms", "saliency_ms",
-        "saliency_extrapolated", "floor_ms", "product_ms", "products",
-        "peak_bytes"}]}; products = compress_ms over product_ms,
-        the reference product timed in turn with it. A step has rows_per_step x 16 tokens.
+        "saliency_extrapolated", "floor_ms", "product_ms", "products", "peak_bytes", "synchronisations"}]};
+        products = compress_ms over product_ms, the reference product timed in turn with it. A step has rows_per_step x 16 tokens.
     """
     speed, yardstick = speeds(bench), product(bench)
     rows = []
@@ -224,6 +238,7 @@ def measure(
                 "product_ms": product_ms,
                 "products": compress_ms / product_ms,
                 "peak_bytes": peak[0] if peak else None,
+                "synchronisations": synchronisations(bench, partial(method.compress, stream)),
             }
             rows.append(row)
             on_row(row)
