@@ -41,7 +41,7 @@ def test_compare_is_public_and_typed(client):
 
 
 def test_answers_stream_and_the_report_comes_last(client, clip):
-    job = client.submit(video=handle_file(clip), question="What is seen?", retention=0.25, api_name="/compare")
+    job = client.submit(video=handle_file(clip), question="Describe the clip.", retention=0.25, api_name="/compare")
     job.result(timeout=120)
     updates = job.outputs()
     full, compressed, report = updates[-1]

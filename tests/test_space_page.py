@@ -1,6 +1,7 @@
 """The page as a Space starts it: its environment variables, its command, an answer over the network."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -29,6 +30,10 @@ SPACE = {
     "HF_HUB_OFFLINE": "1",  # nothing of the test may leave this machine
 }
 ELSEWHERE = ("SPACES_ZERO_GPU", "GRADIO_ANALYTICS_ENABLED", "GRADIO_SERVER_PORT", "OMNIZIP_HOST", "OMNIZIP_USER", "OMNIZIP_PASSWORD")
+# gradio leaves event loops unclosed (its safe_get_lock); Python says so when it collects one of them whose socket went first
+GRADIO_LOOPS = re.compile(
+    r"^Exception ignored in: <function BaseEventLoop\.__del__.*\n(?:Traceback.*\n|  .*\n)+ValueError: .*-1$", re.MULTILINE
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +58,7 @@ def address(port, tmp_path_factory):
                 assert server.poll() is None, Path(log.name).read_text()
                 time.sleep(0.5)
         yield f"http://127.0.0.2:{port}/"
-        assert "Traceback" not in Path(log.name).read_text()
+        assert "Traceback" not in GRADIO_LOOPS.sub("", Path(log.name).read_text())
     finally:
         server.terminate()
         server.wait(20)

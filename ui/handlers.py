@@ -180,7 +180,10 @@ def _converse(
     chat = Chat(path, arm, asked, report)
     record = report.runs[COMPRESSED].compression
     with tempfile.TemporaryDirectory() as folder:
+        # The last update of all frees the buttons too. gradio sends each as a difference, and a busy browser that met the next
+        # one before it had drawn the files would be left with buttons that save nothing.
         yield {
+            "busy": False,
             "status": cards.done(words.STOPPED if stopped else words.DONE),
             "headline": cards.headline(words.headline(report.ratios(report.runs[COMPRESSED]))),
             "chat": chat,

@@ -176,11 +176,14 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
         with stops.run(request.session_hash or "", path) as wish:
             # the news of an upload may have come after the click, and freed the buttons
             yield pieces.place({"busy": True, "waiting": False})
+            busy = True
             for update in updates(wish):
                 if wish.abandoned:
                     return
                 yield pieces.place(update)
-        yield pieces.place({"busy": False})
+                busy = update.get("busy", busy)
+        if busy:
+            yield pieces.place({"busy": False})
 
     def on_compare(request: gr.Request, path, question, method, retention, *values):
         options = asked.controls.options(method, values)
