@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP = ROOT / "assets" / "examples" / "bell.mp4"
@@ -17,11 +17,36 @@ MOMENT_S = 5.2
 QUESTION = "What colour is the shape when the bell rings?"
 OUT = ROOT / "assets" / "screenshots"
 BOTH = "document.querySelector('#difference .oz-hint') && document.querySelectorAll('#costs .oz-gain').length > 5"
+SPAN = "name => (({top, bottom}) => [top + scrollY, bottom + scrollY])(document.querySelector(name).getBoundingClientRect())"
+HEADING = 170  # pixels of what stands over the lens on a phone
+METHODS = {"Random", "OmniZip", "OmniSIFT", "OmniRefine", "EVS", "FastV", "PyramidDrop", "SEATS"}
 VIEWS = {
     "page": ({"width": 1440, "height": 1000}, "light"),
     "dark": ({"width": 1440, "height": 1000}, "dark"),
     "phone": ({"width": 390, "height": 844}, "light"),
 }
+
+
+def save(page: Page, path: Path, first: float, last: float) -> None:
+    """The page from one height to another, in few colours."""
+    area = {"x": 0, "y": first, "width": page.viewport_size["width"], "height": last - first}
+    page.screenshot(path=path, full_page=True, clip=area)
+    Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
+
+
+def methods(page: Page) -> None:
+    """Several methods on the clip that is open, side by side."""
+    page.locator("#methods > button").click()
+    for box in page.locator("#methods-names label").all():
+        box.locator("input").set_checked(box.inner_text().strip() in METHODS)
+    page.locator("#methods-shares").get_by_label("25 %", exact=True).check()
+    page.locator("#methods-shares").get_by_label("45 %", exact=True).uncheck()
+    page.locator("#methods-run").click()
+    page.wait_for_selector("#methods-frame img", timeout=240_000)
+    page.wait_for_function("document.querySelector('#methods-status').innerText.includes('Done')")
+    page.wait_for_timeout(2000)
+    first = page.evaluate(SPAN, "#methods-status")[0]
+    save(page, OUT / "methods.png", first - 8, page.evaluate(SPAN, "#methods")[1] + 12)
 
 
 def main() -> None:
@@ -55,10 +80,11 @@ def main() -> None:
                 page.evaluate(f"document.querySelector('#lens video').currentTime = {MOMENT_S}")
                 page.wait_for_timeout(3000)  # for the film, figures and fonts to settle
                 path = OUT / f"{name}.png"
-                below = page.evaluate("document.querySelector('#lens').getBoundingClientRect().bottom + scrollY")
-                area = {"x": 0, "y": 0, "width": viewport["width"], "height": below + 24}  # the charts below are left out
-                page.screenshot(path=path, full_page=True, clip=area)
-                Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
+                above, below = page.evaluate(SPAN, "#lens")
+                first = above - HEADING if name == "phone" else 0  # of the phone's long page, what was kept
+                save(page, path, first, below + 12)  # what follows is left out
+                if name == "page":
+                    methods(page)
                 page.close()
             browser.close()
     finally:
