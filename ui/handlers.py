@@ -30,6 +30,7 @@ from omnizip.run import Turn
 from . import cards, figures, frames, words
 
 Update = dict[str, Any]
+PATIENCE_S = 2.0  # how long Stop waits for a run to end by itself before it is cut off
 REFRESH_S = 0.08  # text is shown as it is written, at most so often: a slow browser must not slow the model
 FULL, COMPRESSED = 0, 1  # the two arms, in the order they run
 
@@ -68,11 +69,13 @@ class Stops:
 
     def __init__(self) -> None:
         self._runs: dict[str, Wish] = {}
+        self._wished: set[str] = set()
 
     @contextmanager
     def run(self, visitor: str, path: str | None = None) -> Iterator[Wish]:
         """The flag of a run that starts now; an older run of the same visitor is told to stop."""
-        self.stop(visitor)
+        if older := self._runs.get(visitor):
+            older.set()
         wish = self._runs[visitor] = Wish(path)
         try:
             yield wish
@@ -84,9 +87,23 @@ class Stops:
 
     def stop(self, visitor: str, patience_s: float = 0.0) -> None:
         """Tell the visitor's run, if there is one, and wait at most so long for it to end."""
+        self._wished.add(visitor)
         if wish := self._runs.get(visitor):
             wish.set()
             wish.over.wait(patience_s)
+
+    def begin(self, visitor: str) -> None:
+        """The visitor wants a run, which has yet to wait for its turn."""
+        self._wished.discard(visitor)
+
+    def wished(self, visitor: str) -> bool:
+        """Whether the visitor has wished to stop since the last beginning: a run that ended without an answer did so on purpose."""
+        return visitor in self._wished
+
+    def leave(self, visitor: str) -> None:
+        """The visitor has closed the tab."""
+        self.stop(visitor)
+        self._wished.discard(visitor)
 
     def turn_to(self, visitor: str, path: str | None) -> bool:
         """The visitor looks at the clip at `path` now: abandon a run about another; whether one about this clip goes on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -10,16 +11,16 @@ import gradio as gr
 from omnizip.engine import Engine
 from omnizip.errors import OmniZipError
 
-from . import cards, methods_chart, methods_view, words
+from . import cards, methods_chart, methods_view, waiting, words
 from .columns import METHODS, Asked
-from .handlers import Stops
+from .handlers import PATIENCE_S, Stops
 
 FIRST = ("omnizip", "random", "fastv")
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def methods_tab(page: gr.Blocks, engine: Engine, asked: Asked) -> None:
-    """Add the section where this is called. It asks about the clip and question of the left column."""
+def methods_tab(page: gr.Blocks, engine: Engine, asked: Asked, on_model: dict[str, Any]) -> None:
+    """Add the section where this is called. It asks about the clip and question of the left column, in the model's queue."""
     with gr.Accordion(words.METHODS_TAB, open=False, elem_id="methods"):
         gr.HTML(cards.hint(words.METHODS_HINT))
         choices = [(kind.label, name) for name, kind in METHODS.items()]
@@ -27,7 +28,7 @@ def methods_tab(page: gr.Blocks, engine: Engine, asked: Asked) -> None:
         shares = gr.CheckboxGroup(list(words.PRESETS), value=[next(iter(words.PRESETS))], label=words.RETENTION, elem_id="methods-shares")
         with gr.Row():
             start = gr.Button(words.METHODS_RUN, variant="primary", scale=3, min_width=120, elem_id="methods-run")
-            end = gr.Button(words.STOP, scale=1, min_width=80, elem_id="methods-stop")
+            end = gr.Button(words.STOP, interactive=False, scale=1, min_width=80, elem_id="methods-stop")
         status = gr.HTML("", elem_id="methods-status")
         table = gr.HTML("", elem_id="methods-table")
         with gr.Column(visible=False, elem_id="methods-views") as views:
@@ -41,11 +42,15 @@ def methods_tab(page: gr.Blocks, engine: Engine, asked: Asked) -> None:
                 with gr.Column(scale=7, min_width=280):
                     frame = gr.HTML("", elem_id="methods-frame")
         kept = gr.State(None, time_to_live=3600)
-    _wire(page, engine, asked, {"status": status, "table": table}, (methods, shares, start, end, views, chart, a, b, moment, frame, kept))
+        clock = gr.Timer(waiting.LOOK_S, active=False)  # runs while the visitor waits in the queue
+    pieces = (methods, shares, start, end, views, chart, a, b, moment, frame, kept, clock)
+    _wire(page, engine, asked, on_model, {"status": status, "table": table}, pieces)
 
 
-def _wire(page: gr.Blocks, engine: Engine, asked: Asked, told: dict[str, gr.HTML], pieces: tuple[Any, ...]) -> None:
-    methods, shares, start, end, views, chart, a, b, moment, frame, kept = pieces
+def _wire(
+    page: gr.Blocks, engine: Engine, asked: Asked, on_model: dict[str, Any], told: dict[str, gr.HTML], pieces: tuple[Any, ...]
+) -> None:
+    methods, shares, start, end, views, chart, a, b, moment, frame, kept, clock = pieces
     stops = Stops()
 
     def drawn(state: Any, first: Any, second: Any, step: float) -> str:
@@ -58,7 +63,7 @@ def _wire(page: gr.Blocks, engine: Engine, asked: Asked, told: dict[str, gr.HTML
 
     def on_run(request: gr.Request, path, question, names, chosen) -> Iterator[dict[Any, Any]]:
         with stops.run(request.session_hash or "", path) as wish:
-            yield {views: gr.update(visible=False), told["table"]: "", told["status"]: cards.progress(words.QUEUED, None)}
+            yield {clock: gr.update(active=False)}
             for update in methods_view.run(engine, path, question, names, chosen, wish.is_set):
                 runs = update.pop("runs", None)
                 if runs is None:
@@ -68,6 +73,7 @@ def _wire(page: gr.Blocks, engine: Engine, asked: Asked, told: dict[str, gr.HTML
                 state, steps, pair = (path, runs), runs[0].compression.grid[0], methods_view.pair(runs)
                 step = 1 + methods_view.telling(*(runs[number] for number in pair))
                 yield {
+                    **{told[name]: value for name, value in update.items()},
                     kept: state,
                     chart: methods_chart.pareto(runs),
                     a: gr.update(choices=listed, value=pair[0]),
@@ -77,14 +83,36 @@ def _wire(page: gr.Blocks, engine: Engine, asked: Asked, told: dict[str, gr.HTML
                     views: gr.update(visible=True),
                 }
 
-    def on_stop(request: gr.Request) -> None:
-        stops.stop(request.session_hash or "")
+    def busy(now: bool) -> dict[Any, Any]:
+        return {start: gr.update(interactive=not now), end: gr.update(interactive=now), clock: gr.update(active=False)}
 
-    outputs = [*told.values(), views, chart, a, b, moment, frame, kept]
+    def on_start(request: gr.Request):
+        stops.begin(request.session_hash or "")
+        waits = cards.progress(words.QUEUED, None)
+        return {views: gr.update(visible=False), told["table"]: "", told["status"]: waits, **busy(True), clock: gr.update(active=True)}
+
+    def on_look(request: gr.Request):
+        before = waiting.before(page, request.session_hash or "", on_model["concurrency_id"])
+        return gr.skip() if before is None else cards.progress(words.place(before), None)
+
+    def on_failure(request: gr.Request):
+        wished = stops.wished(request.session_hash or "")
+        return busy(False) if wished else {told["status"]: cards.problem(words.METHODS_FAILED), **busy(False)}
+
+    def on_stopped():
+        return {told["status"]: cards.done(words.STOPPED), **busy(False)}
+
+    def on_leave(request: gr.Request):
+        stops.leave(request.session_hash or "")
+
+    outputs = [*told.values(), views, chart, a, b, moment, frame, kept, clock, start, end]
     inputs = [asked.video, asked.question, methods, shares]
-    start.click(on_run, inputs, outputs, concurrency_id="model", concurrency_limit=1, **QUIET)
-    end.click(on_stop, queue=False, **QUIET)
-    page.unload(on_stop)
+    run = start.click(on_start, None, outputs, queue=False, **QUIET).then(on_run, inputs, outputs, **on_model, **QUIET)
+    run.success(lambda: busy(False), None, outputs, queue=False, **QUIET)
+    run.failure(on_failure, None, outputs, queue=False, **QUIET)
+    waiting.on_stop(end, partial(stops.stop, patience_s=PATIENCE_S), [run], on_stopped, outputs, **QUIET)
+    clock.tick(on_look, None, told["status"], queue=False, **QUIET)
+    page.unload(on_leave)
     gr.on(
         [a.input, b.input, moment.change],
         drawn,

@@ -31,7 +31,7 @@ Update = dict[str, Any]
 def run(
     engine: Engine, path: str | None, question: str | None, methods: Sequence[str], shares: Sequence[str], stop: Callable[[], bool]
 ) -> Iterator[Update]:
-    """All chosen methods at all chosen shares, with one encoding: `status`, `table`, then `runs` for the views below."""
+    """All chosen methods at all chosen shares, with one encoding: `status`, `table`, and at last `runs` for the views below."""
     arms = [Arm(method, kept) for share, kept in words.PRESETS.items() if share in shares for method in COMPRESSORS if method in methods]
     problem = (
         words.NO_CLIP
@@ -48,7 +48,7 @@ def run(
         yield {"status": cards.problem(problem)}
         return
     runs: list[Run] = []
-    told = None
+    told, last = None, {}
     try:
         for event in engine.compare(path, question.strip(), arms, stop=stop):
             if isinstance(event, Stage) and (event.name, event.arm) != told:
@@ -59,11 +59,11 @@ def run(
                 runs.append(event.run)
                 yield {"table": table(runs)}
             elif isinstance(event, Finished):
-                yield {"runs": event.report.runs}
+                last = {"runs": event.report.runs}
     except OmniZipError as error:
         yield {"status": cards.problem(str(error))}
         return
-    yield {"status": cards.done(words.STOPPED if len(runs) <= len(arms) else words.DONE)}
+    yield {"status": cards.done(words.STOPPED if len(runs) <= len(arms) else words.DONE), **last}
 
 
 def table(runs: Sequence[Run]) -> str:

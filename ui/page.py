@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
@@ -29,8 +30,6 @@ from .serving import Serving  # noqa: E402
 ACCENT = ("#eef6fc", "#d6e9f8", "#add3f0", "#7cb8e4", "#4399d3", "#0f7fc2", "#0069a8", "#005689", "#08466d", "#0b3a59", "#07253a")
 SYSTEM_FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "DejaVu Sans", "sans-serif")
 MONO_FONT = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
-LOOK_S = 1.0  # how often a waiting visitor is told how many come before
-PATIENCE_S = 2.0  # how long Stop waits for a run to end by itself before it is cut off
 ON_MODEL = {"concurrency_id": "model", "concurrency_limit": 1}
 IDLE = {"busy": False, "waiting": False}
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
@@ -117,12 +116,12 @@ def build_page(engine: Engine | Serving) -> gr.Blocks:
         with gr.Column(elem_id="kept"):
             shown, empty, group, charts = kept_section()
         states = {"chat": gr.State(None, time_to_live=keep_s), "kept": gr.State(None, time_to_live=keep_s)}
-        clock = gr.Timer(LOOK_S, active=False)
+        clock = gr.Timer(waiting.LOOK_S, active=False)
         pieces = _Pieces({**states, **asked.pieces, **answered, **shown}, group, follow, empty, clock)
         answers = _wire_answers(page, engine, asked, pieces)
         _wire_charts(engine, pieces, charts, [*answers, *_wire_lens(engine, asked, pieces, answers)])
         _wire_choices(engine, asked, pieces)
-        methods_tab(page, engine, asked)
+        methods_tab(page, engine, asked, ON_MODEL)
         endpoints.register(engine, ON_MODEL)
     page.queue(max_size=engine.settings.queue_size, default_concurrency_limit=1)
     return page
@@ -192,18 +191,22 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
     def on_ask(request: gr.Request, chat, question):
         yield from told(request, chat and chat.path, lambda flag: handlers.ask_on(engine, chat, question, flag))
 
-    def on_busy():
+    def on_busy(request: gr.Request):
+        stops.begin(request.session_hash or "")
         return pieces.place({"busy": True, "waiting": True, "status": cards.progress(words.QUEUED, None)})
 
     def on_look(request: gr.Request):
         before = waiting.before(page, request.session_hash or "", ON_MODEL["concurrency_id"])
         return gr.skip() if before is None else cards.progress(words.place(before), None)
 
-    def on_stop(request: gr.Request):
-        stops.stop(request.session_hash or "", PATIENCE_S)
+    def on_failure(request: gr.Request):
+        wished = stops.wished(request.session_hash or "")  # then the page already says what it has to
+        return pieces.place(IDLE if wished else {**IDLE, "status": cards.problem(words.RUN_FAILED)})
 
-    def on_new(request: gr.Request):
-        stops.stop(request.session_hash or "")
+    def on_stopped():
+        return pieces.place({**IDLE, "status": cards.done(words.STOPPED)})
+
+    def on_new():
         return pieces.place({**handlers.new_chat(), **IDLE})
 
     def on_clip(request: gr.Request, chat, path):
@@ -213,15 +216,10 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
         return pieces.place({**handlers.new_chat(), "busy": False})  # who waits by then is told so again by the clock
 
     def on_leave(request: gr.Request):
-        stops.stop(request.session_hash or "")
+        stops.leave(request.session_hash or "")
 
     busy = {"fn": on_busy, "outputs": pieces.outputs, "queue": False, **QUIET}
-    failed = {
-        "fn": lambda: pieces.place({**IDLE, "status": cards.problem(words.RUN_FAILED)}),
-        "outputs": pieces.outputs,
-        "queue": False,
-        **QUIET,
-    }
+    failed = {"fn": on_failure, "outputs": pieces.outputs, "queue": False, **QUIET}
     followed = _wire_link(page, asked, pieces)
     compare = gr.on([asked.compare.click, asked.question.submit, followed.change], **busy).then(
         on_compare, [asked.video, asked.question, *asked.choices], pieces.outputs, **ON_MODEL, **QUIET
@@ -231,16 +229,10 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
     )
     for run in (compare, ask):
         run.failure(**failed)
-    stopped = asked.stop.click(on_stop, queue=False, **QUIET)
-    stopped.then(
-        lambda: pieces.place({**IDLE, "status": cards.done(words.STOPPED)}),
-        None,
-        pieces.outputs,
-        cancels=[compare, ask],
-        queue=False,
-        **QUIET,
-    )
-    pieces["new_chat"].click(on_new, None, pieces.outputs, cancels=[compare, ask], queue=False, **QUIET)
+    patiently = partial(stops.stop, patience_s=handlers.PATIENCE_S)
+    waiting.on_stop(asked.stop, patiently, [compare, ask], on_stopped, pieces.outputs, **QUIET)
+    waiting.on_stop(pieces["new_chat"], stops.stop, [compare, ask], on_new, pieces.outputs, **QUIET)
+    pieces["new_chat"].click(on_new, None, pieces.outputs, queue=False, **QUIET)  # at once, and again when a run is cut off
     asked.video.change(on_clip, [pieces["chat"], asked.video], pieces.outputs, queue=False, **QUIET)
     pieces.clock.tick(on_look, None, pieces["status"], queue=False, **QUIET)
     page.unload(on_leave)

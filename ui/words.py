@@ -247,6 +247,7 @@ NO_SOUND = "no sound"
 METHODS_TAB = "Methods side by side"
 METHODS_HINT = "Runs every method you tick on the clip and question above. The clip is read once; the full model answers first."
 METHODS_RUN = "Run the methods"
+METHODS_FAILED = f"That ended without a result: too many are waiting, or something went wrong. Press {METHODS_RUN} again."
 METHODS_NONE = "Tick at least one method and one share to keep."
 METHODS_MANY = "That is too much at once; choose at most {most} combinations of methods and shares."
 METHODS_COLUMNS = (  # name, and what it is in other words or units

@@ -131,3 +131,36 @@ def test_a_closed_tab_frees_the_model_within_seconds(browser, url, clips):
     assert report_name(second).startswith("clip-2")
     second.context.close()
     first.context.close()
+
+
+def test_who_waits_can_give_up_and_methods_wait_in_the_same_queue(browser, url, clips):
+    first = visitor(browser, url, clips[0], "What colour is it?")
+    second = visitor(browser, url, clips[1], "What is heard?")
+    told = "document.querySelector('#methods-status').innerText"
+    for page in (first, second):
+        page.locator("#methods > button").click()
+        assert page.locator("#methods-stop").is_disabled(), "there is nothing to stop"
+    for share in first.locator("#methods-shares input").all():
+        share.check()
+    first.locator("#methods-run").click()
+    first.wait_for_function(f"/Answering|Choosing|Looking|Reading/.test({told})")
+    second.locator("#compare").click()
+    second.wait_for_function("document.querySelector('#status').innerText.includes('one comes before you')")
+    second.locator("#stop").click()
+    second.wait_for_function("!document.querySelector('#compare').disabled")
+    assert "Stopped" in status(second) and second.locator("#stop").is_disabled()
+    second.locator("#methods-run").click()
+    second.wait_for_function(f"{told}.includes('one comes before you')")
+    second.locator("#methods-stop").click()
+    second.wait_for_function("!document.querySelector('#methods-run').disabled")
+    assert "Stopped" in second.locator("#methods-status").inner_text() and second.locator("#methods-stop").is_disabled()
+    first.wait_for_function(f"{told}.includes('Done')")
+    assert first.locator(".oz-methods tbody tr").count() == 10
+    second.wait_for_timeout(1500)  # whoever still stood in the queue would run now
+    assert "Stopped" in second.locator("#methods-status").inner_text() and not second.locator(".oz-methods").count(), "it did not run"
+    assert "Stopped" in status(second) and second.locator("#headline .oz-empty").count() == 1, "nor did the comparison"
+    second.locator("#methods-run").click()
+    second.wait_for_function(f"{told}.includes('Done') && !document.querySelector('#methods-run').disabled")
+    assert second.locator(".oz-methods tbody tr").count() == 4
+    for page in (first, second):
+        page.context.close()
