@@ -347,8 +347,7 @@ def open_gif(engine: Engine, path: str) -> Iterator[Update]:
         except OmniZipError as problem:
             yield {"status": cards.problem(str(problem))}
             return
-        yield {"clip": str(film)}
-    yield {"status": cards.done(words.GIF_OPENED)}
+        yield {"clip": str(film), "notice": words.GIF_OPENED}
 
 
 def new_chat() -> Update:

@@ -248,6 +248,8 @@ def _wire_choices(engine: Engine, asked: Asked, pieces: _Pieces) -> None:
 
     def on_gif(path):
         for update in handlers.open_gif(engine, path):
+            if notice := update.pop("notice", None):
+                gr.Info(notice)  # the status is wiped when the clip has changed
             yield pieces.place(update)
 
     def on_video(kept):

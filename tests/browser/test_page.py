@@ -268,6 +268,7 @@ def test_an_unreadable_file_and_missing_things_cost_one_sentence(browser, url, t
     page.wait_for_selector("#headline .oz-headline")
     page.locator("#open-gif").locator("xpath=..").locator("input[type=file]").set_input_files(str(gif(tmp_path)))
     page.wait_for_function("document.querySelector('#clip video')?.readyState >= 2")
+    page.wait_for_function("document.body.innerText.includes('turned into an mp4')")
     page.locator("#examples button", has_text="Green heart").click()
     page.wait_for_selector("#clip video")
     assert page.locator("#question textarea").input_value()
