@@ -121,6 +121,7 @@ MEASUREMENTS = (  # files in bench/results without what they were measured on, a
         "What comes before the language model, from 10 s to an hour: encoders of the embedded model, saliency and compression at 7B sizes",
     ),
     ("prefill", "Prefill, first token and decode with random weights"),
+    ("prefill-3b", "The same at the real 3B shape, on a short clip"),
     ("startup", "The page on the embedded model, from its start to its first answers"),
 )
 SHOWN = {"compress": compress.markdown, "compress-target": compress.markdown, "lengths": lengths.markdown, "startup": startup.markdown}
@@ -139,9 +140,60 @@ def measurements() -> str:
             tables = result.get("tables")
             shown = "\n\n".join(f"{prefill.title(t)}\n\n{prefill.markdown(t)}" for t in tables) if tables else SHOWN[kind](result)
             parts.append(f"{told} (`{path.relative_to(ROOT)}`; {conditions(result['conditions'])}).\n\n{shown}")
-        if not found[0].exists() and kind not in ("lengths", "startup"):
+        if not found[0].exists() and kind not in ("lengths", "startup", "prefill-3b"):
             parts.append(f"{told}, on a GPU: not measured.")
     return "\n\n".join(parts)
+
+
+def load(name: str) -> dict | None:
+    """What a file in bench/results holds; None where there is none."""
+    path = ROOT / "bench" / "results" / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def speedups(name: str, shape: str) -> dict[float, tuple[float, float]]:
+    """Per share kept by OmniZip: measured over counted speed-up of prefill, and peak memory over the stock forward's."""
+    table = next(iter(t for t in (load(name) or {"tables": ()})["tables"] if t["shape"] == shape), None)
+    if table is None:
+        return {}
+    stock = next(row for row in table["rows"] if row["method"] == prefill.STOCK)
+    return {
+        row["retention"]: (row["speedup"] / row["speedup_counted"], row["prefill_peak_bytes"] / stock["prefill_peak_bytes"])
+        for row in table["rows"]
+        if row["method"] == "omnizip"
+    }
+
+
+def targets() -> str:
+    """What was aimed at, and how far from it the committed measurements are."""
+    lines = ["| aim | on | measured | |", "| --- | --- | ---: | --- |"]
+
+    def row(aim: str, on: str, measured: float | None, bound: float, least: bool = False, unit: str = "") -> None:
+        if measured is None:
+            lines.append(f"| {aim} | {on} | – | not measured |")
+            return
+        met = measured >= bound if least else measured <= bound
+        lines.append(f"| {aim} | {on} | {measured:.2f}{unit} | {'met' if met else f'missed by {abs(measured - bound):.2f}{unit}'} |")
+
+    products = {r["method"]: r["products"] for r in load("compress-target-cpu")["rows"]}
+    row("`omnizip`: at most 0.25 of one product", "CPU, 1 thread", products["omnizip"], 0.25)
+    row("`omnizip-official`: at most 0.75 of it", "CPU, 1 thread", products["omnizip-official"], 0.75)
+    gpu = {r["method"]: r["compress_ms"] for r in (load("compress-target-cuda") or {"rows": ()})["rows"]}
+    row("`omnizip`: at most 2 ms", "GPU", gpu.get("omnizip"), 2.0, unit=" ms")
+    places = (("embedded model, 60 s, CPU", "prefill-cpu", "nano"), ("3B shape, 10 s, CPU", "prefill-3b-cpu", "3b"))
+    places = [(on, speedups(name, shape)) for on, name, shape in (*places, ("7B shape, 60 s, GPU", "prefill-cuda", "7b"))]
+    for on, found in places:
+        for kept in (0.35, 0.25):
+            row(f"prefill at {kept:.0%}: at least 0.90 of the counted speed-up", on, found.get(kept, (None, None))[0], 0.9, least=True)
+    for on, found in places:
+        row("peak memory above weights at 35%: at most 0.45 of the stock forward's", on, found.get(0.35, (None, None))[1], 0.45)
+    grown = load("lengths-cpu")["rows"]
+    for name, what in (("encode_ms", "encoders"), ("saliency_window_ms", "saliency within windows"), ("compress_ms", "compression")):
+        row(f"time grows with the clip's length, power 1: {what}", "CPU, 10 min to 1 h", lengths.growth(grown, name), 1.1)
+    start = load("startup-cpu")["medians"]
+    row("the page is up: under 10 s", "CPU", start["page_s"], 10, unit=" s")
+    row("first comparison of an 8 s example: under 5 s", "CPU", start["compare_s"], 5, unit=" s")
+    return "\n".join(lines)
 
 
 def conditions(known: dict) -> str:
@@ -176,7 +228,15 @@ def accuracy() -> str:
 
 def filled(readme: str) -> str:
     """The README's text with every table as the code has it."""
-    made = {"sizes": sizes, "methods": methods, "settings": settings, "measurements": measurements, "accuracy": accuracy, "files": files}
+    made = {
+        "sizes": sizes,
+        "methods": methods,
+        "settings": settings,
+        "targets": targets,
+        "measurements": measurements,
+        "accuracy": accuracy,
+        "files": files,
+    }
     for name, make in made.items():
         before, rest = readme.split(f"<!-- {name} -->\n", 1)
         after = rest.split(f"<!-- end {name} -->", 1)[1]
