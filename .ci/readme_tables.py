@@ -190,6 +190,7 @@ def targets() -> str:
     grown = load("lengths-cpu")["rows"]
     for name, what in (("encode_ms", "encoders"), ("saliency_window_ms", "saliency within windows"), ("compress_ms", "compression")):
         row(f"time grows with the clip's length, power 1: {what}", "CPU, 10 min to 1 h", lengths.growth(grown, name), 1.1)
+    row("memory above the inputs for an hour: at most 2 GB", "CPU, bfloat16", grown[-1]["compress_peak_bytes"] / 1e9, 2, unit=" GB")
     start = load("startup-cpu")["medians"]
     row("the page is up: under 10 s", "CPU", start["page_s"], 10, unit=" s")
     row("first comparison of an 8 s example: under 5 s", "CPU", start["compare_s"], 5, unit=" s")
