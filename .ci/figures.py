@@ -30,21 +30,21 @@ def drawn(result: dict) -> str:
     """The figure as SVG."""
     made = result["conditions"]
     rows = result["rows"]
-    told = f"{made['device']}, {made['threads']} thread, torch {made['torch']}, {made['date'][:10]}; both axes are logarithmic"
+    told = f"{made['device']}, {made['threads']} thread, {made['dtype']}, torch {made['torch']}, {made['date'][:10]}; logarithmic axes"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" font-family="system-ui, sans-serif">',
         "<title>Time and memory before the language model, over clip length</title>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" rx="14" fill="#ffffff"/>',
         _text(30, 36, "Before the language model, cost grows with the clip; whole-clip saliency with its square", 18, INK, weight=600),
         _text(30, 58, told, 12.5, FAINT),
-        *_panel(PANELS[0], rows, TIME, "time", 1e-3, _seconds, guide=True),
-        *_panel(PANELS[1], rows, MEMORY, "memory at the peak, above the clip", 1, _bytes, guide=True),
+        *_panel(PANELS[0], rows, TIME, "time", 1e-3, _seconds),
+        *_panel(PANELS[1], rows, MEMORY, "memory at the peak, above the clip", 1, _bytes),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
 
 
-def _panel(place: tuple[int, int], rows: list[dict], lines: tuple, title: str, unit: float, named, guide: bool) -> list[str]:
+def _panel(place: tuple[int, int], rows: list[dict], lines: tuple, title: str, unit: float, named) -> list[str]:
     left, width = place
     height = HEIGHT - TOP - BOTTOM
     values = [row[field] * unit for field, *_ in lines for row in rows if row[field]]
@@ -66,10 +66,9 @@ def _panel(place: tuple[int, int], rows: list[dict], lines: tuple, title: str, u
         seconds = row["seconds"]
         parts.append(_text(x(seconds), HEIGHT - BOTTOM + 20, TIMES.get(seconds, f"{seconds} s"), 12, FAINT, anchor="middle"))
     parts.append(_text(left + width / 2, HEIGHT - 14, "length of the clip", 12, FAINT, anchor="middle"))
-    if guide:
-        span = rows[-1]["seconds"] / rows[0]["seconds"]
-        start = 10.0**low * 10 ** (0.5 * max(0.0, high - low - math.log10(span)))
-        parts.append(_line([(x(rows[0]["seconds"]), y(start)), (x(rows[-1]["seconds"]), y(start * span))], "#98a2b3", 1, "2 4"))
+    span = rows[-1]["seconds"] / rows[0]["seconds"]
+    start = 10.0**low * 10 ** (0.5 * max(0.0, high - low - math.log10(span)))
+    parts.append(_line([(x(rows[0]["seconds"]), y(start)), (x(rows[-1]["seconds"]), y(start * span))], "#98a2b3", 1, "2 4"))
     ends = []
     for field, name, colour, dashed in lines:
         points = [(x(row["seconds"]), y(row[field] * unit)) for row in rows if row[field]]

@@ -118,7 +118,8 @@ MEASUREMENTS = (  # files in bench/results without what they were measured on, a
     ("compress", "Compression alone by clip length, width 3584, 144 tokens a step"),
     (
         "lengths",
-        "What comes before the language model, from 10 s to an hour: encoders of the embedded model, saliency and compression at 7B sizes",
+        "What comes before the language model, from 10 s to an hour (beyond a minute one run each): "
+        "encoders of the embedded model, saliency and compression at 7B sizes",
     ),
     ("prefill", "Prefill, first token and decode with random weights"),
     ("prefill-3b", "The same at the real 3B shape, on a short clip"),
@@ -131,16 +132,17 @@ def measurements() -> str:
     """The committed measurements, each with its conditions; what was not measured is said to be so."""
     parts = []
     for kind, told in MEASUREMENTS:
-        found = [ROOT / "bench" / "results" / f"{kind}-{device}.json" for device in ("cuda", "cpu")]
-        for path in (path for path in found if path.exists()):
-            result = json.loads(path.read_text())
+        found = {device: load(f"{kind}-{device}") for device in ("cuda", "cpu")}
+        for device, result in found.items():
+            if not result:
+                continue
             for row in result.get("rows", ()):
                 if row.get("saliency_extrapolated"):
                     row["saliency_ms"] = None  # stays in the file; from far shorter clips, so no number to show
             tables = result.get("tables")
             shown = "\n\n".join(f"{prefill.title(t)}\n\n{prefill.markdown(t)}" for t in tables) if tables else SHOWN[kind](result)
-            parts.append(f"{told} (`{path.relative_to(ROOT)}`; {conditions(result['conditions'])}).\n\n{shown}")
-        if not found[0].exists() and kind not in ("lengths", "startup", "prefill-3b"):
+            parts.append(f"{told} (`bench/results/{kind}-{device}.json`; {conditions(result['conditions'])}).\n\n{shown}")
+        if not found["cuda"] and kind not in ("lengths", "startup", "prefill-3b"):
             parts.append(f"{told}, on a GPU: not measured.")
     return "\n\n".join(parts)
 
@@ -153,7 +155,7 @@ def load(name: str) -> dict | None:
 
 def speedups(name: str, shape: str) -> dict[float, tuple[float, float]]:
     """Per share kept by OmniZip: measured over counted speed-up of prefill, and peak memory over the stock forward's."""
-    table = next(iter(t for t in (load(name) or {"tables": ()})["tables"] if t["shape"] == shape), None)
+    table = next((t for t in (load(name) or {"tables": ()})["tables"] if t["shape"] == shape), None)
     if table is None:
         return {}
     stock = next(row for row in table["rows"] if row["method"] == prefill.STOCK)

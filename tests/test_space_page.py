@@ -2,17 +2,14 @@
 
 import os
 import re
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import httpx
 import pytest
 from clips import make_clip
 from gradio_client import Client, handle_file
+from served import free_port, served
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACE = {
@@ -37,32 +34,13 @@ GRADIO_LOOPS = re.compile(
 
 
 @pytest.fixture(scope="module")
-def port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-def address(port, tmp_path_factory):
+def address(tmp_path_factory):
+    port = free_port()
     environment = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
     environment |= {**SPACE, "OMNIZIP_PORT": str(port), "OMNIZIP_MAX_NEW_TOKENS": "4"}
-    log = (tmp_path_factory.mktemp("log") / "server.log").open("w+")
-    server = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log)
-    try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.2:{port}/config", timeout=2).close()  # not the address it listens on by default
-                break
-            except OSError:
-                assert server.poll() is None, Path(log.name).read_text()
-                time.sleep(0.5)
-        yield f"http://127.0.0.2:{port}/"
-        assert "Traceback" not in GRADIO_LOOPS.sub("", Path(log.name).read_text())
-    finally:
-        server.terminate()
-        server.wait(20)
-        log.close()
+    elsewhere = f"http://127.0.0.2:{port}/"  # not the address it listens on by default
+    with served(tmp_path_factory.mktemp("log"), environment, address=elsewhere, harmless=GRADIO_LOOPS) as address:
+        yield address
 
 
 def test_it_starts_and_answers(address, tmp_path):

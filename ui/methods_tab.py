@@ -91,10 +91,6 @@ def _wire(
         waits = cards.progress(words.QUEUED, None)
         return {views: gr.update(visible=False), told["table"]: "", told["status"]: waits, **busy(True), clock: gr.update(active=True)}
 
-    def on_look(request: gr.Request):
-        before = waiting.before(page, request.session_hash or "", on_model["concurrency_id"])
-        return gr.skip() if before is None else cards.progress(words.place(before), None)
-
     def on_failure(request: gr.Request):
         wished = stops.wished(request.session_hash or "")
         return busy(False) if wished else {told["status"]: cards.problem(words.METHODS_FAILED), **busy(False)}
@@ -111,7 +107,7 @@ def _wire(
     run.success(lambda: busy(False), None, outputs, queue=False, **QUIET)
     run.failure(on_failure, None, outputs, queue=False, **QUIET)
     waiting.on_stop(end, partial(stops.stop, patience_s=PATIENCE_S), [run], on_stopped, outputs, **QUIET)
-    clock.tick(on_look, None, told["status"], queue=False, **QUIET)
+    waiting.tell(page, clock, told["status"], on_model["concurrency_id"], **QUIET)
     page.unload(on_leave)
     gr.on(
         [a.input, b.input, moment.change],

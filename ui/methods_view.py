@@ -63,6 +63,7 @@ def run(
     except OmniZipError as error:
         yield {"status": cards.problem(str(error))}
         return
+    # in one update, since a browser that is busy may lose what another overtakes
     yield {"status": cards.done(words.STOPPED if len(runs) <= len(arms) else words.DONE), **last}
 
 

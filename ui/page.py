@@ -195,10 +195,6 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
         stops.begin(request.session_hash or "")
         return pieces.place({"busy": True, "waiting": True, "status": cards.progress(words.QUEUED, None)})
 
-    def on_look(request: gr.Request):
-        before = waiting.before(page, request.session_hash or "", ON_MODEL["concurrency_id"])
-        return gr.skip() if before is None else cards.progress(words.place(before), None)
-
     def on_failure(request: gr.Request):
         wished = stops.wished(request.session_hash or "")  # then the page already says what it has to
         return pieces.place(IDLE if wished else {**IDLE, "status": cards.problem(words.RUN_FAILED)})
@@ -234,7 +230,7 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
     waiting.on_stop(pieces["new_chat"], stops.stop, [compare, ask], on_new, pieces.outputs, **QUIET)
     pieces["new_chat"].click(on_new, None, pieces.outputs, queue=False, **QUIET)  # at once, and again when a run is cut off
     asked.video.change(on_clip, [pieces["chat"], asked.video], pieces.outputs, queue=False, **QUIET)
-    pieces.clock.tick(on_look, None, pieces["status"], queue=False, **QUIET)
+    waiting.tell(page, pieces.clock, pieces["status"], ON_MODEL["concurrency_id"], **QUIET)
     page.unload(on_leave)
     return [compare, ask]
 

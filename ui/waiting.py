@@ -7,6 +7,8 @@ from typing import Any
 
 import gradio as gr
 
+from . import cards, words
+
 LOOK_S = 1.0  # how often a waiting visitor is told how many come before
 CUT_S = 0.4  # from a stopped run to the cut: longer than an answer of the server's takes, lest it be cut twice
 
@@ -23,6 +25,16 @@ def before(page: gr.Blocks, visitor: str, line: str) -> int | None:
         return None
     places = [place for place, event in enumerate(queue.queue) if event.session_hash == visitor]
     return places[0] + queue.current_concurrency if places else None
+
+
+def tell(page: gr.Blocks, clock: gr.Timer, status: gr.HTML, line: str, **quiet: Any) -> None:
+    """While `clock` runs, `status` says how many come before the visitor in the queue of `line`."""
+
+    def on_look(request: gr.Request):
+        ahead = before(page, request.session_hash or "", line)
+        return gr.skip() if ahead is None else cards.progress(words.place(ahead), None)
+
+    clock.tick(on_look, None, status, queue=False, **quiet)
 
 
 def on_stop(

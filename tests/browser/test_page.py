@@ -5,15 +5,11 @@ Screenshots go to $OMNIZIP_SCREENSHOTS, by default screenshots/ (not in the repo
 
 import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 from clips import gif, make_clip, text, thirty_seconds
+from served import free_port, served
 
 pytestmark = pytest.mark.browser
 
@@ -31,26 +27,11 @@ if not Path(CHROMIUM).exists() and not os.environ.get("OMNIZIP_REQUIRE_BROWSER")
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMNIZIP_MAX_CLIP_S": "60", "OMNIZIP_MAX_NEW_TOKENS": "24"}
-    log = (tmp_path_factory.mktemp("log") / "server.log").open("w+")
-    server = subprocess.Popen([sys.executable, "app.py", "--port", str(port)], cwd=ROOT, env=environment, stdout=log, stderr=log)
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/config", timeout=2).close()
-                break
-            except OSError:
-                assert server.poll() is None, Path(log.name).read_text()
-                time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/"
-        assert "Traceback" not in Path(log.name).read_text()
-    finally:
-        server.terminate()
-        server.wait(20)
-        log.close()
+    folder = tmp_path_factory.mktemp("log")
+    with served(folder, environment, "--port", str(port), address=f"http://127.0.0.1:{port}/") as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -1,61 +1,26 @@
 """Several visitors at once, each in a browser's tab: everybody gets the own answers, in order, and hears how long the queue is."""
 
 import os
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
-from pathlib import Path
 
 import pytest
 from clips import make_clip
+from served import free_port, served
+from test_page import BOTH, browser  # noqa: F401
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = "/usr/bin/chromium"
-DONE = "document.querySelector('#difference .oz-hint') && document.querySelectorAll('#costs .oz-gain').length > 5"
 PATIENCE_MS = 180_000
-
-if not Path(CHROMIUM).exists() and not os.environ.get("OMNIZIP_REQUIRE_BROWSER"):
-    pytest.skip("chromium is not installed", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     # long answers, so that there is a queue to look at; each run of the small model takes seconds
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMNIZIP_MAX_NEW_TOKENS": "48", "OMNIZIP_TOKENS_PER_STEP": "256"}
-    log = (tmp_path_factory.mktemp("log") / "server.log").open("w+")
-    server = subprocess.Popen([sys.executable, "app.py", "--port", str(port)], cwd=ROOT, env=environment, stdout=log, stderr=log)
-    try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/config", timeout=2).close()
-                break
-            except OSError:
-                assert server.poll() is None, Path(log.name).read_text()
-                time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/"
-        assert "Traceback" not in Path(log.name).read_text()
-    finally:
-        server.terminate()
-        server.wait(20)
-        log.close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=options)
-        yield chromium
-        chromium.close()
+    folder = tmp_path_factory.mktemp("log")
+    with served(folder, environment, "--port", str(port), address=f"http://127.0.0.1:{port}/") as address:
+        yield address
 
 
 @pytest.fixture
@@ -68,7 +33,7 @@ def clips(tmp_path):
     return [str(path) for path in paths]
 
 
-def visitor(browser, url, clip, question):
+def visitor(browser, url, clip, question):  # noqa: F811
     """A tab of its own session, ready to press Compare."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.set_default_timeout(PATIENCE_MS)
@@ -91,7 +56,7 @@ def report_name(page):
     return download.value.suggested_filename
 
 
-def test_everybody_gets_the_own_answers_in_order_and_hears_the_place_in_the_queue(browser, url, clips):
+def test_everybody_gets_the_own_answers_in_order_and_hears_the_place_in_the_queue(browser, url, clips):  # noqa: F811
     questions = ["What colour is it?", "What is heard?", "How many shapes appear?"]
     pages = [visitor(browser, url, clip, question) for clip, question in zip(clips, questions, strict=True)]
     first, second, third = pages
@@ -107,7 +72,7 @@ def test_everybody_gets_the_own_answers_in_order_and_hears_the_place_in_the_queu
     deadline = time.monotonic() + PATIENCE_MS / 1000
     while len(done) < 3 and time.monotonic() < deadline:
         for number, page in enumerate(pages):
-            if number not in done and page.evaluate(f"Boolean({DONE})"):
+            if number not in done and page.evaluate(f"Boolean({BOTH})"):
                 done.append(number)
         time.sleep(0.1)
     assert done == [0, 1, 2]
@@ -116,7 +81,7 @@ def test_everybody_gets_the_own_answers_in_order_and_hears_the_place_in_the_queu
         page.context.close()
 
 
-def test_a_closed_tab_frees_the_model_within_seconds(browser, url, clips):
+def test_a_closed_tab_frees_the_model_within_seconds(browser, url, clips):  # noqa: F811
     first = visitor(browser, url, clips[1], "What is seen first?")
     second = visitor(browser, url, clips[2], "What is seen last?")
     first.locator("#compare").click()
@@ -127,13 +92,13 @@ def test_a_closed_tab_frees_the_model_within_seconds(browser, url, clips):
     closed = time.monotonic()
     second.wait_for_function("!/turn/.test(document.querySelector('#status').innerText)")
     assert time.monotonic() - closed < 10
-    second.wait_for_function(DONE)
+    second.wait_for_function(BOTH)
     assert report_name(second).startswith("clip-2")
     second.context.close()
     first.context.close()
 
 
-def test_who_waits_can_give_up_and_methods_wait_in_the_same_queue(browser, url, clips):
+def test_who_waits_can_give_up_and_methods_wait_in_the_same_queue(browser, url, clips):  # noqa: F811
     first = visitor(browser, url, clips[0], "What colour is it?")
     second = visitor(browser, url, clips[1], "What is heard?")
     told = "document.querySelector('#methods-status').innerText"
