@@ -10,8 +10,8 @@ import spaces  # noqa: E402  ZeroGPU needs it before torch; elsewhere it does no
 
 from omnizip.errors import OmniZipError  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
+from ui.model_host import Serving  # noqa: E402
 from ui.page import build_page, launch_options  # noqa: E402
-from ui.serving import Serving  # noqa: E402
 
 
 def main() -> int:

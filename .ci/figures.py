@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE, TARGET = ROOT / "bench" / "results" / "lengths-cpu.json", ROOT / "assets" / "screenshots" / "costs-by-length.svg"
+SOURCE, TARGET = ROOT / "docs" / "results" / "lengths-cpu.json", ROOT / "assets" / "screenshots" / "costs-by-length.svg"
 
 WIDTH, HEIGHT, TOP, BOTTOM = 1000, 440, 92, 56
 PANELS = ((74, 290), (590, 270))  # left edge and width of each; labels stand to the right

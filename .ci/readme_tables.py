@@ -9,24 +9,24 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from omnizip.bench import compress, lengths, prefill, startup  # noqa: E402
+from omnizip.bench import clip_length, compress, prefill, startup  # noqa: E402
 from omnizip.compressors import COMPRESSORS  # noqa: E402
-from omnizip.costs import kv_cache_bytes  # noqa: E402
+from omnizip.engine.zerogpu import TOKENS_PER_S_OF_SOUND  # noqa: E402
 from omnizip.evaluation import tables  # noqa: E402
-from omnizip.lent import TOKENS_PER_S_OF_SOUND  # noqa: E402
-from omnizip.memory import PARAMETERS  # noqa: E402
-from omnizip.reuse import KEPT  # noqa: E402
-from omnizip.run import ModelShape  # noqa: E402
+from omnizip.model.memory import PARAMETERS  # noqa: E402
+from omnizip.model.prefix_cache import KEPT  # noqa: E402
+from omnizip.report.flops import kv_cache_bytes  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
+from omnizip.types import ModelShape  # noqa: E402
 
 OTHER_FILES = {
-    "omnizip/nano/": "A synthetic world that knows the truth about itself, and the program that trains the embedded model on it.",
+    "omnizip/evaluation/world/": "A synthetic world that knows the truth about itself.",
+    "training/": "The program that trains the embedded model on it.",
     "assets/style.css": "The page's look, by day and by night.",
     "assets/nano/": "The embedded model: weights, tokenizer, settings and its card.",
     "assets/examples/": "Sample clips and the program that made them.",
     "tests/": "One file per module, with the reference outputs in `tests/golden/`; `tests/browser/` drives the page.",
-    "omnizip/evaluation/results/": "Accuracies with their conditions, as `python -m omnizip eval nano` wrote them.",
-    "bench/results/": "Measurements with their conditions, as `python -m omnizip bench` wrote them.",
+    "docs/results/": "Measurements and accuracies with their conditions, as `python -m omnizip bench` and `eval nano` wrote them.",
     ".ci/run": "Everything a change has to pass.",
     ".ci/docker_steps.py": "The Dockerfile's steps in a clean Debian root, and what that does not prove.",
 }
@@ -100,7 +100,7 @@ def files() -> str:
     lines = ["| file | what it holds |", "| --- | --- |"]
     for path in sources:
         text = " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").split())
-        if text and path.parent.name != "nano":
+        if text and path.parent.name != "world":
             lines.append(f"| `{path.relative_to(ROOT)}` | {first_sentence(text)} |")
     return "\n".join([*lines, *(f"| `{name}` | {text} |" for name, text in OTHER_FILES.items())])
 
@@ -113,7 +113,7 @@ def first_sentence(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-MEASUREMENTS = (  # files in bench/results without what they were measured on, and what they show
+MEASUREMENTS = (  # files in docs/results without what they were measured on, and what they show
     ("compress-target", "Compression alone, 60 s at width 3584 with 128 tokens a step, beside one product of the same run"),
     ("compress", "Compression alone by clip length, width 3584, 144 tokens a step"),
     (
@@ -125,7 +125,7 @@ MEASUREMENTS = (  # files in bench/results without what they were measured on, a
     ("prefill-3b", "The same at the real 3B shape, on a short clip"),
     ("startup", "The page on the embedded model, from its start to its first answers"),
 )
-SHOWN = {"compress": compress.markdown, "compress-target": compress.markdown, "lengths": lengths.markdown, "startup": startup.markdown}
+SHOWN = {"compress": compress.markdown, "compress-target": compress.markdown, "lengths": clip_length.markdown, "startup": startup.markdown}
 
 
 def measurements() -> str:
@@ -141,15 +141,15 @@ def measurements() -> str:
                     row["saliency_ms"] = None  # stays in the file; from far shorter clips, so no number to show
             tables = result.get("tables")
             shown = "\n\n".join(f"{prefill.title(t)}\n\n{prefill.markdown(t)}" for t in tables) if tables else SHOWN[kind](result)
-            parts.append(f"{told} (`bench/results/{kind}-{device}.json`; {conditions(result['conditions'])}).\n\n{shown}")
+            parts.append(f"{told} (`docs/results/{kind}-{device}.json`; {conditions(result['conditions'])}).\n\n{shown}")
         if not found["cuda"] and kind not in ("lengths", "startup", "prefill-3b"):
             parts.append(f"{told}, on a GPU: not measured.")
     return "\n\n".join(parts)
 
 
 def load(name: str) -> dict | None:
-    """What a file in bench/results holds; None where there is none."""
-    path = ROOT / "bench" / "results" / f"{name}.json"
+    """What a file in docs/results holds; None where there is none."""
+    path = ROOT / "docs" / "results" / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else None
 
 
@@ -191,7 +191,7 @@ def targets() -> str:
         row("peak memory above weights at 35%: at most 0.45 of the stock forward's", on, found.get(0.35, (None, None))[1], 0.45)
     grown = load("lengths-cpu")["rows"]
     for name, what in (("encode_ms", "encoders"), ("saliency_window_ms", "saliency within windows"), ("compress_ms", "compression")):
-        row(f"time grows with the clip's length, power 1: {what}", "CPU, 10 min to 1 h", lengths.growth(grown, name), 1.1)
+        row(f"time grows with the clip's length, power 1: {what}", "CPU, 10 min to 1 h", clip_length.growth(grown, name), 1.1)
     row("memory above the inputs for an hour: at most 2 GB", "CPU, bfloat16", grown[-1]["compress_peak_bytes"] / 1e9, 2, unit=" GB")
     start = load("startup-cpu")["medians"]
     row("the page is up: under 10 s", "CPU", start["page_s"], 10, unit=" s")
@@ -207,7 +207,7 @@ def conditions(known: dict) -> str:
     return f"{known['device']}, {threads}{load}; {made}"
 
 
-EVALUATIONS = (  # files in omnizip/evaluation/results, and what they show
+EVALUATIONS = (  # files in docs/results, and what they show
     ("nano", "OmniZip, its parts and random choice, and S_a beside what happens"),
     ("nano-methods", "Every method"),
     ("nano-full", "All tokens on a thousand clips"),
@@ -220,7 +220,7 @@ def accuracy() -> str:
     """The committed evaluations, each with its conditions."""
     parts = []
     for name, shown in EVALUATIONS:
-        path = ROOT / "omnizip" / "evaluation" / "results" / f"{name}.json"
+        path = ROOT / "docs" / "results" / f"{name}.json"
         if path.exists():
             result = json.loads(path.read_text())
             parts.append(f"**{shown}** (`{path.relative_to(ROOT)}`). {tables.short(result)}")

@@ -4,13 +4,13 @@ Importing this loads torch and nothing heavier; the model side is in `omnizip.en
 """
 
 from .compressors import COMPRESSORS
+from .compressors.audio_selector import AudioSelector
 from .compressors.full import Full
 from .compressors.omnisift import OmniSIFT
 from .compressors.omnizip import OmniZip
 from .compressors.omnizip_official import OmniZipOfficial
 from .compressors.random import Random
 from .errors import OmniZipError
-from .selector import AudioSelector
 from .stream import Compression, Modality, Prompt, Reason, TokenStream
 
 __version__ = "0.1.0"

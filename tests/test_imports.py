@@ -9,68 +9,34 @@ ROOT = Path(__file__).resolve().parent.parent
 TORCH = {"torch"}
 # Rows from the bottom of the project to its top: (modules, third parties).
 ROWS = [
-    (["omnizip.errors", "omnizip.settings", "omnizip.run"], set()),
+    (["omnizip.errors", "omnizip.settings", "omnizip.types"], set()),
     (["omnizip.windows"], TORCH),
-    (["omnizip.stream"], TORCH),
-    (
-        [
-            "omnizip.saliency",
-            "omnizip.budget",
-            "omnizip.redundancy",
-            "omnizip.merging",
-            "omnizip.anchoring",
-            "omnizip.selector",
-            "omnizip.video",
-            "omnizip.regions",
-        ],
-        TORCH,
-    ),
+    (["omnizip.stream", "omnizip.budget"], TORCH),
     (["omnizip.compressors"], TORCH),
     (["omnizip"], TORCH),
-    (["omnizip.decoder"], {"av"}),
-    (["omnizip.reading", "omnizip.media", "omnizip.arriving"], {"numpy"}),
-    (["omnizip.layout"], {"numpy", "torch", "transformers"}),
-    (
-        [
-            "omnizip.pruning",
-            "omnizip.memory",
-            "omnizip.loading",
-            "omnizip.encoding",
-            "omnizip.observing",
-            "omnizip.decoding",
-            "omnizip.reuse",
-            "omnizip.qwen",
-        ],
-        {"numpy", "transformers", "torch", "accelerate"},
-    ),
-    (["omnizip.costs", "omnizip.record", "omnizip.report"], {"numpy"}),
-    (["omnizip.cache", "omnizip.events", "omnizip.comparison", "omnizip.lent", "omnizip.engine"], TORCH),
+    (["omnizip.media.decoder_main"], {"av"}),
+    (["omnizip.media"], {"numpy"}),
+    (["omnizip.model"], {"numpy", "transformers", "torch", "accelerate"}),
+    (["omnizip.report"], {"numpy"}),
+    (["omnizip.engine"], TORCH),
     (["omnizip.bench"], {"numpy", "torch", "transformers", "gradio_client"}),
-    (["omnizip.nano"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),
-    (["omnizip.evaluation"], {"numpy", "torch", "transformers", "tqdm"}),
+    (["omnizip.evaluation"], {"numpy", "torch", "transformers", "tqdm", "av"}),
+    (["training"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),
     (["ui", "ui.words"], set()),
     (
-        ["ui.frames", "ui.figures", "ui.cards", "ui.lens_data", "ui.standalone"],
+        ["ui.frames", "ui.figures", "ui.markup", "ui.lens.packed", "ui.standalone"],
         {"numpy", "PIL", "plotly", "moviepy", "proglog"},
     ),  # proglog: moviepy's own progress reports
-    (
-        [
-            "omnizip.terminal",
-            "omnizip.output",
-            "omnizip.compare_command",
-            "omnizip.bench_command",
-            "omnizip.eval_command",
-            "omnizip.cli",
-            "omnizip.__main__",
-        ],
-        TORCH,
-    ),
-    (["ui.serving", "ui.handlers", "ui.links", "ui.lens_view", "ui.methods_chart", "ui.methods_view"], {"numpy", "PIL", "plotly"}),
+    (["omnizip.cli", "omnizip.__main__"], TORCH),
+    (["ui.model_host", "ui.handlers", "ui.links", "ui.lens.view", "ui.methods.chart", "ui.methods.view"], {"numpy", "PIL", "plotly"}),
     (["ui.access"], {"starlette"}),
-    (["ui.controls", "ui.columns", "ui.lens", "ui.methods_tab", "ui.model_bar", "ui.endpoints", "ui.waiting", "ui.page"], {"gradio"}),
+    (
+        ["ui.controls", "ui.columns", "ui.lens", "ui.methods", "ui.model_bar", "ui.endpoints", "ui.queueing", "ui.page"],
+        {"gradio"},
+    ),
     (["app"], {"spaces"}),
 ]
-STANDALONE = "omnizip.decoder"  # run as a program of its own
+STANDALONE = "omnizip.media.decoder_main"  # run as a program of its own
 
 
 def module_of(path):
@@ -102,7 +68,9 @@ def imports_of(path, module):
                 yield f"{name}.{alias.name}" if deeper.exists() else name
 
 
-SOURCES = sorted([*(ROOT / "omnizip").rglob("*.py"), *(ROOT / "ui").rglob("*.py"), *ROOT.glob("app.py")])
+SOURCES = sorted(
+    [*(ROOT / "omnizip").rglob("*.py"), *(ROOT / "ui").rglob("*.py"), *(ROOT / "training").rglob("*.py"), *ROOT.glob("app.py")]
+)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
@@ -115,7 +83,7 @@ def test_imports_point_downwards(path):
     allowed = set().union(*(names for _, names in ROWS[row : row + 1]))
     for name in imports_of(path, module):
         top = name.split(".")[0]
-        if top in ("omnizip", "ui", "app"):
+        if top in ("omnizip", "ui", "training", "app"):
             assert row_of(name) is not None and row_of(name) <= row, f"{module} imports {name}, which stands above it"
             assert module != STANDALONE, f"{module} runs on its own and imports {name}"
         else:

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from streams import AUDIO, VIDEO, make_stream
 
 from omnizip import Compression, Modality, OmniZip, Reason, TokenStream
-from omnizip.anchoring import most_salient, place_anchors
+from omnizip.compressors.anchoring import most_salient, place_anchors
+from omnizip.compressors.ops.merging import foremost
 from omnizip.errors import MethodError
-from omnizip.merging import foremost
 from omnizip.windows import cumulative_rounding, padded, rank_in_group, rows_at, window_of
 
 

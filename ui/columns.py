@@ -13,8 +13,9 @@ import gradio as gr
 from omnizip.compressors import COMPRESSORS
 from omnizip.settings import Settings
 
-from . import cards, handlers, lens, words
+from . import handlers, markup, words
 from .controls import Controls
+from .lens import component
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 METHODS = {name: kind for name, kind in COMPRESSORS.items() if name != "full"}
@@ -55,14 +56,14 @@ def ask_column(settings: Settings) -> Asked:
         elem_id="examples",
     )
     with gr.Row(elem_id="limits-row"):
-        gr.HTML(cards.hint(words.limits(settings)), elem_id="limits")
+        gr.HTML(markup.hint(words.limits(settings)), elem_id="limits")
         open_gif = gr.UploadButton(words.OPEN_GIF, file_types=[".gif"], size="sm", scale=0, min_width=110, elem_id="open-gif")
     question.render()
     retention = gr.Radio(words.RETENTIONS, value=FIRST_RETENTION, label=words.RETENTION, info=words.RETENTION_HINT, elem_id="retention")
     method = gr.Dropdown(
         [(kind.label, name) for name, kind in METHODS.items()], value=FIRST_METHOD, label=words.METHOD, filterable=False, elem_id="method"
     )
-    about = gr.HTML(cards.hint(METHODS[FIRST_METHOD].summary), elem_id="method-about")
+    about = gr.HTML(markup.hint(METHODS[FIRST_METHOD].summary), elem_id="method-about")
     controls = Controls(METHODS)
     with gr.Accordion(words.ADVANCED, open=False, elem_id="advanced"):
         controls.build(FIRST_METHOD, FIRST_RETENTION)
@@ -91,7 +92,7 @@ def answer_column(start: handlers.Update) -> tuple[dict[str, gr.components.Compo
         pieces["answer_compressed"] = gr.HTML(start["answer_compressed"], elem_id="answer-compressed")
     pieces["difference"] = gr.HTML("", elem_id="difference")
     with gr.Column(visible=False, elem_id="follow") as follow:
-        gr.HTML(cards.subheading(words.FOLLOW_UP, words.FOLLOW_UP_HINT))
+        gr.HTML(markup.subheading(words.FOLLOW_UP, words.FOLLOW_UP_HINT))
         with gr.Row(equal_height=True, elem_id="follow-row"):
             pieces["follow_up"] = gr.Textbox(
                 label=words.FOLLOW_UP,
@@ -112,8 +113,8 @@ def answer_column(start: handlers.Update) -> tuple[dict[str, gr.components.Compo
 
 def kept_section() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Column, gr.Accordion]:
     """What was kept: its pieces, the invitation shown before there is anything, the views shown after, the charts within."""
-    gr.HTML(cards.heading(words.KEPT), elem_id="kept-heading")
-    empty = gr.HTML(cards.hint(words.KEPT_EMPTY), elem_id="kept-empty")
+    gr.HTML(markup.heading(words.KEPT), elem_id="kept-heading")
+    empty = gr.HTML(markup.hint(words.KEPT_EMPTY), elem_id="kept-empty")
     pieces: dict[str, gr.components.Component] = {}
     with gr.Column(visible=False, elem_id="kept-views") as views:
         with gr.Row(elem_id="kept-head"):
@@ -127,23 +128,23 @@ def kept_section() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Colu
                     filterable=False,
                     elem_id="lens-over",
                 )
-        pieces["lens"] = lens.lens()
+        pieces["lens"] = component.lens()
         with gr.Row(elem_id="take"):
             with gr.Column(scale=1, min_width=320):
-                gr.HTML(cards.subheading(words.VIDEO, words.VIDEO_HINT))
+                gr.HTML(markup.subheading(words.VIDEO, words.VIDEO_HINT))
                 pieces["make_video"] = gr.Button(words.MAKE_VIDEO, elem_id="make-video")
                 pieces["video_status"] = gr.HTML("", elem_id="video-status")
                 pieces["video"] = gr.Video(
                     visible=False, show_label=False, interactive=False, buttons=["download"], height=420, elem_id="kept-video"
                 )
             with gr.Column(scale=1, min_width=320):
-                gr.HTML(cards.subheading(words.DOWNLOADS, words.DOWNLOADS_HINT))
+                gr.HTML(markup.subheading(words.DOWNLOADS, words.DOWNLOADS_HINT))
                 with gr.Row():
                     pieces["report_json"] = gr.DownloadButton(words.REPORT_JSON, min_width=140, elem_id="report-json")
                     pieces["windows_csv"] = gr.DownloadButton(words.WINDOWS_CSV, min_width=140, elem_id="windows-csv")
         with gr.Accordion(words.CHARTS, open=False, elem_id="charts") as charts:
-            gr.HTML(cards.subheading(words.TIME_CHART, words.TIME_CHART_HINT))
+            gr.HTML(markup.subheading(words.TIME_CHART, words.TIME_CHART_HINT))
             pieces["chart"] = gr.Plot(show_label=False, container=False, elem_id="chart")
-            gr.HTML(cards.subheading(words.REASONS))
+            gr.HTML(markup.subheading(words.REASONS))
             pieces["reasons"] = gr.HTML("", elem_id="reasons")
     return pieces, empty, views, charts

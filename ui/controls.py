@@ -13,7 +13,7 @@ import gradio as gr
 
 from omnizip.compressors.base import Compressor, Option
 
-from . import cards, words
+from . import markup, words
 
 WIDE = 10_000  # a range beyond this is typed, not dragged
 
@@ -52,7 +52,7 @@ class Controls:
                         self.components.append(control(item, f"option-{name}-{item.name}"))
                         self._items.append((name, item))
                     if not rates and not kind.options():
-                        gr.HTML(cards.hint(words.ADVANCED_NONE))
+                        gr.HTML(markup.hint(words.ADVANCED_NONE))
                 self.groups.append(group)
                 self._places.append((name, rates))
 

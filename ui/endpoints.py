@@ -16,7 +16,7 @@ from omnizip.compressors import COMPRESSORS
 from omnizip.compressors.base import Option
 from omnizip.engine import Engine
 from omnizip.errors import OmniZipError
-from omnizip.report import ClipRecord, plain
+from omnizip.report.report import ClipRecord, plain
 
 from . import handlers, words
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from omnizip.record import CompressionRecord, WindowRecord
+from omnizip.report.decision import CompressionRecord, WindowRecord
 
 from . import words
 

@@ -20,14 +20,14 @@ from typing import Any
 
 from omnizip.compressors import COMPRESSORS
 from omnizip.engine import Engine
+from omnizip.engine.events import Arm, ArmDone, Finished, Piece, Stage
 from omnizip.errors import MethodError, OmniZipError
-from omnizip.events import Arm, ArmDone, Finished, Piece, Stage
 from omnizip.media import Clip, transcode_preview
-from omnizip.record import CompressionRecord
-from omnizip.report import Run, RunReport, differing_words
-from omnizip.run import Turn
+from omnizip.report.decision import CompressionRecord
+from omnizip.report.report import Run, RunReport, differing_words
+from omnizip.types import Turn
 
-from . import cards, figures, frames, words
+from . import figures, frames, markup, words
 
 Update = dict[str, Any]
 PATIENCE_S = 2.0  # how long Stop waits for a run to end by itself before it is cut off
@@ -136,29 +136,29 @@ def compare(
 ) -> Iterator[Update]:
     """A new conversation: both models answer, with progress by stage and text as it is written."""
     if not path:
-        yield {"status": cards.problem(words.NO_CLIP)}
+        yield {"status": markup.problem(words.NO_CLIP)}
     elif not (question or "").strip():
-        yield {"status": cards.problem(words.NO_QUESTION.format(hint=words.QUESTION_HINT))}
+        yield {"status": markup.problem(words.NO_QUESTION.format(hint=words.QUESTION_HINT))}
     else:
         try:
             arm = arm_of(method, retention, options)
             yield from _converse(engine, path, question.strip(), arm, ((), ()), flag)
         except OmniZipError as problem:
-            yield {"status": cards.problem(str(problem))}
+            yield {"status": markup.problem(str(problem))}
 
 
 def ask_on(engine: Engine, chat: Chat | None, question: str, flag: Flag) -> Iterator[Update]:
     """A further question in the same conversation, to the same two models."""
     if chat is None:
-        yield {"status": cards.problem(words.NO_CHAT)}
+        yield {"status": markup.problem(words.NO_CHAT)}
     elif not (question or "").strip():
-        yield {"status": cards.problem(words.NO_QUESTION.format(hint=words.QUESTION_HINT))}
+        yield {"status": markup.problem(words.NO_QUESTION.format(hint=words.QUESTION_HINT))}
     else:
         try:
             yield {"follow_up": ""}
             yield from _converse(engine, chat.path, question.strip(), chat.arm, chat.turns, flag)
         except OmniZipError as problem:
-            yield {"status": cards.problem(str(problem))}
+            yield {"status": markup.problem(str(problem))}
 
 
 def _converse(
@@ -166,7 +166,7 @@ def _converse(
 ) -> Iterator[Update]:
     on_cpu = engine.model.conditions.device == "cpu"
     talk = _Talk(question, arm, turns)
-    yield {"status": cards.progress(words.STAGES["decode"], None)}
+    yield {"status": markup.progress(words.STAGES["decode"], None)}
     runs: list[Run] = []
     report = None
     told, speaking, shown_at = None, None, 0.0
@@ -176,21 +176,21 @@ def _converse(
             if now == told:
                 continue  # tenths are enough to look at, and every update costs the browser's time
             told = now
-            yield {"status": cards.progress(words.stage(event.name, event.arm), event.fraction)}
+            yield {"status": markup.progress(words.stage(event.name, event.arm), event.fraction)}
             if event.name == "answer":
-                yield {**talk.now(event.arm), **({"headline": cards.headline([]), "costs": ""} if event.arm == FULL else {})}
+                yield {**talk.now(event.arm), **({"headline": markup.headline([]), "costs": ""} if event.arm == FULL else {})}
         elif isinstance(event, Piece):
             if perf_counter() - shown_at > REFRESH_S or event.arm != speaking:
                 yield talk.say(event.arm, event.text)
                 shown_at, speaking = perf_counter(), event.arm  # the time the page itself takes is not waited for twice
         elif isinstance(event, ArmDone):
             runs.append(event.run)
-            yield {"costs": cards.costs(runs, on_cpu), **talk.end(event.arm, event.run.answer.text)}
+            yield {"costs": markup.costs(runs, on_cpu), **talk.end(event.arm, event.run.answer.text)}
         elif isinstance(event, Finished):
             report = event.report
     stopped = flag.is_set()
     if report is None or len(report.runs) < 2:
-        yield {"status": cards.done(words.STOPPED)}
+        yield {"status": markup.done(words.STOPPED)}
         return
     answers = [run.answer.text for run in report.runs]
     asked = tuple((*earlier, Turn(question, answer)) for earlier, answer in zip(turns, answers, strict=True))
@@ -201,8 +201,8 @@ def _converse(
         # one before it had drawn the files would be left with buttons that save nothing.
         yield {
             "busy": False,
-            "status": cards.done(words.STOPPED if stopped else words.DONE),
-            "headline": cards.headline(words.headline(report.ratios(report.runs[COMPRESSED]))),
+            "status": markup.done(words.STOPPED if stopped else words.DONE),
+            "headline": markup.headline(words.headline(report.ratios(report.runs[COMPRESSED]))),
             "chat": chat,
             "talking": True,
             **talk.compared(answers),
@@ -223,7 +223,7 @@ class _Talk:
     def _side(self, arm: int, text: str | None, **look: Any) -> Update:
         title = COMPRESSORS["full"].label if arm == FULL else words.arm_line(COMPRESSORS[self.arm.method].label, self.arm.retention)
         name = "answer_full" if arm == FULL else "answer_compressed"
-        return {name: cards.answer(title, self.turns[arm], text, question=self.question, **look)}
+        return {name: markup.answer(title, self.turns[arm], text, question=self.question, **look)}
 
     def now(self, arm: int) -> Update:
         """An arm starts; the other waits, or has ended."""
@@ -240,7 +240,7 @@ class _Talk:
         """Both ended: what differs is underlined."""
         spans = differing_words(*answers)
         marked = {name: card for arm in (FULL, COMPRESSED) for name, card in self._side(arm, answers[arm], spans=spans[arm]).items()}
-        return {**marked, "difference": cards.hint(words.difference(*answers, any(spans)))}
+        return {**marked, "difference": markup.hint(words.difference(*answers, any(spans)))}
 
 
 def _files(report: RunReport, folder: Path) -> Update:
@@ -253,7 +253,7 @@ def _files(report: RunReport, folder: Path) -> Update:
 def _clip_notes(report: RunReport, playable: bool) -> str:
     c = report.clip
     line = words.clip_line(c.duration_s, c.frames, c.fps, c.width, c.height, c.has_sound)
-    return cards.hint(line) + cards.sentences((*c.warnings, *(() if playable else (words.UNPLAYABLE,))))
+    return markup.hint(line) + markup.sentences((*c.warnings, *(() if playable else (words.UNPLAYABLE,))))
 
 
 def redraw(engine: Engine, chat: Chat | None, path: str | None, method: str, retention: str, options: Mapping[str, Any]) -> Update:
@@ -268,7 +268,7 @@ def redraw(engine: Engine, chat: Chat | None, path: str | None, method: str, ret
         preview = engine.preview(path, arm, chat.turns[FULL][-1].question)
         return _map(Kept(path, preview.record, preview.compressor.label), words.KEPT_OF_PREVIEW)
     except OmniZipError as problem:
-        return {"status": cards.problem(str(problem))}
+        return {"status": markup.problem(str(problem))}
 
 
 def _map(kept: Kept, sentence: str) -> Update:
@@ -276,7 +276,7 @@ def _map(kept: Kept, sentence: str) -> Update:
     share = words.share(kept.record.retained["total"])
     return {
         "kept": kept,
-        "kept_line": cards.hint(sentence.format(label=kept.label, share=share)) + cards.sentences(kept.record.notes),
+        "kept_line": markup.hint(sentence.format(label=kept.label, share=share)) + markup.sentences(kept.record.notes),
         "video": None,  # one made of another decision would be shown beside this map
     }
 
@@ -288,25 +288,25 @@ def draw_charts(engine: Engine, kept: Kept | None) -> Update:
     try:
         waveform = engine.encode(kept.path).clip.waveform
     except OmniZipError as problem:
-        return {"status": cards.problem(str(problem))}
-    return {"chart": figures.time_chart(kept.record, waveform), "reasons": cards.reasons(kept.record)}
+        return {"status": markup.problem(str(problem))}
+    return {"chart": figures.time_chart(kept.record, waveform), "reasons": markup.reasons(kept.record)}
 
 
 def make_video(engine: Engine, kept: Kept | None) -> Iterator[Update]:
     """The whole clip with what was dropped dimmed, with its sound; progress first, then the file."""
     if kept is None:
-        yield {"video_status": cards.problem(words.NO_MAP)}
+        yield {"video_status": markup.problem(words.NO_MAP)}
         return
-    yield {"video_status": cards.progress(words.MAKING_VIDEO, None)}
+    yield {"video_status": markup.progress(words.MAKING_VIDEO, None)}
     try:
         clip = engine.encode(kept.path).clip
     except OmniZipError as problem:
-        yield {"video_status": cards.problem(str(problem))}
+        yield {"video_status": markup.problem(str(problem))}
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{Path(kept.path).stem}-kept.mp4"
         for fraction in _drawn(kept.record, clip, path):
-            yield {"video_status": cards.progress(words.MAKING_VIDEO, fraction)}
+            yield {"video_status": markup.progress(words.MAKING_VIDEO, fraction)}
         yield {"video": str(path), "video_status": ""}
 
 
@@ -345,7 +345,7 @@ def open_gif(engine: Engine, path: str) -> Iterator[Update]:
         try:
             transcode_preview(path, film, engine.settings)
         except OmniZipError as problem:
-            yield {"status": cards.problem(str(problem))}
+            yield {"status": markup.problem(str(problem))}
             return
         yield {"clip": str(film), "notice": words.GIF_OPENED}
 
@@ -358,11 +358,11 @@ def new_chat() -> Update:
         "talking": False,
         "status": "",
         "follow_up": "",
-        "headline": cards.headline([]),
-        "answer_full": cards.answer(COMPRESSORS["full"].label, (), None, empty=words.FULL_EMPTY),
-        "answer_compressed": cards.answer(COMPRESSORS["omnizip"].label, (), None, empty=words.COMPRESSED_EMPTY),
+        "headline": markup.headline([]),
+        "answer_full": markup.answer(COMPRESSORS["full"].label, (), None, empty=words.FULL_EMPTY),
+        "answer_compressed": markup.answer(COMPRESSORS["omnizip"].label, (), None, empty=words.COMPRESSED_EMPTY),
         "difference": "",
-        "costs": cards.how_it_works(),
+        "costs": markup.how_it_works(),
         "clip_notes": "",
         "video": None,
         "video_status": "",

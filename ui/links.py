@@ -15,8 +15,8 @@ from typing import Any
 
 from omnizip.compressors import COMPRESSORS
 from omnizip.compressors.base import Option
+from omnizip.engine.events import Arm
 from omnizip.errors import MethodError, OmniZipError
-from omnizip.events import Arm
 
 from . import words
 

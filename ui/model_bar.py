@@ -6,8 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from . import cards, words
-from .serving import Serving
+from . import markup, words
+from .model_host import Serving
 
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -46,9 +46,9 @@ def told(serving: Serving) -> str:
     """The model with what every number depends on, how far it has been loaded, or why it cannot be."""
     state = serving.state
     if state.problem:
-        return cards.problem(f"{state.problem} {words.MODEL_OTHER}")
+        return markup.problem(f"{state.problem} {words.MODEL_OTHER}")
     if state.conditions is None:
-        return cards.progress(words.MODEL_LOADING.format(name=words.model_name(state.name)), state.fraction)
+        return markup.progress(words.MODEL_LOADING.format(name=words.model_name(state.name)), state.fraction)
     free = serving.free()
     room = [] if free is None else [words.MEMORY_FREE.format(size=words.size(free))]
-    return cards.conditions(" · ".join([words.model_line(state.conditions), *room]), state.conditions.embedded)
+    return markup.conditions(" · ".join([words.model_line(state.conditions), *room]), state.conditions.embedded)

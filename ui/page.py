@@ -20,12 +20,14 @@ from omnizip.engine import Engine  # noqa: E402
 from omnizip.errors import OmniZipError  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
 
-from . import cards, endpoints, handlers, lens, lens_view, links, waiting, words  # noqa: E402
+from . import endpoints, handlers, links, markup, queueing, words  # noqa: E402
 from .access import access_options  # noqa: E402
 from .columns import ASSETS, METHODS, Asked, answer_column, ask_column, kept_section  # noqa: E402
-from .methods_tab import methods_tab  # noqa: E402
+from .lens import component  # noqa: E402
+from .lens import view as lens_view
+from .methods.tab import methods_tab  # noqa: E402
 from .model_bar import model_bar  # noqa: E402
-from .serving import Serving  # noqa: E402
+from .model_host import Serving  # noqa: E402
 
 ACCENT = ("#eef6fc", "#d6e9f8", "#add3f0", "#7cb8e4", "#4399d3", "#0f7fc2", "#0069a8", "#005689", "#08466d", "#0b3a59", "#07253a")
 SYSTEM_FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "DejaVu Sans", "sans-serif")
@@ -106,7 +108,7 @@ def build_page(engine: Engine | Serving) -> gr.Blocks:
     start = handlers.new_chat()
     keep_s = engine.settings.keep_files_s
     with gr.Blocks(title=words.TITLE, fill_width=True, delete_cache=(keep_s, keep_s), analytics_enabled=False, elem_id="page") as page:
-        gr.HTML(cards.masthead(), elem_id="masthead")
+        gr.HTML(markup.masthead(), elem_id="masthead")
         model_bar(engine, ON_MODEL)
         with gr.Row(elem_id="desk"):
             with gr.Column(scale=5, min_width=320, elem_id="ask"):
@@ -116,7 +118,7 @@ def build_page(engine: Engine | Serving) -> gr.Blocks:
         with gr.Column(elem_id="kept"):
             shown, empty, group, charts = kept_section()
         states = {"chat": gr.State(None, time_to_live=keep_s), "kept": gr.State(None, time_to_live=keep_s)}
-        clock = gr.Timer(waiting.LOOK_S, active=False)
+        clock = gr.Timer(queueing.LOOK_S, active=False)
         pieces = _Pieces({**states, **asked.pieces, **answered, **shown}, group, follow, empty, clock)
         answers = _wire_answers(page, engine, asked, pieces)
         _wire_charts(engine, pieces, charts, [*answers, *_wire_lens(engine, asked, pieces, answers)])
@@ -193,14 +195,14 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
 
     def on_busy(request: gr.Request):
         stops.begin(request.session_hash or "")
-        return pieces.place({"busy": True, "waiting": True, "status": cards.progress(words.QUEUED, None)})
+        return pieces.place({"busy": True, "waiting": True, "status": markup.progress(words.QUEUED, None)})
 
     def on_failure(request: gr.Request):
         wished = stops.wished(request.session_hash or "")  # then the page already says what it has to
-        return pieces.place(IDLE if wished else {**IDLE, "status": cards.problem(words.RUN_FAILED)})
+        return pieces.place(IDLE if wished else {**IDLE, "status": markup.problem(words.RUN_FAILED)})
 
     def on_stopped():
-        return pieces.place({**IDLE, "status": cards.done(words.STOPPED)})
+        return pieces.place({**IDLE, "status": markup.done(words.STOPPED)})
 
     def on_new():
         return pieces.place({**handlers.new_chat(), **IDLE})
@@ -226,11 +228,11 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
     for run in (compare, ask):
         run.failure(**failed)
     patiently = partial(stops.stop, patience_s=handlers.PATIENCE_S)
-    waiting.on_stop(asked.stop, patiently, [compare, ask], on_stopped, pieces.outputs, **QUIET)
-    waiting.on_stop(pieces["new_chat"], stops.stop, [compare, ask], on_new, pieces.outputs, **QUIET)
+    queueing.on_stop(asked.stop, patiently, [compare, ask], on_stopped, pieces.outputs, **QUIET)
+    queueing.on_stop(pieces["new_chat"], stops.stop, [compare, ask], on_new, pieces.outputs, **QUIET)
     pieces["new_chat"].click(on_new, None, pieces.outputs, queue=False, **QUIET)  # at once, and again when a run is cut off
     asked.video.change(on_clip, [pieces["chat"], asked.video], pieces.outputs, queue=False, **QUIET)
-    waiting.tell(page, pieces.clock, pieces["status"], ON_MODEL["concurrency_id"], **QUIET)
+    queueing.tell(page, pieces.clock, pieces["status"], ON_MODEL["concurrency_id"], **QUIET)
     page.unload(on_leave)
     return [compare, ask]
 
@@ -240,7 +242,7 @@ def _wire_choices(engine: Engine, asked: Asked, pieces: _Pieces) -> None:
     controls = asked.controls
 
     def on_method(method, retention):
-        return [cards.hint(METHODS[method].summary), *controls.visibility(method, retention)]
+        return [markup.hint(METHODS[method].summary), *controls.visibility(method, retention)]
 
     def on_gif(path):
         for update in handlers.open_gif(engine, path):
@@ -274,9 +276,11 @@ def _wire_lens(engine: Engine, asked: Asked, pieces: _Pieces, answers: list[Any]
         try:
             options = asked.controls.options(method, values)
             now = handlers.redraw(engine, chat, chat.path, method, retention, options).get("kept", kept)
-            return lens.update(lens_view.clip(engine, chat), lens_view.maps(engine, chat, now, method, retention, options, over)), gr.skip()
+            return component.update(
+                lens_view.clip(engine, chat), lens_view.maps(engine, chat, now, method, retention, options, over)
+            ), gr.skip()
         except OmniZipError as problem:
-            return gr.skip(), cards.problem(str(problem))
+            return gr.skip(), markup.problem(str(problem))
 
     def on_choice(chat, over, method, retention, *values):
         options = asked.controls.options(method, values)
@@ -285,9 +289,9 @@ def _wire_lens(engine: Engine, asked: Asked, pieces: _Pieces, answers: list[Any]
             return pieces.place(update) or gr.skip()
         try:
             maps = lens_view.maps(engine, chat, update["kept"], method, retention, options, over)
-            return {**pieces.place(update), pieces["lens"]: lens.update(None, maps)}
+            return {**pieces.place(update), pieces["lens"]: component.update(None, maps)}
         except OmniZipError as problem:
-            return {pieces["status"]: cards.problem(str(problem))}
+            return {pieces["status"]: markup.problem(str(problem))}
 
     # another clip ends the chat, so the chat's clip is the one shown
     for answer in answers:
@@ -338,7 +342,7 @@ def _wire_link(page: gr.Blocks, asked: Asked, pieces: _Pieces) -> gr.Textbox:
         try:
             view = links.read(dict(request.query_params))
         except OmniZipError as problem:
-            return {pieces["status"]: cards.problem(str(problem))}
+            return {pieces["status"]: markup.problem(str(problem))}
         if view is None:
             return gr.skip()
         placed = {followed: str(request.query_params), asked.video: str(view.path), asked.question: view.question}

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from omnizip.media import Clip, transcode_preview
-from omnizip.report import Run, RunReport, differing_words
+from omnizip.report.report import Run, RunReport, differing_words
 from omnizip.settings import Settings
 
-from . import cards, lens_data, words
+from . import markup, words
+from .lens import packed as lens_data
 
 STYLE = lens_data.ASSETS.parent / "style.css"
 AS_IT_IS_BYTES = 4_000_000  # a larger film is made small
@@ -38,14 +39,14 @@ def html_report(report: RunReport, clip: Clip, second_per_step: float, settings:
     packed = lens_data.pack_clip(clip, report.clip.grid, second_per_step, b64encode(film).decode("ascii"), report.clip.name, note)
     runs = [run for run in report.runs if run.method != "full"] or list(report.runs)
     data = {"clip": packed, "film": kind, "maps": [lens_data.pack_map(run.compression, _title(run)) for run in runs]}
-    style = f"{STYLE.read_text('utf-8')}\n{lens_data.style()}\n{(lens_data.ASSETS / 'report.css').read_text('utf-8')}"
+    style = f"{STYLE.read_text('utf-8')}\n{packed.style()}\n{(lens_data.ASSETS / 'report.css').read_text('utf-8')}"
     start = (lens_data.ASSETS / "report.js").read_text("utf-8")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(words.TITLE)}: {escape(report.clip.name)}</title><link rel='icon' href='data:,'><style>{style}</style></head>"
         f'<body><main class="gradio-container"><div class="report">{_body(report)}</div></main>'
         f"{_json('lens-data', data)}{_json('report-data', report.to_json())}"
-        f"<script>{lens_data.script()}\n{start}</script></body></html>\n"
+        f"<script>{packed.script()}\n{start}</script></body></html>\n"
     )
 
 
@@ -68,16 +69,16 @@ def _body(report: RunReport) -> str:
     line = words.clip_line(c.duration_s, c.frames, c.fps, c.width, c.height, c.has_sound)
     full, *others = report.runs
     first = others[0] if others else full
-    reasons = cards.heading(f"{words.REASONS}: {first.label}")
+    reasons = markup.heading(f"{words.REASONS}: {first.label}")
     return (
-        f'<header><h1>{escape(c.name)}</h1><p class="oz-question">{escape(report.question)}</p>{cards.hint(line)}'
-        f"{cards.sentences(c.warnings)}</header>{cards.conditions(words.model_line(report.conditions), report.conditions.embedded)}"
-        f"{cards.headline(words.headline(report.ratios(first))) if others else ''}"
+        f'<header><h1>{escape(c.name)}</h1><p class="oz-question">{escape(report.question)}</p>{markup.hint(line)}'
+        f"{markup.sentences(c.warnings)}</header>{markup.conditions(words.model_line(report.conditions), report.conditions.embedded)}"
+        f"{markup.headline(words.headline(report.ratios(first))) if others else ''}"
         f'<div class="oz-answers">{_answers(report.runs)}</div>'
         f'<div id="lens">{lens_data.markup()}</div>'
-        f"{cards.heading(words.COSTS)}{_costs(report)}"
-        f'<div class="oz-two"><div>{cards.heading("Settings")}{_settings(report)}</div>'
-        f"<div>{reasons}{cards.reasons(first.compression)}</div></div>"
+        f"{markup.heading(words.COSTS)}{_costs(report)}"
+        f'<div class="oz-two"><div>{markup.heading("Settings")}{_settings(report)}</div>'
+        f"<div>{reasons}{markup.reasons(first.compression)}</div></div>"
         f'<p class="oz-hint"><a id="save-json" download="{escape(Path(c.name).stem, quote=True)}-report.json">'
         "Save the report as JSON</a></p>"
     )
@@ -87,7 +88,7 @@ def _costs(report: RunReport) -> str:
     """The full model beside the first method; further methods folded away below."""
     full, *others = report.runs
     on_cpu = report.conditions.device == "cpu"
-    tables = [f'<div class="oz-scroll">{cards.costs([full, run], on_cpu)}</div>' for run in others] or [cards.costs([full], on_cpu)]
+    tables = [f'<div class="oz-scroll">{markup.costs([full, run], on_cpu)}</div>' for run in others] or [markup.costs([full], on_cpu)]
     more = (f"<details><summary>{escape(run.label)}</summary>{table}</details>" for run, table in zip(others[1:], tables[1:], strict=True))
     return tables[0] + "".join(more)
 
@@ -99,7 +100,7 @@ def _answers(runs: tuple[Run, ...]) -> str:
     for run in runs:
         spans = () if run is runs[0] else differing_words(full, run.answer.text)[1]
         title = run.label if run is runs[0] else words.arm_line(run.label, run.retention_target)
-        shown.append(cards.answer(title, (), run.answer.text, spans=spans))
+        shown.append(markup.answer(title, (), run.answer.text, spans=spans))
     return "".join(shown)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from omnizip.run import Agreement, Conditions, Timing
 from omnizip.settings import Settings
+from omnizip.types import Agreement, Conditions, Timing
 
 if TYPE_CHECKING:
-    from omnizip.report import Run
+    from omnizip.report.report import Run
 
 UNKNOWN = "–"
 

@@ -2,7 +2,7 @@
 
     python assets/examples/make.py
 
-Each is the clip of one number (`python -m omnizip.nano clip NUMBER FILE` writes it too, at the size the model reads), four
+Each is the clip of one number (`python -m training clip NUMBER FILE` writes it too, at the size the model reads), four
 times as wide and high. The same numbers give the same clips.
 """
 
@@ -14,7 +14,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))  # so that it runs from a checkout as it stands
 
-from omnizip.nano import questions, render, world  # noqa: E402
+from omnizip.evaluation.world import questions, render  # noqa: E402
+from omnizip.evaluation.world import scene as world  # noqa: E402
 
 SCALE = 4
 CLIPS = {

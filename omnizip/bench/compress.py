@@ -26,7 +26,7 @@ from torch import Tensor
 from ..compressors import COMPRESSORS
 from ..compressors.base import Compressor
 from ..compressors.omnizip import OmniZip
-from ..saliency import attention_received, attention_received_windowed
+from ..model.saliency import attention_received, attention_received_windowed
 from ..stream import TokenStream
 
 WIDTH = 3584

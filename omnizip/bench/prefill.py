@@ -24,15 +24,15 @@ from transformers import DynamicCache, Qwen2_5OmniThinkerConfig, WhisperFeatureE
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration as Thinker
 
 from ..compressors import COMPRESSORS
-from ..costs import kv_cache_bytes, paper_flops, prefill_flops
-from ..decoding import Decoder, Prefilled
-from ..encoding import EncodedClip, Encoder
-from ..layout import Layout
-from ..loading import EMBEDDED, Parts
 from ..media import Clip
-from ..qwen import shape_of
-from ..run import Sampling
+from ..model.encoders import EncodedClip, Encoder
+from ..model.generate import Decoder, Prefilled
+from ..model.loading import EMBEDDED, Parts
+from ..model.processor import Layout
+from ..model.qwen import shape_of
+from ..report.flops import kv_cache_bytes, paper_flops, prefill_flops
 from ..stream import Prompt, TokenStream
+from ..types import Sampling
 from .compress import COLUMNS, ROWS, Bench, peak_bytes, stream_of
 
 VISION = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16}  # of the released checkpoints, as are the next

@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 import torch
 
 from ..budget import video_share_for
-from ..redundancy import highest
 from ..stream import Compression, Reason, TokenStream
-from ..video import echo_of_previous, keep_video
 from ..windows import cumulative_rounding
 from .base import Compressor, check_retention, option
+from .ops.similarity import highest
+from .ops.video import echo_of_previous, keep_video
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from ..budget import rates_for
-from ..redundancy import echo, highest
 from ..stream import Compression, Reason, TokenStream
 from ..windows import block_bytes, cumulative_rounding
 from .base import Compressor, check_retention, option
+from .ops.similarity import echo, highest
 
 GROUP = 4
 AUDIO_FRAME = 25  # tokens of one second

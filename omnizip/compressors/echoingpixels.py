@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 
 import torch
 
-from ..merging import foremost
 from ..stream import Compression, Modality, Reason, TokenStream
 from .base import Compressor, check_retention, option
+from .ops.merging import foremost
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .base import option
-from .layerwise import Cut, Glance, LayerPruner, Rows, average, chosen, solved
+from .layer_pruner import Cut, Glance, LayerPruner, Rows, average, chosen, solved
 
 
 @dataclass(frozen=True)

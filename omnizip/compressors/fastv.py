@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .base import option
-from .layerwise import Cut, LayerPruner, depth
+from .layer_pruner import Cut, LayerPruner, depth
 
 
 @dataclass(frozen=True)

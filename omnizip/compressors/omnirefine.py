@@ -21,15 +21,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..anchoring import place_anchors
 from ..budget import rates_for, solve_rates
-from ..merging import average, foremost
-from ..redundancy import echo, norms
-from ..regions import correspondence, quadtree
 from ..stream import Compression, Reason, TokenStream
-from ..video import step_rows
 from ..windows import block_bytes, cumulative_rounding, padded, placed
+from .anchoring import place_anchors
 from .base import Compressor, option
+from .ops.merging import average, foremost
+from .ops.similarity import echo, norms
+from .ops.video import step_rows
+from .regions import correspondence, quadtree
 
 SPATIAL, TEMPORAL = 0.82, 0.58
 LEAST_VIDEO, MOST_VIDEO = 0.18, 0.55

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 
 from ..budget import MAX_RATE
-from ..redundancy import echo, highest, norms
-from ..selector import AudioSelector
 from ..stream import Compression, Reason, TokenStream
 from ..windows import block_bytes, cumulative_rounding
+from .audio_selector import AudioSelector
 from .base import Compressor, check_retention, option
+from .ops.similarity import echo, highest, norms
 
 
 @dataclass(frozen=True)

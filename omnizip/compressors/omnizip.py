@@ -23,17 +23,17 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..anchoring import AudioChoice, most_salient
 from ..budget import bounds, rates_for, solve_rates
 from ..errors import MethodError
-from ..merging import average, foremost
-from ..redundancy import Steps, highest
 from ..stream import Compression, Reason, TokenStream
-from ..video import video_saliency
 from ..windows import block_bytes, cumulative_rounding, placed
+from .anchoring import AudioChoice, most_salient
 from .base import Compressor, option
 from .dycoke import THINNED, changed_in_groups
 from .omnizip_official import OmniZipOfficial
+from .ops.merging import average, foremost
+from .ops.similarity import Steps, highest
+from .ops.video import video_saliency
 
 
 @dataclass(frozen=True)

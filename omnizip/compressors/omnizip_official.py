@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from ..budget import official_rates, rates_for
-from ..merging import absorb, foremost
-from ..redundancy import Steps, highest, norms
 from ..stream import Compression, Modality, Reason, TokenStream
 from ..windows import Structure, block_bytes, placed
 from .base import Compressor, option
+from .ops.merging import absorb, foremost
+from .ops.similarity import Steps, highest, norms
 
 NEIGHBOURS = 5
 

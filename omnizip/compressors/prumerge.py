@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 
 from ..budget import video_share_for
-from ..merging import foremost
-from ..redundancy import norms
 from ..stream import Compression, Modality, Reason, TokenStream
-from ..video import step_rows, video_saliency
 from .base import Compressor, check_retention, option
+from .ops.merging import foremost
+from .ops.similarity import norms
+from .ops.video import step_rows, video_saliency
 
 TAKEN_IN = 32
 FENCE = 1.5  # interquartile ranges above the third quartile

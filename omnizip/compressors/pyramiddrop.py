@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .layerwise import Cut, LayerPruner, average, solved
+from .layer_pruner import Cut, LayerPruner, average, solved
 
 
 @dataclass(frozen=True)

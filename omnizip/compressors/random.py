@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..merging import foremost
 from ..stream import Compression, Modality, Reason, TokenStream
 from ..windows import cumulative_rounding
 from .base import Compressor, check_retention, option
+from .ops.merging import foremost
 
 
 @dataclass(frozen=True)

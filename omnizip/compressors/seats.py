@@ -24,11 +24,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..merging import foremost
 from ..stream import Compression, Modality, Reason, TokenStream
 from ..windows import cumulative_rounding
 from .base import option
-from .layerwise import Cut, Glance, LayerPruner, Rows, average, depth, solved
+from .layer_pruner import Cut, Glance, LayerPruner, Rows, average, depth, solved
+from .ops.merging import foremost
 
 SURPLUS = 1.4  # of the tokens wanted, read by the first layers
 STAGES = (16, 18, 20)  # of 28 layers

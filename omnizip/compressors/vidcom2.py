@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from ..budget import solve_rates, video_share_for
-from ..redundancy import highest, norms
 from ..stream import Compression, Reason, TokenStream
-from ..video import keep_video, step_rows
 from ..windows import cumulative_rounding
 from .base import Compressor, check_retention, option
+from .ops.similarity import highest, norms
+from .ops.video import keep_video, step_rows
 
 WIDTHS = (0.125, 0.25, 0.5, 1.0, 2.0)
 TEMPERATURE = 0.01

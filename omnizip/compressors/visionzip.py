@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from ..budget import video_share_for
-from ..merging import foremost
-from ..redundancy import norms
 from ..stream import Compression, Modality, Reason, TokenStream
-from ..video import video_saliency
 from ..windows import block_bytes, cumulative_rounding, padded, placed
 from .base import Compressor, check_retention, option
+from .ops.merging import foremost
+from .ops.similarity import norms
+from .ops.video import video_saliency
 
 
 @dataclass(frozen=True)

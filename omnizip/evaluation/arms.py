@@ -8,8 +8,8 @@ from typing import Any
 
 from ..compressors import COMPRESSORS
 from ..compressors.base import Option
+from ..engine.events import Arm
 from ..errors import UsageError
-from ..events import Arm
 
 RETENTIONS = (0.45, 0.35, 0.25)
 SEED_RANGE = 2**31

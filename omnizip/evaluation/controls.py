@@ -8,21 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from ..nano.questions import DESCRIPTION
-from . import items
+from . import dataset
 from .arms import FULL
-from .examining import Record
+from .examiner import Record
 from .summary import KINDS, Outcomes, by_length, scored
+from .world.questions import DESCRIPTION
 
-LEFT = {items.OTHER_SOUND: "by eye", items.OTHER_PICTURE: "by ear"}  # the sense that a control leaves intact
+LEFT = {dataset.OTHER_SOUND: "by eye", dataset.OTHER_PICTURE: "by ear"}  # the sense that a control leaves intact
 
 
 def measured(records: Sequence[Record]) -> list[dict[str, Any]]:
     """Per clip length: the full model on changed clips beside the priors the cross-modal kinds must fall to."""
     found = []
     for seconds, of_length in by_length(records):
-        runs = {items.UNCHANGED: [[r["arms"][FULL]] for r in of_length]}
-        runs |= {name: [[r["controls"][name]] for r in of_length] for name in items.CONTROLS}
+        runs = {dataset.UNCHANGED: [[r["arms"][FULL]] for r in of_length]}
+        runs |= {name: [[r["controls"][name]] for r in of_length] for name in dataset.CONTROLS}
         priors = _priors(of_length)
         rows = [{"control": name, **scored(Outcomes(of_length, run))} for name, run in runs.items()]
         for row in rows:
@@ -33,7 +33,7 @@ def measured(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 def _above(row: dict[str, Any], priors: dict[str, dict[str, float]]) -> list[str]:
     """Cross-modal kinds whose whole interval lies above the better guess that the control leaves: constant, or by one sense."""
-    asked = [kind for kind in items.GROUPS["cross-modal"] if kind in row["accuracy"]]
+    asked = [kind for kind in dataset.GROUPS["cross-modal"] if kind in row["accuracy"]]
     guess = {kind: max(priors[kind]["constant"], priors[kind].get(LEFT.get(row["control"], ""), 0.0)) for kind in asked}
     return [kind for kind in asked if row["ci95"][kind][0] > guess[kind]]
 
@@ -46,7 +46,7 @@ def _priors(records: Sequence[Record]) -> dict[str, dict[str, float]]:
             asked[question["kind"]].append(question)
     found = {}
     for kind in (kind for kind in KINDS if kind in asked and kind != DESCRIPTION):
-        found[kind] = {"constant": items.prior([q["answer"] for q in asked[kind]])}
+        found[kind] = {"constant": dataset.prior([q["answer"] for q in asked[kind]])}
         for sense in ("by eye", "by ear"):
             if known := [1 / q[sense] for q in asked[kind] if q[sense]]:
                 found[kind][sense] = float(np.mean(known))

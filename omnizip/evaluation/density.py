@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..compressors import COMPRESSORS
-from ..nano.world import Scene
 from ..stream import TokenStream
 from ..windows import WINDOW_S
 from .statistics import interval_of_mean, pearson, spearman
+from .world.scene import Scene
 
 GRID_S = 0.01
 CHANGE_S = 0.5  # a frame at two per second shows a change for so long

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from ..nano.world import COLOURS, SHAPES, SOUNDS, Scene
+from .world.scene import COLOURS, SHAPES, SOUNDS, Scene
 
 Facts = Counter  # of one moment: words, each a colour, a shape or a sound
 WORDS = frozenset((*COLOURS, *SHAPES, *SOUNDS))

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 
 from ..compressors import COMPRESSORS
-from ..nano.questions import DESCRIPTION
-from . import density, items
+from . import dataset, density
 from .arms import FULL, RANDOM, Entry
-from .examining import Record
+from .examiner import Record
 from .losses import located
 from .statistics import clip_weights, interval, interval_of_mean, macro, mcnemar, ratios, sign_flip
+from .world.questions import DESCRIPTION
 
-KINDS = (*items.LISTED, *items.AUXILIARY, DESCRIPTION)
-GROUPS = {"all": items.LISTED, **items.GROUPS}
+KINDS = (*dataset.LISTED, *dataset.AUXILIARY, DESCRIPTION)
+GROUPS = {"all": dataset.LISTED, **dataset.GROUPS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +63,9 @@ def _mean(rows: list[list[float]]) -> np.ndarray:
 def accuracies(right: np.ndarray, asked: np.ndarray) -> dict[str, np.ndarray]:
     """(...,) of counts (..., kinds): the headline, micro, groups and kinds that were asked."""
     rates = ratios(right, asked)
-    listed = [KINDS.index(kind) for kind in items.LISTED]
+    listed = [KINDS.index(kind) for kind in dataset.LISTED]
     found = {"all": macro(rates[..., listed]), "micro": ratios(right[..., listed].sum(-1), asked[..., listed].sum(-1))}
-    found |= {name: macro(rates[..., [KINDS.index(kind) for kind in kinds]]) for name, kinds in items.GROUPS.items()}
+    found |= {name: macro(rates[..., [KINDS.index(kind) for kind in kinds]]) for name, kinds in dataset.GROUPS.items()}
     return found | {kind: rates[..., i] for i, kind in enumerate(KINDS)}
 
 
@@ -88,11 +88,11 @@ def compared(one: Outcomes, other: Outcomes) -> dict[str, Any]:
     found: dict[str, Any] = {}
     point = [accuracies(r.sum(0), asked.sum(0)) for r in (right, right_other)]
     drawn = [accuracies(weights @ r, weights @ asked) for r in (right, right_other)]
-    for name in ("all", "micro", *items.GROUPS):
+    for name in ("all", "micro", *dataset.GROUPS):
         difference = float(point[0][name] - point[1][name])
         if np.isfinite(difference):
             found[name] = {"difference": difference, "ci95": list(interval(drawn[0][name] - drawn[1][name]) or ())}
-    listed = [KINDS.index(kind) for kind in items.LISTED]
+    listed = [KINDS.index(kind) for kind in dataset.LISTED]
     found["sign_flip_p"] = sign_flip((right - right_other)[:, listed].sum(1))
     if all(len(seeds) == 1 for outcomes in (one, other) for seeds in outcomes.found):
         only_one, only_other = _discordant(one, other)
@@ -104,7 +104,7 @@ def _discordant(one: Outcomes, other: Outcomes) -> tuple[int, int]:
     """Listed items right in one alone and in the other alone."""
     counts = [0, 0]
     for kinds, a, b in zip(one.kinds, one.values, other.values, strict=True):
-        listed = np.array([KINDS[kind] in items.LISTED for kind in kinds])
+        listed = np.array([KINDS[kind] in dataset.LISTED for kind in kinds])
         counts[0] += int((listed & (a == 1) & (b == 0)).sum())
         counts[1] += int((listed & (a == 0) & (b == 1)).sum())
     return counts[0], counts[1]
@@ -113,7 +113,7 @@ def _discordant(one: Outcomes, other: Outcomes) -> tuple[int, int]:
 def _answered(outcomes: Outcomes) -> int:
     """Listed questions that were answered, each seed for itself."""
     return sum(
-        right is not None and question["kind"] in items.LISTED
+        right is not None and question["kind"] in dataset.LISTED
         for record, seeds in zip(outcomes.records, outcomes.found, strict=True)
         for found in seeds
         for right, question in zip(found["right"], record["questions"], strict=True)
@@ -228,7 +228,7 @@ LOCATED = ("omnizip", "omnizip-official")  # methods whose gains and losses agai
 
 
 def _located(one: Outcomes, other: Outcomes, retention: float | None) -> dict[str, Any]:
-    listed = [KINDS.index(kind) for kind in items.LISTED]
+    listed = [KINDS.index(kind) for kind in dataset.LISTED]
     (right, asked), (right_other, _) = one.counts(other.values), other.counts(one.values)
     return located(one.records, *(part[:, listed].sum(1) for part in (right, right_other, asked)), retention)
 

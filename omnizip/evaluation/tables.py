@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from . import items
+from . import dataset
 from .density import SERIES
 
 Row = dict[str, Any]
@@ -37,7 +37,7 @@ def _sections(result: dict[str, Any], heading: str, whole: bool) -> Iterator[str
     for found in result.get("controls", ()):
         yield heading.format(f"Controls, clips of {found['seconds']:g} s", CONTROLS_TOLD)
         yield controls(found)
-        yield from (above(row) for row in found["rows"] if row["control"] != items.UNCHANGED)
+        yield from (above(row) for row in found["rows"] if row["control"] != dataset.UNCHANGED)
     for found in result.get("density", ()):
         yield heading.format(f"S_a beside what happens, clips of {found['seconds']:g} s", DENSITY_TOLD)
         yield density(found)
@@ -74,7 +74,7 @@ def told(conditions: dict[str, Any]) -> str:
 
 def accuracy(rows: Sequence[Row]) -> str:
     """The main table: the headline and its groups, what was kept, and the tests."""
-    head = ["method", "asked for", "kept", "of sound", "of picture", "all", *items.GROUPS, "less full", "p", "less random", "p", "failed"]
+    head = ["method", "asked for", "kept", "of sound", "of picture", "all", *dataset.GROUPS, "less full", "p", "less random", "p", "failed"]
     return table(head, (_accuracy_row(row) for row in rows), left=1)
 
 
@@ -83,7 +83,7 @@ def _accuracy_row(row: Row) -> Iterable[str]:
     yield row["label"] + (f", {seeds['count']} seeds (spread {100 * seeds['sd']:.1f})" if seeds else "")
     yield NONE if row["retention_target"] is None else f"{100 * row['retention_target']:.0f}"
     yield from (percent(row["retained"][name]) for name in ("total", "audio", "video"))
-    yield from (_bounded(row, name) for name in ("all", *items.GROUPS))
+    yield from (_bounded(row, name) for name in ("all", *dataset.GROUPS))
     full, drawn = row.get("vs_full"), row.get("vs_random")
     yield _difference(full)
     yield _p(full.get("mcnemar_p", full["sign_flip_p"]) if full else None)
@@ -94,7 +94,7 @@ def _accuracy_row(row: Row) -> Iterable[str]:
 
 def kinds(rows: Sequence[Row]) -> str:
     """Accuracy per kind of question."""
-    asked = [kind for kind in (*items.LISTED, *items.AUXILIARY) if any(kind in row["accuracy"] for row in rows)]
+    asked = [kind for kind in (*dataset.LISTED, *dataset.AUXILIARY) if any(kind in row["accuracy"] for row in rows)]
     return table(
         ["method", "asked for", "micro", *asked],
         ([*_name(row), *(percent(row["accuracy"].get(name)) for name in ("micro", *asked))] for row in rows),
@@ -150,7 +150,7 @@ def lost(rows: Sequence[Row]) -> Iterator[str]:
 
 def controls(found: Row) -> str:
     """Accuracy per kind on changed clips, beside the priors."""
-    asked = [kind for kind in items.LISTED if kind in found["prior"]]
+    asked = [kind for kind in dataset.LISTED if kind in found["prior"]]
     head = ["kind", "prior", "by eye", "by ear", *(row["control"] for row in found["rows"])]
     rows = (
         [

@@ -7,11 +7,11 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
+from browsing import BOTH, DESK, PHONE, kept_line, opened, shot, upload, wide
 from clips import hevc, make_clip, thirty_seconds
-from test_page import BOTH, DESK, PHONE, browser, kept_line, opened, shot, upload, url, wide  # noqa: F401
 
-from omnizip.cli import main
-from ui.lens_data import script
+from omnizip.cli.main import main
+from ui.lens.packed import script
 
 pytestmark = pytest.mark.browser
 ALPHAS = """() => {
@@ -72,7 +72,7 @@ def report(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def opened_report(browser, report):  # noqa: F811
+def opened_report(browser, report):
     context = browser.new_context(offline=True, viewport=DESK)
     page = context.new_page()
     page.complaints, page.hosts = [], set()
@@ -181,7 +181,7 @@ def test_the_report_fits_a_phone_and_complained_of_nothing(opened_report):
 
 
 @pytest.fixture(scope="module")
-def minute(browser, url, tmp_path_factory):  # noqa: F811
+def minute(browser, url, tmp_path_factory):
     """The page with both answers about a clip of a minute."""
     page = opened(browser, url)
     upload(page, str(make_clip(tmp_path_factory.mktemp("minute") / "minute.mp4", seconds=60, size=(640, 360), fps=10)))
@@ -303,7 +303,7 @@ def test_an_upload_cannot_be_linked_and_says_so(minute):
     assert page.complaints == [] and page.hosts == {"127.0.0.1"}
 
 
-def test_a_link_brings_the_view_back_and_touch_seeks_on_a_phone(browser, url):  # noqa: F811
+def test_a_link_brings_the_view_back_and_touch_seeks_on_a_phone(browser, url):
     query = "example=bell&question=What+rings%3F&keep=custom&set_rho_video=0.8&over=random&view=reason&time=3.5"
     context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=2)
     page = opened(context, f"{url}?{query}", None)
@@ -330,7 +330,7 @@ def test_a_link_brings_the_view_back_and_touch_seeks_on_a_phone(browser, url):  
 
 
 @pytest.mark.parametrize("query", ["example=nope", "example=bell&set_rho_video=9", "example=bell&method=<script>", "keep=45"])
-def test_a_link_of_nonsense_gives_the_page_as_it_starts(browser, url, query):  # noqa: F811
+def test_a_link_of_nonsense_gives_the_page_as_it_starts(browser, url, query):
     page = opened(browser, f"{url}?{query}")
     page.wait_for_selector("#status .oz-problem")
     assert "could not be followed" in page.locator("#status").inner_text()
@@ -339,7 +339,7 @@ def test_a_link_of_nonsense_gives_the_page_as_it_starts(browser, url, query):  #
     page.close()
 
 
-def test_a_film_no_browser_plays_is_shown_as_a_copy(browser, url, tmp_path):  # noqa: F811
+def test_a_film_no_browser_plays_is_shown_as_a_copy(browser, url, tmp_path):
     page = opened(browser, url)
     page.locator("#clip input[type=file]").set_input_files(str(hevc(tmp_path)))
     page.wait_for_timeout(1500)

@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 import pytest
+from browsing import DESK, PHONE, ROOT, opened, shot, wide
 from PIL import Image
-from test_page import DESK, PHONE, ROOT, browser, opened, shot, url, wide  # noqa: F401
 
 from omnizip.engine import Arm, Engine
 from omnizip.settings import Settings
@@ -25,7 +25,7 @@ COLOURS = {(True, True): (0, 158, 115), (True, False): (230, 159, 0), (False, Tr
 
 
 @pytest.fixture(scope="module")
-def ran(browser, url):  # noqa: F811
+def ran(browser, url):
     page = opened(browser, url)
     page.locator("#clip input[type=file]").set_input_files(str(EXAMPLE))
     page.wait_for_selector("#clip video")
@@ -155,7 +155,7 @@ def test_it_fits_a_phone_and_reads_in_the_dark(ran):
     assert page.complaints == []
 
 
-def test_nothing_ticked_is_one_sentence(browser, url):  # noqa: F811
+def test_nothing_ticked_is_one_sentence(browser, url):
     page = opened(browser, url)
     page.locator("#clip input[type=file]").set_input_files(str(EXAMPLE))
     page.wait_for_selector("#clip video")

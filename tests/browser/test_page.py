@@ -3,73 +3,21 @@
 Screenshots go to $OMNIZIP_SCREENSHOTS, by default screenshots/ (not in the repository).
 """
 
-import os
 import re
 from pathlib import Path
 
 import pytest
+from browsing import BOTH, DESK, PHONE, kept_line, opened, shot, upload, wide
 from clips import gif, make_clip, text, thirty_seconds
-from served import free_port, served
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = "/usr/bin/chromium"
-SHOTS = Path(os.environ.get("OMNIZIP_SCREENSHOTS", ROOT / "screenshots"))
-DESK, PHONE = {"width": 1440, "height": 1000}, {"width": 390, "height": 844}
-HARMLESS = re.compile(r"Method not implemented|ERR_ABORTED|status of 422")  # what gradio itself leaves in the console
-BOTH = "document.querySelector('#difference .oz-hint') && document.querySelectorAll('#costs .oz-gain').length > 5"
 QUESTION = "What is shown while the beep is heard?"
-
-if not Path(CHROMIUM).exists() and not os.environ.get("OMNIZIP_REQUIRE_BROWSER"):
-    pytest.skip("chromium is not installed", allow_module_level=True)
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    port = free_port()
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMNIZIP_MAX_CLIP_S": "60", "OMNIZIP_MAX_NEW_TOKENS": "24"}
-    folder = tmp_path_factory.mktemp("log")
-    with served(folder, environment, "--port", str(port), address=f"http://127.0.0.1:{port}/") as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=options)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     return str(thirty_seconds(tmp_path_factory.mktemp("clips")))
-
-
-def opened(browser, url, viewport=DESK):
-    page = browser.new_page(**({"viewport": viewport} if viewport else {}))
-    page.complaints, page.hosts = [], set()
-    page.on("console", lambda m: page.complaints.append(m.text) if m.type == "error" and not HARMLESS.search(m.text) else None)
-    page.on("pageerror", lambda e: page.complaints.append(str(e)))
-    page.on("request", lambda r: page.hosts.add(r.url.split("/")[2].split(":")[0]) if r.url.startswith("http") else None)
-    page.set_default_timeout(60_000)
-    page.goto(url)
-    page.wait_for_selector("#compare")
-    page.wait_for_selector("#headline .oz-headline")
-    return page
-
-
-def upload(page, path):
-    clear = page.locator("#clip button[aria-label=Clear]")
-    if clear.count():
-        clear.click()
-        page.wait_for_selector("#clip video", state="detached")
-    page.locator("#clip input[type=file]").set_input_files(path)
-    page.wait_for_selector("#clip video")
 
 
 def compare(page, path, question=QUESTION):
@@ -78,21 +26,6 @@ def compare(page, path, question=QUESTION):
     page.locator("#compare").click()
     page.wait_for_function(BOTH)
     page.wait_for_function("document.querySelector('.lens-video')?.readyState >= 2")
-
-
-def shot(page, name):
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    page.wait_for_timeout(400)  # for figures to settle
-    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
-
-
-def wide(page):
-    """How far the page can be scrolled sideways, pixels."""
-    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-
-
-def kept_line(page):
-    return page.locator("#kept-line").inner_text()
 
 
 @pytest.fixture(scope="module")

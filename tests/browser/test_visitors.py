@@ -4,9 +4,9 @@ import os
 import time
 
 import pytest
+from browsing import BOTH
 from clips import make_clip
 from served import free_port, served
-from test_page import BOTH, browser  # noqa: F401
 
 pytestmark = pytest.mark.browser
 
@@ -33,7 +33,7 @@ def clips(tmp_path):
     return [str(path) for path in paths]
 
 
-def visitor(browser, url, clip, question):  # noqa: F811
+def visitor(browser, url, clip, question):
     """A tab of its own session, ready to press Compare."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.set_default_timeout(PATIENCE_MS)
@@ -56,7 +56,7 @@ def report_name(page):
     return download.value.suggested_filename
 
 
-def test_everybody_gets_the_own_answers_in_order_and_hears_the_place_in_the_queue(browser, url, clips):  # noqa: F811
+def test_everybody_gets_the_own_answers_in_order_and_hears_the_place_in_the_queue(browser, url, clips):
     questions = ["What colour is it?", "What is heard?", "How many shapes appear?"]
     pages = [visitor(browser, url, clip, question) for clip, question in zip(clips, questions, strict=True)]
     first, second, third = pages
@@ -81,7 +81,7 @@ def test_everybody_gets_the_own_answers_in_order_and_hears_the_place_in_the_queu
         page.context.close()
 
 
-def test_a_closed_tab_frees_the_model_within_seconds(browser, url, clips):  # noqa: F811
+def test_a_closed_tab_frees_the_model_within_seconds(browser, url, clips):
     first = visitor(browser, url, clips[1], "What is seen first?")
     second = visitor(browser, url, clips[2], "What is seen last?")
     first.locator("#compare").click()
@@ -98,7 +98,7 @@ def test_a_closed_tab_frees_the_model_within_seconds(browser, url, clips):  # no
     first.context.close()
 
 
-def test_who_waits_can_give_up_and_methods_wait_in_the_same_queue(browser, url, clips):  # noqa: F811
+def test_who_waits_can_give_up_and_methods_wait_in_the_same_queue(browser, url, clips):
     first = visitor(browser, url, clips[0], "What colour is it?")
     second = visitor(browser, url, clips[1], "What is heard?")
     told = "document.querySelector('#methods-status').innerText"

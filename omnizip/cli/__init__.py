@@ -1,0 +1,1 @@
+"""`python -m omnizip COMMAND`: one module a command, and where they write."""

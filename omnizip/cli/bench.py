@@ -1,0 +1,184 @@
+"""`python -m omnizip bench compress|prefill|lengths|startup`: speed and memory as a table and as JSON with their conditions.
+
+`bench prefill` without flags measures what fits the machine: the real 3B and 7B shapes on a GPU, the embedded model's elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+from ..compressors import COMPRESSORS
+from ..errors import ModelError, UsageError
+from .console import check_target, say, write
+
+DTYPES = ("float32", "bfloat16", "float16")
+SECONDS = {"compress": "10,30,60,300", "prefill": "60", "lengths": "10,60,600,3600"}
+METHODS = {"compress": "omnizip,omnizip-official,random", "prefill": "omnizip,omnizip-official", "lengths": "omnizip"}
+ATTENTION = ("auto", "sdpa", "eager", "flash_attention_2")
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of `bench`."""
+    told = "compress: the compressor alone, by stage and clip length; prefill: a model of random weights, with and without; "
+    told += "lengths: what comes before the language model, from 10 s to an hour; startup: the page, from its start to its first answer"
+    parser.add_argument("what", choices=("compress", "prefill", "lengths", "startup"), help=told)
+    parser.add_argument("--seconds", metavar="S,S", help="clip lengths (default: 10,30,60,300; prefill: 60; lengths: 10,60,600,3600)")
+    parser.add_argument("--methods", metavar="NAME,NAME", help="default: omnizip,omnizip-official, with random for compress")
+    parser.add_argument("--retention", default=None, metavar="R,R", help="shares to keep (default: 0.35; prefill: 0.45,0.35,0.25)")
+    parser.add_argument("--rows", type=int, default=9, help="compress: rows of 16 tokens a step has (default: %(default)s)")
+    told = "compress: longest clip for which what grows with its square is measured (default: %(default)s)"
+    parser.add_argument("--quadratic-s", type=int, default=600, metavar="S", help=told)
+    parser.add_argument("--shape", metavar="NAME,NAME", help="prefill: 3b, 7b, nano, tiny (default: 3b,7b on a GPU, nano elsewhere)")
+    parser.add_argument("--tokens", type=int, default=32, help="prefill: tokens decoded after the first (default: %(default)s)")
+    parser.add_argument("--attention", choices=ATTENTION, default="auto", help="prefill: auto is flash-attn where it can run, else SDPA")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--dtype", choices=DTYPES, help="default: float32; prefill on a GPU: bfloat16")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=5, help="runs the median is taken of (default: %(default)s)")
+    parser.add_argument("--json", metavar="FILE", help="write the measurements; - for standard output")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure and tell. Raises UsageError or ModelError in one sentence for what cannot be measured here."""
+    import torch
+
+    from ..bench.compress import Bench
+
+    check_target("--json", arguments.json)
+    if min(arguments.repeats, arguments.threads, arguments.tokens, arguments.rows, arguments.quadratic_s) < 1:
+        raise UsageError("--repeats, --threads, --tokens, --rows and --quadratic-s are whole numbers from 1 on.")
+    what = arguments.what
+    if what == "startup":
+        _startup(arguments)
+        return
+    seconds, methods = _lengths(arguments.seconds or SECONDS[what]), _names(arguments.methods or METHODS[what])
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        raise ModelError("No CUDA device is available here; use --device cpu.")
+    device = torch.device("cuda" if arguments.device != "cpu" and torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(arguments.threads)
+    dtype = arguments.dtype or ("bfloat16" if what == "prefill" and device.type == "cuda" else "float32")
+    bench = Bench(device, getattr(torch, dtype), arguments.repeats)
+    measured = {"compress": _compress, "prefill": _prefill, "lengths": _by_length}[what](arguments, bench, seconds, methods)
+    plain = {"conditions": _conditions(arguments, device, dtype), **measured}
+    write(arguments.json, lambda: json.dumps(plain, indent=2, allow_nan=False) + "\n")
+
+
+def _compress(arguments: argparse.Namespace, bench: Any, seconds: list[int], methods: list[str]) -> dict[str, Any]:
+    from ..bench import compress
+
+    (retention,) = _shares(arguments.retention or "0.35", 1)
+    result = compress.measure(bench, seconds, methods, retention, arguments.rows, arguments.quadratic_s)
+    if arguments.json != "-":
+        say(compress.markdown(result))
+        product, plural = result["speeds"]["product_ms"], "s" if arguments.threads > 1 else ""
+        say(f"\nOne product of 1024 x 3584 by 3584 x 7680 in float32: {product:.0f} ms in this run; medians of ", end="")
+        say(f"{bench.repeats}; {str(bench.dtype).removeprefix('torch.')}, {bench.device.type}, {arguments.threads} thread{plural}.")
+    return {"retention": retention, "tokens_per_step": arguments.rows * compress.COLUMNS, **result}
+
+
+def _prefill(arguments: argparse.Namespace, bench: Any, seconds: list[int], methods: list[str]) -> dict[str, Any]:
+    import torch
+
+    from ..bench import prefill
+    from ..model.loading import attention_for
+
+    shapes = (arguments.shape or ("3b,7b" if bench.device.type == "cuda" else "nano")).split(",")
+    if unknown := [shape for shape in shapes if shape not in prefill.SHAPES]:
+        raise UsageError(f"There is no shape {unknown[0]!r}; choose of {', '.join(prefill.SHAPES)}.")
+    shares = _shares(arguments.retention or "0.45,0.35,0.25")
+    attention = attention_for(arguments.attention, bench.device.type, str(bench.dtype).removeprefix("torch."))
+    arms = [(prefill.STOCK, None), (prefill.FULL, None), *((method, share) for share in shares for method in methods if method != "full")]
+    tables = []
+    for shape in shapes:
+        for length in seconds:
+            tables.append(prefill.measure(bench, shape, length, arms, arguments.tokens, attention))
+            if bench.device.type == "cuda":
+                torch.cuda.empty_cache()  # the next model may need all of it
+            if arguments.json != "-":
+                say(f"{prefill.title(tables[-1])}\n\n{prefill.markdown(tables[-1])}\n")
+    return {"tables": tables}
+
+
+def _by_length(arguments: argparse.Namespace, bench: Any, seconds: list[int], methods: list[str]) -> dict[str, Any]:
+    from ..bench import clip_length
+
+    if methods != ["omnizip"]:
+        raise UsageError("bench lengths measures omnizip; leave --methods out.")
+    (retention,) = _shares(arguments.retention or "0.35", 1)
+    result = clip_length.measure(bench, seconds, retention, arguments.quadratic_s)
+    if arguments.json != "-":
+        say(clip_length.markdown(result))
+    return {"retention": retention, **result}
+
+
+def _startup(arguments: argparse.Namespace) -> None:
+    import torch
+
+    from ..bench import startup
+
+    result = startup.measure(arguments.repeats)
+    if arguments.json != "-":
+        say(startup.markdown(result))
+    model = result["model"]
+    known = _conditions(arguments, torch.device("cpu"), model["dtype"]) | {"threads": model["threads"]}
+    write(arguments.json, lambda: json.dumps({"conditions": known, **result}, indent=2, allow_nan=False) + "\n")
+
+
+def _shares(text: str, most: int = 99) -> list[float]:
+    try:
+        shares = [float(part) for part in text.split(",")]
+    except ValueError:
+        shares = []
+    if not 1 <= len(shares) <= most or not all(0 < share <= 1 for share in shares):
+        raise UsageError(f"--retention is {text!r}; give {'a share' if most == 1 else 'shares'} above 0 and up to 1 such as 0.35.")
+    return shares
+
+
+def _lengths(text: str) -> list[int]:
+    try:
+        lengths = [int(part) for part in text.split(",")]
+    except ValueError:
+        lengths = []
+    if not lengths or min(lengths) < 1:
+        raise UsageError(f"--seconds is {text!r}; give whole seconds such as 10,60.")
+    return lengths
+
+
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in COMPRESSORS:
+            raise UsageError(f"There is no method {name!r}; choose of {', '.join(COMPRESSORS)}.")
+    return names
+
+
+def _conditions(arguments: argparse.Namespace, device: Any, dtype: str) -> dict[str, Any]:
+    import torch
+
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "cores": os.cpu_count(),
+        "load_average": os.getloadavg() if hasattr(os, "getloadavg") else None,
+        "threads": arguments.threads,
+        "dtype": dtype,
+        "repeats": arguments.repeats,
+        "torch": torch.__version__,
+        "transformers": metadata.version("transformers"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "cpu"

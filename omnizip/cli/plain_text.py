@@ -1,0 +1,117 @@
+"""Reports and methods as plain text for a terminal: aligned columns, numbers with units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ui import words
+
+from ..compressors.base import Compressor, Option
+from ..report.report import RunReport
+
+
+def printable(text: str) -> str:
+    """`text` without control characters, which a terminal would obey; lines stay."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+
+
+def clip_line(report: RunReport) -> str:
+    """What was read of the clip."""
+    clip = report.clip
+    facts = words.clip_line(clip.duration_s, clip.frames, clip.fps, clip.width, clip.height, clip.has_sound)
+    return f"{printable(clip.name)}: {facts}"
+
+
+def heading(label: str, retention: float | None) -> str:
+    """The line above an answer: the method, and what it was asked to keep."""
+    return words.arm_line(label, retention)
+
+
+def indented(answer: str) -> str:
+    """An answer as it stands below its heading."""
+    return "  " + printable(answer).replace("\n", "\n  ")
+
+
+def cost_table(report: RunReport) -> str:
+    """What every run read and cost, one column per run."""
+    rows = [["", *(run.label for run in report.runs)]]
+    rows += [[name, *(value(run) for run in report.runs)] for name, value in _COSTS]
+    return "\n".join(aligned(rows))
+
+
+_COSTS = (
+    ("tokens read", lambda run: words.count(run.tokens["total"])),
+    ("  text", lambda run: words.count(run.tokens["text"])),
+    ("  sound", lambda run: words.count(run.tokens["audio"])),
+    ("  picture", lambda run: words.count(run.tokens["video"])),
+    ("kept of the clip", lambda run: _percent(run.retained["total"])),
+    ("  of its sound", lambda run: _percent(run.retained["audio"])),
+    ("  of its picture", lambda run: _percent(run.retained["video"])),
+    ("compress", lambda run: words.duration(run.timing.compress_ms)),
+    ("  saliency in it", lambda run: words.duration(run.timing.saliency_ms)),
+    ("prefill", lambda run: words.duration(run.timing.prefill_ms)),
+    ("first token after", lambda run: words.duration(run.timing.ttft_ms)),
+    ("decode", lambda run: words.duration(run.timing.decode_ms)),
+    ("decode speed", lambda run: words.rate(run.timing.tokens_per_s)),
+    ("key-value cache", lambda run: words.size(run.kv_cache_bytes)),
+    ("peak memory", lambda run: words.size(run.peak_memory_bytes)),
+    ("agreement, first rank", lambda run: words.agreement(run.agreement)),
+    ("prefill, counted", lambda run: words.operations(run.flops_counted.prefill)),
+    ("paper's equation 9", lambda run: words.operations(run.flops_paper)),
+)
+
+
+def _percent(share: float | None) -> str:
+    return words.UNKNOWN if share is None else f"{100 * share:.1f} %"
+
+
+def ratio_lines(report: RunReport) -> list[str]:
+    """One line per compressed run: how many times less it takes than the full model."""
+    names = {"tokens": "tokens", "prefill": "prefill", "ttft": "first token", "kv_cache": "cache", "flops": "operations"}
+    lines = []
+    for run in report.runs[1:]:
+        ratios = report.ratios(run)
+        parts = [f"{name} {words.UNKNOWN if ratios[key] is None else f'{ratios[key]:.2f}x'}" for key, name in names.items()]
+        lines.append(f"{report.runs[0].label} / {run.label}: {', '.join(parts)}")
+    return lines
+
+
+def remarks(report: RunReport) -> list[str]:
+    """What the reader has to know: of the model, the clip and every method, one sentence each."""
+    lines = []
+    if report.conditions.embedded:
+        lines.append("Note: the embedded model knows a small world of shapes and sounds; real footage needs Qwen2.5-Omni (--model).")
+    lines += [f"Warning: {printable(text)}" for text in report.clip.warnings]
+    lines += [f"Note ({run.label}): {text}" for run in report.runs for text in run.compression.notes]
+    return lines
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines: the first column to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]).rstrip()
+        for row in rows
+    ]
+
+
+def bounds(option: Option) -> str:
+    """What values an option takes."""
+    if option.kind == "switch":
+        return "on or off"
+    return ", ".join(option.choices) if option.choices else f"{option.low:g} to {option.high:g}"
+
+
+def method_text(kind: type[Compressor]) -> str:
+    """One method with its options."""
+    lines = [f"{kind.name}: {kind.label}", f"  {kind.summary}", f"  Source: {kind.source}; {kind.fidelity}", f"  Later: {kind.later}"]
+    for option in kind.options():
+        default = ("on" if option.default else "off") if option.kind == "switch" else option.default
+        mark = " (set by --retention)" if option.is_rate else ""
+        lines.append(f"    {flag(option):<20} {bounds(option)}; default {default}{mark}. {option.help}")
+    return "\n".join(lines)
+
+
+def flag(option: Option) -> str:
+    """The option's flag on the command line."""
+    return f"--{option.name.replace('_', '-')}"

@@ -1,0 +1,254 @@
+"""One question to one encoded clip: compress for every arm, warm up, answer one after the other, report.
+
+Every arm is compressed twice: once to learn how long its prompt is, so that all lengths are warm before anything is
+measured, and once measured. Times are of the work alone: what the reader of the events does in between is not counted.
+
+In a follow-up question on the same clip and settings each arm goes on from what it has read (reuse.py): times, operations and
+`reused_tokens` say so. The choice itself is made anew, since it costs little and shows what the answer rests on.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from time import perf_counter
+
+from .. import __version__
+from ..compressors.base import Compressor
+from ..compressors.layer_pruner import LayerPruner
+from ..model.generate import Prefilled
+from ..model.prefix_cache import Prefixes
+from ..model.qwen import EncodedClip, QwenOmni
+from ..report.decision import CompressionRecord
+from ..report.flops import CountedFlops, kv_cache_bytes, layered_paper_flops, paper_flops
+from ..report.report import ClipRecord, Run, RunReport
+from ..settings import Settings
+from ..stream import Compression, TokenStream
+from ..types import Agreement, Answer, Sampling, Timing, Turn
+from .events import Arm, ArmDone, Event, Piece, Stage
+
+SERVING = ("host", "port", "queue_size", "upload_mb_per_hour", "keep_files_s", "mcp")  # settings that no number depends on
+PACKAGES = ("torch", "transformers", "accelerate", "numpy", "av")
+History = Sequence[Turn] | Mapping[int, Sequence[Turn]]
+
+
+class Stopped(Exception):
+    """Someone asked for an end; never leaves this module."""
+
+
+class Stop:
+    """The caller's wish to stop, remembered once it was expressed."""
+
+    def __init__(self, wish: Callable[[], bool] | None):
+        self._wish = wish
+        self.heard = False
+
+    def __call__(self) -> bool:
+        self.heard = self.heard or bool(self._wish and self._wish())
+        return self.heard
+
+    def check(self) -> None:
+        if self():
+            raise Stopped
+
+
+def ms_since(start: float) -> float:
+    return (perf_counter() - start) * 1000
+
+
+def saliency_cost_ms(encoded: EncodedClip, compressor: Compressor, stream: TokenStream) -> float:
+    """Milliseconds that the attention this method ranks by took to compute."""
+    costs = {"saliency": encoded.saliency_ms, "saliency_windowed": encoded.saliency_windowed_ms}
+    return sum((ms for name, ms in costs.items() if name in compressor.needs), stream.observing_ms(compressor.needs))
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    clip: EncodedClip
+    decode_ms: float | None  # None when it was in memory already
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """One question to one encoded clip, alone on the device."""
+
+    model: QwenOmni
+    encoded: Encoded
+    name: str
+    question: str
+    sampling: Sampling
+    stop: Stop
+    prefixes: Prefixes  # what earlier questions have read, the answers of this one are added
+
+    def run(self, arms: Sequence[Arm], history: History, settings: Settings) -> Iterator[Event]:
+        """Compress for all arms, warm up their lengths, answer one after the other; returns the RunReport, None without a run."""
+        streams: dict[tuple[Turn, ...], TokenStream] = {}
+        plans, sizes, first = [], [], False
+        for number, arm in enumerate(arms):
+            self.stop.check()
+            yield Stage("compress", arm=number)
+            earlier = history.get(number, ()) if isinstance(history, Mapping) else history
+            turns = (*earlier, Turn(self.question))
+            first = first or not earlier
+            if turns not in streams:
+                streams[turns] = self.model.stream(self.encoded.clip, turns)
+            compressor = arm.compressor(streams[turns], self.sampling.seed)
+            sizes.append(self._sizes(number, compressor, streams[turns]))
+            plans.append((arm, compressor, streams[turns]))
+        self.stop.check()
+        yield Stage("warm up")
+        reuse = not first and all(unread < total for total, unread in sizes)  # all arms or none, or times could not be compared
+        self.model.warm_up([unread if reuse else total for total, unread in sizes])
+        self._warm_up_inside(plans)
+        runs: list[Run] = []
+        for number, (arm, compressor, stream) in enumerate(plans):
+            if self.stop():
+                break
+            yield Stage("answer", arm=number)
+            said = runs[0].answer.token_ids if runs else None
+            runs.append((yield from self._answer(number, arm, compressor, stream, reuse, said)))
+            yield ArmDone(number, runs[-1])
+        return self._report(runs, streams[turns], settings) if runs else None
+
+    def _warm_up_inside(self, plans: Sequence[tuple[Arm, Compressor, TokenStream]]) -> None:
+        """Read once, unmeasured, for every method that works inside the model: its later layers read lengths of their own."""
+        for _, compressor, stream in plans:
+            if isinstance(compressor, LayerPruner):
+                self.stop.check()
+                self.model.prefill(stream.prompt(compressor.compress(stream)), compressor, stream)
+
+    def _sizes(self, number: int, compressor: Compressor, stream: TokenStream) -> tuple[int, int]:
+        """Tokens of this arm's prompt, and how many of them it has not read for an earlier question."""
+        compression = compressor.compress(stream)
+        known = self.prefixes.look(self._key(number, compressor))
+        if known is None or compressor.reads_question:
+            return (int(compression.keep.sum()),) * 2
+        prompt = stream.prompt(compression)
+        total = prompt.embeds.shape[0]
+        return total, total - known.shared(prompt)
+
+    def _key(self, number: int, compressor: Compressor) -> Hashable:
+        """Each arm has a chat of its own for every clip and setting."""
+        return number, self.encoded.clip.clip.digest, compressor.name, tuple(compressor.parameters.items())
+
+    def _answer(
+        self, number: int, arm: Arm, compressor: Compressor, stream: TokenStream, reuse: bool, said: Sequence[int] | None
+    ) -> Iterator[Piece]:
+        """Compress once more, now measured, prefill and decode; returns the Run. The time a reader takes is not counted.
+
+        Args:
+            said: the full model's answer, to be scored after all is measured; None for the full model, whose own is.
+        """
+        model = self.model
+        model.synchronize()
+        model.reset_peak_memory()
+        start = perf_counter()
+        compression = compressor.compress(stream)
+        prompt = stream.prompt(compression)
+        model.synchronize()
+        choose_ms = ms_since(start)
+        known = self.prefixes.take(self._key(number, compressor))  # its cache is used up, or makes room
+        start = perf_counter()
+        prefilled = model.resume(known, prompt) if reuse and known is not None else model.prefill(prompt, compressor, stream)
+        prefill_ms = ms_since(start)
+        del known
+        ids: list[int] = []
+        times_ms: list[float] = []
+        text = ""
+        tokens = model.decode(prefilled, self.sampling, self.stop)
+        while True:
+            start = perf_counter()
+            token = next(tokens, None)
+            times_ms.append(ms_since(start))
+            if token is None:
+                break
+            ids.append(token)
+            longer = model.text(ids)
+            if longer != text:
+                text = longer
+                yield Piece(number, text)
+        peak = model.peak_memory_bytes()
+        peak = None if peak is None else peak - self.prefixes.nbytes  # what other chats keep is not this run's
+        agreement = model.score(prefilled, ids if said is None else said)
+        if not compressor.reads_question:  # another question would choose otherwise
+            self.prefixes.put(self._key(number, compressor), model.prefix(prefilled, prompt, ids))
+        if prefilled.kept is not None:
+            compression = prefilled.kept.settled(compression, prompt.index)
+        finish = "stopped" if self.stop.heard else "length" if len(ids) >= self.sampling.max_new_tokens else "end of turn"
+        timing = self._timing(compressor, stream, choose_ms, prefill_ms, times_ms, len(ids))
+        answer = Answer(text, tuple(ids), finish)
+        return self._run(arm, compressor, compression, prefilled, answer, timing, peak, agreement)
+
+    def _timing(
+        self, compressor: Compressor, stream: TokenStream, choose_ms: float, prefill_ms: float, times_ms: list[float], tokens: int
+    ) -> Timing:
+        """Put a run's measurements together; `times_ms` has one entry per token and one for the end of the answer."""
+        encoded = self.encoded.clip
+        saliency_ms = saliency_cost_ms(encoded, compressor, stream)
+        first_ms, decode_ms = times_ms[0], sum(times_ms[1:])
+        return Timing(
+            decode_clip_ms=self.encoded.decode_ms,
+            encode_ms=encoded.encode_ms,
+            saliency_ms=saliency_ms,
+            compress_ms=saliency_ms + choose_ms,
+            prefill_ms=prefill_ms,
+            first_token_ms=first_ms,
+            ttft_ms=saliency_ms + choose_ms + prefill_ms + first_ms,
+            decode_ms=decode_ms,
+            tokens_per_s=(tokens - 1) / decode_ms * 1000 if tokens > 1 and decode_ms > 0 else None,
+        )
+
+    def _run(
+        self,
+        arm: Arm,
+        compressor: Compressor,
+        compression: Compression,
+        prefilled: Prefilled,
+        answer: Answer,
+        timing: Timing,
+        peak: int | None,
+        agreement: Agreement | None,
+    ) -> Run:
+        layers = prefilled.kept.layers if prefilled.kept else ()
+        record = CompressionRecord.of(compression, self.encoded.clip.clip.duration_s, compressor.needs, layers, arm.retention)
+        shape, tokens, fed = self.model.shape, record.tokens, prefilled.fed
+        if layers:
+            paper = layered_paper_flops(shape, [audio + video for _, audio, video in layers])
+            counted = CountedFlops.layered(shape, [sum(layer) for layer in layers], prefilled.lengths, fed)
+        else:
+            paper = paper_flops(shape, tokens["audio"] + tokens["video"])
+            counted = CountedFlops.of(shape, tokens["total"], tokens["total"] + fed, prefilled.reused)
+        return Run(
+            method=compressor.name,
+            label=compressor.label,
+            parameters=compressor.parameters,
+            retention_target=arm.retention,
+            answer=answer,
+            compression=record,
+            timing=timing,
+            peak_memory_bytes=peak,
+            kv_cache_bytes=sum(kv_cache_bytes(replace(shape, layers=1), n + fed) for n in prefilled.lengths),
+            flops_paper=paper,
+            flops_counted=counted,
+            reused_tokens=prefilled.reused,
+            agreement=agreement,
+        )
+
+    def _report(self, runs: list[Run], stream: TokenStream, settings: Settings) -> RunReport:
+        clip = self.encoded.clip.clip
+        record = ClipRecord.of(self.name, clip, stream)
+        plain = {name: value for name, value in asdict(settings).items() if name not in SERVING}
+        return RunReport(self.model.conditions, self.model.shape, self.sampling, plain, _versions(), self.question, record, tuple(runs))
+
+
+def _versions() -> dict[str, str | None]:
+    """Versions of all that numbers depend on; None for a package that is not installed."""
+    versions: dict[str, str | None] = {"python": platform.python_version(), "omnizip": __version__}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    return versions

@@ -1,0 +1,279 @@
+"""A clip -> what the encoders of Qwen2.5-Omni make of it, and how much attention its sound receives there.
+
+The encoders are called as they are. Both work within bounds of their own (a step of video, two seconds of sound), so a clip
+is encoded in batches that bound memory and give what all at once would. A hook, gone afterwards, reads what the last audio
+layer attends with; queries and keys are projected from that once more, so no attention backend has to hand out its weights.
+
+What the picture receives is observed only when a method asks, on a second pass over the frames. What is billed is the scoring,
+as for sound; the second pass is the price of not knowing beforehand.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..media import Clip
+from ..media.frame_buffer import Arriving
+from .loading import Parts
+from .processor import Layout
+from .saliency import attention_received, attention_received_windowed, per_token
+
+PATCHES_PER_BATCH = 8192  # 16 steps of 128 tokens
+BLOCKS_PER_BATCH = 30  # of two seconds of sound
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedClip:
+    """What the encoders made of a clip: all that does not depend on the question. On the CPU; A audio, V video tokens."""
+
+    clip: Clip
+    audio: Tensor | None  # (A, D); None without sound
+    video: Tensor  # (V, D)
+    grid: tuple[int, int, int]  # steps, rows, columns of video tokens
+    second_per_step: float  # as sampled
+    saliency: Tensor  # (A,) float32, softmax over the whole clip
+    saliency_windowed: Tensor  # (A,) float32, softmax within the encoder's blocks
+    saliency_ms: float  # what each of the two took, not part of encode_ms
+    saliency_windowed_ms: float
+    encode_ms: float  # both encoders, with the preparation of their input
+    saliency_kind: str = "attention"  # or "uniform": a silent track has nothing to attend to
+
+
+@dataclass(frozen=True, eq=False)
+class Ahead:
+    """The first steps of a clip, encoded while later ones were still being decoded."""
+
+    made: tuple[Tensor, ...]  # (V', D) each, whole batches
+    spent_ms: float  # encoding, waiting for frames apart
+    steps: int = 0
+
+
+@contextmanager
+def captured_input(module: nn.Module, call: Callable[[Tensor, dict[str, Any]], None] | None = None) -> Iterator[list[Tensor]]:
+    """The hidden states `module` is called with inside the context, call by call; the hook is gone after it.
+
+    Args:
+        call: hears of each call's hidden states and named arguments instead; then nothing is collected.
+    """
+    seen: list[Tensor] = []
+
+    def note(_module: nn.Module, args: tuple, kwargs: dict) -> None:
+        hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
+        seen.append(hidden) if call is None else call(hidden, kwargs)
+
+    handle = module.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """Both encoders of a thinker."""
+
+    parts: Parts
+    layout: Layout
+    tokens_per_step: int  # at most
+    _looked_at: WeakKeyDictionary[EncodedClip, tuple[Tensor, float]] = field(default_factory=WeakKeyDictionary, repr=False)
+
+    @torch.inference_mode()
+    def encode(self, clip: Clip, on_progress: Callable[[float], None] | None = None, ahead: Ahead | None = None) -> EncodedClip:
+        """Run both encoders over a clip, in batches, and score its sound. `on_progress` hears the fraction done.
+
+        Args:
+            ahead: what `encode_ahead` made of the clip's first steps; they are not encoded again.
+        """
+        report = on_progress or (lambda fraction: None)
+        ahead = ahead or Ahead((), 0.0)
+        started = self._now()
+        grid = self._grid(clip.frames)
+        video = torch.cat([*ahead.made, *self._encode_video(clip.frames, grid, lambda part: report(0.8 * part), ahead.steps)])
+        with captured_input(self.parts.last_audio_attention) as hidden:
+            audio = self._encode_audio(clip, lambda part: report(0.8 + 0.2 * part))
+        encode_ms = 1000 * (self._now() - started) + ahead.spent_ms
+        saliency, saliency_ms = self._saliency(hidden, clip.silent, windowed=False)
+        windowed, windowed_ms = self._saliency(hidden, clip.silent, windowed=True)
+        report(1.0)
+        return EncodedClip(
+            clip=clip,
+            audio=audio,
+            video=video,
+            grid=grid,
+            second_per_step=self.layout.temporal_patch / clip.fps,
+            saliency=saliency,
+            saliency_windowed=windowed,
+            saliency_ms=saliency_ms,
+            saliency_windowed_ms=windowed_ms,
+            encode_ms=encode_ms,
+            saliency_kind="uniform" if clip.silent and audio is not None else "attention",
+        )
+
+    @torch.inference_mode()
+    def encode_ahead(self, arriving: Arriving, turn: Callable[[], AbstractContextManager]) -> Ahead:
+        """Encode whole batches of steps as their frames arrive; ends when there are no more.
+
+        Args:
+            turn: entered for each batch, so that others may use the device while this waits for frames.
+        """
+        made: list[Tensor] = []
+        spent = 0.0
+        frames = arriving.frames
+        if frames is not None:
+            grid, per_step = self._grid(frames), self.layout.temporal_patch
+            batch = self._steps_per_batch(grid)
+            for last in range(batch, grid[0] + 1, batch):
+                if not arriving.wait_for(last * per_step):
+                    break
+                with turn():
+                    started = self._now()
+                    made += self._encode_video(frames[: last * per_step], (last, *grid[1:]), lambda part: None, last - batch)
+                    spent += self._now() - started
+        return Ahead(tuple(made), 1000 * spent, len(made) * batch if made else 0)
+
+    @torch.inference_mode()
+    def features(self, clip: Clip) -> tuple[Tensor, Tensor | None]:
+        """What the encoders alone make of a clip: video (V, D), audio (A, D) or None."""
+        video = torch.cat(self._encode_video(clip.frames, self._grid(clip.frames), lambda part: None))
+        return video, self._encode_audio(clip, lambda part: None)
+
+    def _grid(self, frames: np.ndarray) -> tuple[int, int, int]:
+        return self.layout.grid(*frames.shape[:3], max_tokens=self.tokens_per_step)
+
+    def _steps_per_batch(self, grid: tuple[int, int, int]) -> int:
+        return max(1, PATCHES_PER_BATCH // (grid[1] * grid[2] * self.layout.merge**2))
+
+    def _encode_video(
+        self, frames: np.ndarray, grid: tuple[int, int, int], report: Callable[[float], None], start: int = 0
+    ) -> list[Tensor]:
+        """(V', D) each, of the steps from `start` on. The vision encoder attends within a step, so batches give what all at once would."""
+        steps, rows, columns = grid
+        merge, frames_per_step, per_batch = self.layout.merge, self.layout.temporal_patch, self._steps_per_batch(grid)
+        device, made = _device_of(self.parts.vision), []
+        for first in range(start, steps, per_batch):
+            last = min(first + per_batch, steps)
+            pixels = self.layout.patches(frames[first * frames_per_step : last * frames_per_step], rows, columns)
+            shape = torch.tensor([[last - first, rows * merge, columns * merge]])
+            output = self.parts.thinker.get_video_features(_sent(pixels, device), shape.to(device))
+            made.append(_brought(torch.cat(tuple(output.pooler_output))))
+            report(last / steps)
+        self.parts.synchronize()  # for what is still being brought
+        return made
+
+    def _encode_audio(self, clip: Clip, report: Callable[[float], None]) -> Tensor | None:
+        """(A, D) or None. The audio encoder works in blocks of two seconds, so blocks in batches give what all at once would."""
+        mel = self.layout.log_mel(clip.waveform) if clip.waveform is not None else None
+        if mel is None or not self.layout.audio_tokens(mel.shape[1]):
+            return None
+        device, made = _device_of(self.parts.audio), []
+        batches = list(mel.split(BLOCKS_PER_BATCH * self.layout.block_frames, dim=1))
+        if len(batches) > 1 and not self.layout.audio_tokens(batches[-1].shape[1]):
+            batches.pop()  # a few milliseconds that make no token
+        for i, batch in enumerate(batches, start=1):
+            mask = torch.ones(1, batch.shape[1], dtype=torch.int64, device=device)
+            output = self.parts.thinker.get_audio_features(_sent(batch[None].contiguous(), device), feature_attention_mask=mask)
+            made.append(_brought(output.last_hidden_state))
+            report(i / len(batches))
+        self.parts.synchronize()
+        return torch.cat(made)
+
+    def _saliency(self, hidden: list[Tensor], silent: bool, *, windowed: bool) -> tuple[Tensor, float]:
+        """(A,) float32 on the CPU, and the milliseconds it took, projections included."""
+        started = self._now()
+        if not hidden:
+            return torch.zeros(0), 0.0
+        if silent:
+            frames = sum(part.shape[0] for part in hidden)
+            return torch.full((frames // 2,), 1 / frames), 0.0
+        attention = self.parts.last_audio_attention
+        heads = self.parts.audio.config.encoder_attention_heads
+        states = torch.cat(hidden)  # (T, d)
+        queries, keys = (project(states).unflatten(1, (heads, -1)).transpose(0, 1) for project in (attention.q_proj, attention.k_proj))
+        if windowed:
+            received = attention_received_windowed(queries, keys, self.layout.block_frames // 2)
+        else:
+            received = attention_received(queries, keys)
+        score = per_token(received).cpu()
+        return score, 1000 * (self._now() - started)
+
+    @torch.inference_mode()
+    def look(self, encoded: EncodedClip) -> tuple[Tensor, float]:
+        """(V,) float32 attention each video token receives in the encoder's last full layer, and the milliseconds scoring took.
+
+        The layer attends within a step; a token is the mean over heads and over its 2x2 patches. Encodes the picture again when
+        a clip is asked for first, and remembers.
+        """
+        if encoded not in self._looked_at:
+            steps, rows, columns = encoded.grid
+            received: list[Tensor] = []
+            spent_ms = 0.0
+
+            def score(states: Tensor, named: dict[str, Any]) -> None:
+                nonlocal spent_ms
+                started = self._now()
+                received.append(self._received(states, named["position_embeddings"], rows * columns).cpu())
+                spent_ms += 1000 * (self._now() - started)
+
+            with captured_input(self.parts.last_full_vision_attention, score):
+                self._encode_video(encoded.clip.frames, encoded.grid, lambda part: None)
+            order = window_order(rows, columns, self.parts.vision.config.window_size // self.layout.patch // self.layout.merge)
+            saliency = torch.empty(steps, rows * columns)
+            saliency[:, order] = torch.cat(received).view(steps, -1)
+            self._looked_at[encoded] = saliency.flatten() / steps, spent_ms
+        return self._looked_at[encoded]
+
+    def _received(self, states: Tensor, rotation: tuple[Tensor, Tensor], tokens_per_step: int) -> Tensor:
+        """(V',) share of its step's attention each token of a batch of steps receives, in the order the encoder works in.
+
+        Args:
+            states: (T, d) what the layer is given; rotation: cosines and sines (T, dh) of its rotary positions.
+        """
+        attention, merged = self.parts.last_full_vision_attention, self.layout.merge**2
+        cosine, sine = (part.float() for part in rotation)
+
+        def rotated(project: nn.Module) -> Tensor:
+            x = project(states).unflatten(1, (attention.num_heads, -1)).transpose(0, 1).float()  # (H, T, dh)
+            left, right = x.chunk(2, dim=-1)
+            return x * cosine + torch.cat([-right, left], dim=-1) * sine
+
+        received = attention_received_windowed(rotated(attention.q), rotated(attention.k), tokens_per_step * merged)
+        return per_token(received, merged) * (received.numel() / (tokens_per_step * merged))
+
+    def _now(self) -> float:
+        self.parts.synchronize()
+        return time.perf_counter()
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """On the device. A GPU fetches it from pinned memory by itself, while the next batch is prepared."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def _brought(tensor: Tensor) -> Tensor:
+    """On the host, from a GPU once the device has been synchronised."""
+    if tensor.device.type != "cuda":
+        return tensor.cpu()
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+
+
+def _device_of(module: nn.Module) -> torch.device:
+    return next(module.parameters()).device
+
+
+def window_order(rows: int, columns: int, side: int) -> Tensor:
+    """(rows * columns,) the place in its picture of each token, in the order the vision encoder works in.
+
+    Its windows of side x side tokens follow each other row by row, and the tokens in them too.
+    """
+    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    window = (row // side) * -(-columns // side) + column // side
+    return window.flatten().argsort(stable=True)

@@ -1,0 +1,197 @@
+"""Carry out a LayerPruner: rows leave the prompt between decoder layers while it is read, on any attention backend.
+
+Hooks before decoder layers shorten the hidden states, and with them the rotary embeddings and the mask of every later layer.
+What a method sees is made of parts that exist anyway: the keys of the layer just passed lie in the cache, and the query of the
+last row is computed anew from that row alone. So memory grows with the length of the prompt, never with its square.
+
+Afterwards the layers' caches differ in length. One new row attends to all of its layer's cache and needs no mask; several
+new rows get a mask per layer. Positions are given from outside, so a gap changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..compressors.layer_pruner import Glance, LayerPruner, Rows
+from ..stream import Compression, Modality, Reason
+
+Counts = tuple[int, int, int]  # text, audio, video
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What a LayerPruner left of a prompt."""
+
+    layers: tuple[Counts, ...]  # rows each layer read
+    index: Tensor  # (N,) int64 rows of the prompt that the last choice left, before all of the clip was dropped if it was
+    shortfall: str = ""  # why the average over layers is not what was asked for, one sentence
+
+    def settled(self, compression: Compression, places: Tensor) -> Compression:
+        """The decision as it ended: what left the prompt inside the model is dropped.
+
+        Args:
+            compression: what was decided before the model; places: (K,) where the prompt's rows stood in the stream.
+        """
+        stays = torch.zeros_like(compression.keep)
+        stays[places[self.index.to(places.device)]] = True
+        reason = torch.where(compression.keep & ~stays, Reason.DROPPED, compression.reason).to(compression.reason.dtype)
+        notes = (*compression.notes, self.shortfall) if self.shortfall else compression.notes
+        return Compression.of(compression.stream, reason, notes=notes)
+
+
+@dataclass(eq=False)
+class _Reading:
+    """One prompt on its way through the layers."""
+
+    pruner: LayerPruner
+    rows: Rows  # of the prompt
+    media: int  # the clip's tokens before any compression
+    cache: Any
+    layers: Sequence[nn.Module]
+    index: Tensor = field(init=False)  # (N,) rows of the prompt still read
+    survivors: Tensor = field(init=False)  # (N,) after the last choice
+    read: list[Tensor] = field(default_factory=list)  # per layer, `index` as it was
+    query: Tensor | None = None  # (H, d) of the last row in the layer before a cut
+
+    def __post_init__(self) -> None:
+        self.index = torch.arange(self.rows.modality.shape[0], device=self.rows.modality.device)
+        self.survivors = self.index
+        found = self.pruner.cuts(len(self.layers), self.rows.media.numel() / self.media if self.media else 0.0)
+        self.cuts = {cut.layer: cut for cut in found}  # of several at one layer the last
+
+    def before(self, number: int, layer: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        """What layer `number` reads instead of (args, kwargs)."""
+        hidden = args[0] if args else kwargs["hidden_states"]
+        if number in self.cuts and self.media:
+            hidden = self._cut(number, hidden)
+        total = self.rows.modality.shape[0]
+        if self.index.numel() < total:
+            kwargs = {**kwargs, **_shortened(self.index, kwargs)}
+        self.read.append(self.index)
+        if number + 1 in self.cuts:
+            self.query = _query(layer, hidden[:, -1:], kwargs["position_embeddings"])
+        return ((hidden, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": hidden})
+
+    def _cut(self, number: int, hidden: Tensor) -> Tensor:
+        cut = self.cuts[number]
+        rows = self.rows[self.index]
+        count = 0 if cut.by == "all" else round(cut.share * self.media)
+        if count >= rows.media.numel():
+            return hidden
+        if cut.by == "all":
+            keep = rows.modality == Modality.TEXT
+        else:
+            glance = _glance(self.query, self.cache.layers[number - 1].keys[0])
+            keep = self.pruner.select(cut, rows, Glance(glance.logits.to(self.index.device)), count)
+        self.index = self.index[keep]
+        if cut.by != "all":
+            self.survivors = self.index
+        return hidden[:, keep.to(hidden.device)]
+
+    def kept(self) -> Kept:
+        """The outcome, once all layers have read."""
+        counts = tuple(tuple(torch.bincount(self.rows.modality[at].long(), minlength=3).tolist()) for at in self.read)
+        shares = [(audio + video) / self.media if self.media else 0.0 for _, audio, video in counts]
+        got, asked = sum(shares) / len(shares), self.pruner.retention
+        short = ""
+        if abs(got - asked) * self.media > 1:
+            short = (
+                f"In a model of {len(shares)} layers {self.pruner.label} keeps {100 * got:.0f} % of the clip on average, "
+                f"not the {100 * asked:.0f} % asked."
+            )
+        return Kept(counts, self.survivors, short)
+
+    def forget(self) -> None:
+        """Take what was dropped later from the caches of earlier layers, too."""
+        for layer, read in zip(self.cache.layers, self.read, strict=True):
+            stays = torch.isin(read, self.index).to(layer.keys.device)
+            if not bool(stays.all()):
+                layer.keys, layer.values = layer.keys[:, :, stays], layer.values[:, :, stays]
+
+
+@contextmanager
+def pruned(language: nn.Module, pruner: LayerPruner, rows: Rows, media: int, cache: Any) -> Iterator[Callable[[], Kept]]:
+    """Within it, a prompt read by `language` into `cache` is pruned; the hooks are gone afterwards, whatever happens.
+
+    Args:
+        rows: of the prompt, all of them. media: tokens of picture and sound the clip has before any compression.
+
+    Yields:
+        What to call for the outcome once the prompt has been read; it tidies the cache for methods that forget.
+    """
+    reading = _Reading(pruner, rows, media, cache, language.layers)
+
+    def outcome() -> Kept:
+        if pruner.forgets:
+            reading.forget()
+        return reading.kept()
+
+    with _hooks(language, reading.before):
+        yield outcome
+
+
+@contextmanager
+def uneven(language: nn.Module, cache: Any) -> Iterator[None]:
+    """Within it, new rows are read behind a cache whose layers differ in length."""
+    flash = "flash" in (language.config._attn_implementation or "")
+
+    def before(number: int, layer: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        hidden = args[0] if args else kwargs["hidden_states"]
+        new = hidden.shape[1]
+        mask = None
+        if new > 1 and not flash:  # one row sees everything; flash attention aligns a causal mask with the cache's end by itself
+            past = cache.layers[number].get_seq_length()
+            hidden_from = torch.ones(new, past + new, dtype=torch.bool, device=hidden.device).triu(past + 1)
+            mask = torch.zeros(1, 1, new, past + new, dtype=hidden.dtype, device=hidden.device)
+            mask.masked_fill_(hidden_from, torch.finfo(hidden.dtype).min)
+        return args, {**kwargs, "attention_mask": mask}
+
+    with _hooks(language, before):
+        yield
+
+
+@contextmanager
+def _hooks(language: nn.Module, before: Callable[[int, nn.Module, tuple, dict[str, Any]], Any]) -> Iterator[None]:
+    handles = []
+    try:
+        for number, layer in enumerate(language.layers):
+
+            def hook(layer: nn.Module, args: tuple, kwargs: dict[str, Any], number: int = number) -> Any:
+                return before(number, layer, args, kwargs)
+
+            handles.append(layer.register_forward_pre_hook(hook, with_kwargs=True))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _shortened(index: Tensor, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a layer that have a row for every row of the prompt, for the rows at `index` only."""
+    cos, sin = (part[..., index.to(part.device), :] for part in kwargs["position_embeddings"])
+    short: dict[str, Any] = {"position_embeddings": (cos, sin)}
+    mask = kwargs.get("attention_mask")
+    if isinstance(mask, Tensor):  # eager attention is given one, causal; what is left of it is causal again
+        short["attention_mask"] = mask[..., : index.numel(), : index.numel()]
+    return short
+
+
+def _query(layer: nn.Module, last: Tensor, position_embeddings: tuple[Tensor, Tensor]) -> Tensor:
+    """(H, d) float32 query of the last row (1, 1, D), rotated and scaled, as the layer's attention makes it."""
+    attention = layer.self_attn
+    query = attention.q_proj(layer.input_layernorm(last)).view(-1, attention.head_dim).float()
+    cos, sin = (part.reshape(-1, part.shape[-1])[-1].to(query) for part in position_embeddings)
+    first, second = query.chunk(2, dim=-1)
+    return (query * cos + torch.cat([-second, first], dim=-1) * sin) * attention.scaling
+
+
+def _glance(query: Tensor, keys: Tensor) -> Glance:
+    """The last row's products with every key, from (H, d) and (G, N, d), where H / G heads share keys."""
+    grouped = query.view(keys.shape[0], -1, query.shape[-1]).to(keys.device)
+    return Glance(torch.cat([q @ k.float().T for q, k in zip(grouped, keys, strict=True)]))

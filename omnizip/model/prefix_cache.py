@@ -1,0 +1,80 @@
+"""What the language model has read already: for a follow-up question on the same clip only the new rows are read.
+
+A row is what the model reads at one place: an embedding and its position. Two prompts share what they have in common from
+their beginning, row by row, so reuse is right whatever method, settings or chat made them: nothing has to be trusted but
+that equal rows give equal keys and values. A method that looks at the question makes other rows, and says so beforehand.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..stream import Prompt
+
+KEPT = 4  # prefixes in memory, on the model's device: two chats of two arms
+
+
+@dataclass(frozen=True, eq=False)
+class Prefix:
+    """N rows, and the keys and values the model made of them."""
+
+    cache: Any  # transformers' DynamicCache of N tokens
+    embeds: Tensor  # (N, D)
+    positions: Tensor  # (3, N)
+
+    @classmethod
+    def of(cls, cache: Any, prompt: Prompt, answer: Tensor) -> Prefix:
+        """A prompt (K rows) and of its answer's embeddings (R, D) as many as were fed back."""
+        fed = cache.get_seq_length() - prompt.embeds.shape[0]
+        behind = torch.arange(fed, device=prompt.positions.device) + prompt.next_position
+        positions = torch.cat([prompt.positions, behind.expand(3, -1)], dim=1)
+        return cls(cache, torch.cat([prompt.embeds, answer[:fed].to(prompt.embeds)]), positions)
+
+    def shared(self, prompt: Prompt) -> int:
+        """Rows from the beginning that `prompt` has as well; never all of it, since its last row has to be answered."""
+        n = min(self.embeds.shape[0], prompt.embeds.shape[0] - 1)
+        same = (self.embeds[:n] == prompt.embeds[:n]).all(dim=1) & (self.positions[:, :n] == prompt.positions[:, :n]).all(dim=0)
+        return int(same.long().cumprod(dim=0).sum())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows and of the keys and values."""
+        cached = sum(layer.keys.nbytes + layer.values.nbytes for layer in self.cache.layers)
+        return cached + self.embeds.nbytes + self.positions.nbytes
+
+
+class Prefixes:
+    """The prefixes read last, at most `size` of them. Whoever takes one has it alone: reading on changes its cache."""
+
+    def __init__(self, size: int = KEPT) -> None:
+        self._size = size
+        self._kept: OrderedDict[Hashable, Prefix] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def look(self, key: Hashable) -> Prefix | None:
+        """The prefix at `key`, which stays."""
+        return self._kept.get(key)
+
+    def take(self, key: Hashable) -> Prefix | None:
+        """The prefix at `key`, which is then no longer kept."""
+        return self._kept.pop(key, None)
+
+    def put(self, key: Hashable, prefix: Prefix) -> None:
+        """Keep a prefix; the ones used least recently make room."""
+        self._kept[key] = prefix
+        self._kept.move_to_end(key)
+        while len(self._kept) > self._size:
+            self._kept.popitem(last=False)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is kept."""
+        return sum(prefix.nbytes for prefix in self._kept.values())

@@ -1,0 +1,263 @@
+"""A clip and a conversation as the model's processor lays them out: token ids, pixel patches, log-mel frames.
+
+What is here follows the stock Qwen2.5-Omni processor of transformers 5.23 to the number (tests/golden/prompt holds its
+output), without torchvision, torchcodec or librosa, which it asks for. Every size and id is read off the checkpoint.
+
+The prompt: Qwen's system line, a user turn with the clip before the question, then the conversation so far. Inside the clip
+picture and sound alternate in chunks of two seconds; without sound there is one run of video tokens. The processor cuts at
+most one chunk per two seconds of picture time from the next, so a step longer than that may be split between two chunks;
+this is kept as it is, since the model's positions are computed by the same rule.
+
+Departures: sound is padded to the clip, not to 300 s (the frames of the clip are equal); sound past the extractor's 300 s,
+which the stock processor cuts off, is transformed in pieces that join without a seam; markup quoted in a question is
+disarmed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import ModelError
+from ..types import Turn
+
+SYSTEM = (
+    "You are Qwen, a virtual human developed by the Qwen Team, Alibaba Group, capable of perceiving auditory and visual inputs, "
+    "as well as generating text and speech."
+)
+MIN_TOKENS_PER_STEP = 4  # smaller pictures are enlarged to this, as the checkpoint's own lower bound has it
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the pictures the vision encoder was trained on, red, green, blue
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+LOG_MEL_RANGE = 2.0  # Whisper's frames span this from the loudest of a sound to the floor: 8 decades / 4
+AUDIO_STRIDE = 4  # mel frames per audio token: a convolution and a pooling, each of stride two
+VISION_START, VISION_END = "<|vision_bos|>", "<|vision_eos|>"
+END_OF_TURN = ("<|im_end|>", "<|endoftext|>")
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """How one checkpoint wants its input. Sizes in pixels, frames per second, tokens."""
+
+    tokenizer: Any = field(repr=False)  # transformers' fast tokenizer
+    extractor: Any = field(repr=False)  # transformers' WhisperFeatureExtractor
+    audio_id: int
+    video_id: int
+    audio_start_id: int
+    audio_end_id: int
+    vision_start_id: int
+    vision_end_id: int
+    patch: int  # pixels a patch is wide and high
+    merge: int  # patches merged into one token, per axis
+    temporal_patch: int  # frames per step
+    block_frames: int  # mel frames the audio encoder attends within: two seconds
+    positions_per_second: int
+    seconds_per_window: int
+    vocabulary: int  # rows of the output layer
+
+    @classmethod
+    def of(cls, config: Any, tokenizer: Any, extractor: Any) -> Layout:
+        """Read the sizes off a thinker's config. Raises ModelError if the tokenizer does not know the clip's markers."""
+        vision, audio = config.vision_config, config.audio_config
+        known = tokenizer.get_vocab()
+        for name in (VISION_START, VISION_END):
+            if name not in known:
+                raise ModelError(f"The checkpoint's tokenizer has no {name} token; use the tokenizer of a Qwen2.5-Omni checkpoint.")
+        return cls(
+            tokenizer,
+            extractor,
+            audio_id=config.audio_token_id,
+            video_id=config.video_token_id,
+            audio_start_id=config.audio_start_token_id,
+            audio_end_id=config.audio_end_token_id,
+            vision_start_id=known[VISION_START],
+            vision_end_id=known[VISION_END],
+            patch=vision.patch_size,
+            merge=vision.spatial_merge_size,
+            temporal_patch=vision.temporal_patch_size,
+            block_frames=2 * audio.n_window,
+            positions_per_second=config.position_id_per_seconds,
+            seconds_per_window=config.seconds_per_chunk,
+            vocabulary=config.text_config.vocab_size,
+        )
+
+    def grid(self, frames: int, height: int, width: int, max_tokens: int, min_tokens: int = MIN_TOKENS_PER_STEP) -> tuple[int, int, int]:
+        """Steps, rows and columns of video tokens for `frames` frames of height x width pixels.
+
+        A step has at most `max_tokens`, and at most the pixels the checkpoint says it was made for (`max_pixels`).
+        Each side is rounded to whole tokens; if that makes a step of more than `max_tokens` or fewer than `min_tokens`, both
+        sides are scaled by one factor first and rounded down or up.
+        """
+        side = self.patch * self.merge
+        if most := getattr(self.extractor, "max_pixels", None):
+            max_tokens = max(1, min(max_tokens, most // (side * side)))
+        rows, columns = round(height / side), round(width / side)
+        if rows * columns > max_tokens:
+            scale = math.sqrt(height * width / (max_tokens * side * side))
+            rows, columns = (max(1, math.floor(n / scale / side)) for n in (height, width))
+        elif rows * columns < min_tokens:
+            scale = math.sqrt(min_tokens * side * side / (height * width))
+            rows, columns = (math.ceil(n * scale / side) for n in (height, width))
+        return -(-frames // self.temporal_patch), rows, columns
+
+    def patches(self, frames: np.ndarray, rows: int, columns: int) -> Tensor:
+        """Normalised pixels of whole steps; a missing last frame is the one before it again.
+
+        Args:
+            frames: (N, H, W, 3) uint8.
+            rows, columns: tokens of a step, after the merge.
+
+        Returns:
+            (steps * rows * merge * columns * merge, 3 * temporal_patch * patch ** 2) float32, the patches of a token together.
+        """
+        p, m, t = self.patch, self.merge, self.temporal_patch
+        pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)  # (N, 3, H, W)
+        size = (rows * m * p, columns * m * p)
+        if pixels.shape[-2:] != size:
+            # In uint8: the stock processor rounds here, and floats would differ from it by one step of 255.
+            pixels = torch.nn.functional.interpolate(pixels, size, mode="bicubic", antialias=True)
+        if missing := -len(pixels) % t:
+            pixels = torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)])
+        mean, std = (torch.tensor(values).view(3, 1, 1) * 255 for values in self._colours)
+        pixels = (pixels - mean) / std
+        cells = pixels.view(-1, t, 3, rows, m, p, columns, m, p)
+        return cells.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(-1, 3 * t * p * p)
+
+    @property
+    def _colours(self) -> tuple[Any, Any]:
+        return getattr(self.extractor, "image_mean", None) or CLIP_MEAN, getattr(self.extractor, "image_std", None) or CLIP_STD
+
+    def log_mel(self, waveform: np.ndarray) -> Tensor:
+        """(mel_bins, M) float32 log-mel frames, 100 per second, of a waveform (S,) of any length at the extractor's rate.
+
+        Longer sound than the extractor takes is cut at blocks of the encoder. Each piece is given its neighbours' samples, and
+        the floor, which the extractor sets by the loudest frame it sees, is set by the loudest of all, so the pieces are what
+        one pass over the whole would give.
+        """
+        hop = self.extractor.hop_length
+        frames = -(-len(waveform) // hop)
+        beside = -(-self.extractor.n_fft // (2 * hop))  # frames that half a transform reaches over
+        samples = np.zeros((frames + beside) * hop, dtype=np.float32)
+        samples[: len(waveform)] = waveform
+        per_piece = max(1, self.extractor.nb_max_frames // self.block_frames) * self.block_frames
+        pieces, loudest = [torch.zeros(self.extractor.feature_size, 0)], -math.inf
+        for first in range(0, frames, per_piece):
+            last = min(first + per_piece, frames)
+            start = max(0, first - beside)
+            made = self.extractor(
+                samples[start * hop : (last + beside) * hop],
+                sampling_rate=self.extractor.sampling_rate,
+                padding=False,
+                truncation=False,
+                return_tensors="np",
+            )["input_features"][0]
+            # Frames beside a piece see its mirrored end, so they do not count; those behind the last see its fading, as in stock.
+            made = made[:, first - start : None if last == frames else last - start]
+            loudest = max(loudest, float(made.max()))
+            pieces.append(torch.from_numpy(made[:, : last - first]))
+        return torch.cat(pieces, dim=1).clamp_(min=loudest - LOG_MEL_RANGE)
+
+    def audio_tokens(self, mel_frames: int) -> int:
+        """Audio tokens that `mel_frames` become."""
+        after_convolution = (mel_frames + 1) // 2
+        return after_convolution // 2
+
+    def media_ids(self, grid: tuple[int, int, int], n_audio: int, second_per_step: float) -> Tensor:
+        """(M,) int64 ids of the clip from vision start to vision end.
+
+        Args:
+            grid: steps, rows and columns of video tokens.
+            n_audio: audio tokens, 0 without sound.
+            second_per_step: seconds of clip between steps as sampled.
+        """
+        steps, rows, columns = grid
+        if not n_audio:
+            return torch.tensor([self.vision_start_id, *[self.video_id] * (steps * rows * columns), self.vision_end_id])
+        # In float32 like the model's own positions: where the processor's float64 falls on the other side of a chunk's edge,
+        # ids and positions would disagree.
+        time = (torch.arange(steps) * torch.tensor(second_per_step).float() * self.positions_per_second).long()
+        video = self._chunks(time.repeat_interleave(rows * columns).tolist())
+        audio = self._chunks(range(n_audio))
+        ids = [self.vision_start_id, self.audio_start_id]
+        for i in range(max(len(video), len(audio))):
+            ids += [self.video_id] * (video[i] if i < len(video) else 0)
+            ids += [self.audio_id] * (audio[i] if i < len(audio) else 0)
+        return torch.tensor([*ids, self.audio_end_id, self.vision_end_id])
+
+    def _chunks(self, times: Sequence[int]) -> list[int]:
+        """How many tokens each chunk holds. A token that is late for the chunk opens the next one, which ends a window later."""
+        window = self.positions_per_second * self.seconds_per_window
+        counts = [0]
+        for time in times:
+            if time >= len(counts) * window:
+                counts.append(0)
+            counts[-1] += 1
+        return counts
+
+    def prompt_ids(self, turns: Sequence[Turn], media: Tensor) -> tuple[Tensor, Tensor]:
+        """(B,) ids up to the end of the clip and (E,) those behind it, ready for an answer to the last turn.
+
+        Raises:
+            ModelError: a conversation without an open question at its end.
+        """
+        if not turns or turns[-1].answer is not None or any(turn.answer is None for turn in turns[:-1]):
+            raise ModelError("The conversation has no open question at its end; every turn but the last needs its answer.")
+        before, after = self._rendered(turns)
+        encoded = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (before, after)]
+        return torch.cat([torch.tensor(encoded[0], dtype=torch.int64), media]), torch.tensor(encoded[1], dtype=torch.int64)
+
+    def _rendered(self, turns: Sequence[Turn]) -> tuple[str, str]:
+        """The chat's text before and behind the clip, by the checkpoint's template where it has one that fits."""
+        messages: list[dict[str, Any]] = [{"role": "system", "content": [{"type": "text", "text": SYSTEM}]}]
+        for i, turn in enumerate(turns):
+            clip = [] if i else [{"type": "video", "video": "clip"}]
+            messages.append({"role": "user", "content": [*clip, {"type": "text", "text": self._plain(turn.question)}]})
+            if turn.answer is not None:
+                messages.append({"role": "assistant", "content": [{"type": "text", "text": self._plain(turn.answer)}]})
+        marker = VISION_START + self.tokenizer.convert_ids_to_tokens(self.video_id) + VISION_END
+        text = ""
+        if self.tokenizer.chat_template:
+            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        if text.count(marker) != 1:  # no template, or one that knows no clips: Qwen's chat format
+            text = "".join(
+                f"<|im_start|>{message['role']}\n{''.join(part.get('text', marker) for part in message['content'])}<|im_end|>\n"
+                for message in messages
+            )
+            text += "<|im_start|>assistant\n"
+        before, _, after = text.partition(marker)
+        return before, after
+
+    def _plain(self, text: str) -> str:
+        """`text` without its outer space, and with a space inside any markup it quotes, so that it is read as text."""
+        return self._markup.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text.strip())
+
+    @cached_property
+    def _markup(self) -> re.Pattern[str]:
+        return re.compile("|".join(re.escape(str(token)) for token in self.tokenizer.get_added_vocab()) or r"(?!)")
+
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """Ids that end the model's turn."""
+        known = self.tokenizer.get_vocab()
+        ids = {known[name] for name in END_OF_TURN if name in known}
+        return frozenset(ids if self.tokenizer.eos_token_id is None else ids | {self.tokenizer.eos_token_id})
+
+    @cached_property
+    def suppressed_ids(self) -> Tensor:
+        """Ids an answer never has: markers, and rows of the output layer that no token belongs to."""
+        markers = set(self.tokenizer.all_special_ids) | set(self.tokenizer.get_added_vocab().values())
+        unknown = set(range(self.vocabulary)) - set(self.tokenizer.get_vocab().values())
+        ids = sorted((markers | unknown) - self.end_ids)
+        return torch.tensor([i for i in ids if i < self.vocabulary], dtype=torch.int64)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The words of `ids`, without markers; bytes of a character that is not complete yet are held back."""
+        words = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return words.rstrip("\ufffd")

@@ -1,0 +1,248 @@
+"""Qwen2.5-Omni as four questions: what the encoders say of a clip, how a prompt looks, what comes after it, what it costs.
+
+No modelling code of transformers is copied and no class is patched: the encoders and the language model are called as they
+are. With loading.py, encoding.py and decoding.py this is all that knows how transformers' Qwen-Omni classes are called; it
+runs on releases 5.17 and 5.23.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+import transformers
+from torch import Tensor
+from torch.nn.functional import embedding
+
+from ..compressors.audio_selector import AudioSelector
+from ..compressors.base import Compressor
+from ..compressors.layer_pruner import LayerPruner, Rows
+from ..media import Clip
+from ..settings import Settings
+from ..stream import Modality, Prompt, TokenStream
+from ..types import Agreement, Conditions, ModelShape, Sampling, Turn
+from ..windows import window_of
+from .encoders import Ahead, EncodedClip, Encoder
+from .generate import Decoder, Prefilled
+from .joint_attention import joint_attention
+from .loading import EMBEDDED, Loaded, Parts, load
+from .prefix_cache import Prefix
+from .processor import AUDIO_STRIDE, Layout
+
+__all__ = ["EncodedClip", "QwenOmni"]
+
+SMALL_MODEL = 50_000_000  # parameters below which one CPU thread is faster than several
+
+
+class QwenOmni:
+    """A checkpoint in memory. `load` is the way to make one."""
+
+    def __init__(self, loaded: Loaded, settings: Settings) -> None:
+        self.settings = settings
+        self.parts: Parts = loaded.parts
+        thinker = self.parts.thinker
+        self.layout = Layout.of(thinker.config, loaded.tokenizer, loaded.extractor)
+        if getattr(thinker.config, "vision_start_token_id", None) is None:
+            thinker.config.vision_start_token_id = self.layout.vision_start_id  # get_rope_index reads it; no release declares it
+        self.encoder = Encoder(self.parts, self.layout, settings.tokens_per_step)
+        self._selector: AudioSelector | None = None
+        self.decoder = Decoder(self.parts, self.layout.suppressed_ids, self.layout.end_ids)
+        parameters = thinker.num_parameters()
+        if self.parts.device.type == "cpu" and parameters < SMALL_MODEL:
+            # Its matrices are so small that threads spend their time waiting for each other: 10-35 times slower on two cores.
+            torch.set_num_threads(1)
+        self.host_rows = loaded.host_rows
+        self.shape = shape_of(self.parts)
+        self.conditions = _conditions(loaded, settings, parameters)
+        self._positions_cached = lru_cache(maxsize=8)(self._media_positions)
+        self._warmed: set[int] = set()
+
+    @classmethod
+    def load(cls, settings: Settings, on_progress: Callable[[str, float | None], None] | None = None, host_rows: bool = False) -> QwenOmni:
+        """Read the checkpoint `settings.model` names, or the embedded one. Raises ModelError in one sentence.
+
+        Args:
+            host_rows: keep the embeddings of text on the CPU as well, for `stream(..., host=True)`.
+        """
+        report = on_progress or (lambda name, fraction: None)
+        report("load", None)
+        model = cls(load(settings, report, host_rows), settings)
+        folder = Path(settings.model).expanduser() if settings.model else EMBEDDED
+        if folder.is_dir():
+            model._selector = AudioSelector.from_checkpoint(folder)  # OmniSIFT's, where the checkpoint has one
+        report("load", 1.0)
+        return model
+
+    def encode(self, clip: Clip, on_progress: Callable[[float], None] | None = None, ahead: Ahead | None = None) -> EncodedClip:
+        """Run both encoders over a clip and score its sound; see `Encoder.encode`."""
+        return self.encoder.encode(clip, on_progress, ahead)
+
+    @torch.no_grad()
+    def stream(self, encoded: EncodedClip, turns: Sequence[Turn], host: bool = False) -> TokenStream:
+        """The unpruned prompt of a clip and a conversation whose last turn is open. On the model's device.
+
+        Args:
+            host: on the CPU, without touching the device; for a model loaded with `host_rows`.
+        """
+        n_audio = 0 if encoded.audio is None else encoded.audio.shape[0]
+        media = self.layout.media_ids(encoded.grid, n_audio, encoded.second_per_step)
+        before, after = self.layout.prompt_ids(turns, media)
+        ids = torch.cat([before, after])
+        start = before.numel() - media.numel()
+        positions = self._positions_cached(start, encoded.grid, n_audio, encoded.second_per_step)
+        behind = torch.arange(after.numel()) + int(positions.max()) + 1
+        positions = torch.cat([positions, behind.expand(3, -1)], dim=1)
+
+        modality = torch.zeros(ids.numel(), dtype=torch.uint8)
+        modality[ids == self.layout.audio_id] = Modality.AUDIO
+        modality[ids == self.layout.video_id] = Modality.VIDEO
+        device = torch.device("cpu") if host else self.parts.device
+        embeds = embedding(ids, self.host_rows) if host else self.parts.thinker.get_input_embeddings()(ids.to(device))
+        embeds[(modality == Modality.VIDEO).to(device)] = encoded.video.to(embeds)
+        saliency, windowed = (torch.full((ids.numel(),), torch.nan) for _ in range(2))
+        if encoded.audio is not None:
+            heard = modality == Modality.AUDIO
+            embeds[heard.to(device)] = encoded.audio.to(embeds)
+            saliency[heard], windowed[heard] = encoded.saliency, encoded.saliency_windowed
+        stream = TokenStream(
+            embeds=embeds,
+            positions=positions.to(device),
+            modality=modality.to(device),
+            window=window_of(positions[0], modality != Modality.TEXT).to(device),
+            grid=encoded.grid,
+            saliency=saliency.to(device),
+            saliency_windowed=windowed.to(device),
+            saliency_kind=encoded.saliency_kind,
+        )
+        observers = {"saliency_video": lambda: self.encoder.look(encoded), "saliency_joint": lambda: joint_attention(self.parts, stream)}
+        return replace(stream, observers=observers, audio_selector=self._selector)
+
+    def _media_positions(self, text_before: int, grid: tuple[int, int, int], n_audio: int, second_per_step: float) -> Tensor:
+        """(3, B) positions up to the end of the clip. What text stands before it does not matter, only how much.
+
+        Kept for a few clips: the model's rule walks over the tokens one by one, which is most of what a prompt costs.
+        """
+        media = self.layout.media_ids(grid, n_audio, second_per_step)
+        ids = torch.cat([media.new_full((text_before,), self._text_id), media])
+        return self.positions(ids, grid, n_audio, second_per_step)
+
+    @property
+    def _text_id(self) -> int:
+        """An id that is text and no marker."""
+        return self.layout.tokenizer("a", add_special_tokens=False)["input_ids"][0]
+
+    def positions(self, ids: Tensor, grid: tuple[int, int, int], n_audio: int, second_per_step: float) -> Tensor:
+        """(3, L) mRoPE positions of unpruned ids (L,) by the model's own rule: time, height, width."""
+        steps, rows, columns = grid
+        merge = self.layout.merge
+        positions, _ = self.parts.thinker.get_rope_index(
+            ids[None],
+            video_grid_thw=torch.tensor([[steps, rows * merge, columns * merge]]),
+            use_audio_in_video=n_audio > 0,
+            audio_seqlens=torch.tensor([AUDIO_STRIDE * n_audio]) if n_audio else None,
+            second_per_grids=torch.tensor([second_per_step]),
+        )
+        return positions[:, 0].to(torch.int64)
+
+    def prefill(self, prompt: Prompt, compressor: Compressor | None = None, stream: TokenStream | None = None) -> Prefilled:
+        """Read a prompt; the device is synchronised when this returns.
+
+        Args:
+            compressor, stream: what the prompt was made by and of. Needed for a method that works inside the model (a
+                LayerPruner), which then drops rows on the way: `Prefilled.kept` says which, and
+                `kept.settled(compression, prompt.index)` is the decision as it ended. Of no effect for any other method.
+        """
+        if isinstance(compressor, LayerPruner) and stream is not None:
+            media = int((stream.modality != Modality.TEXT).sum())
+            prefilled = self.decoder.prefill(prompt, compressor, Rows.of(stream, prompt.index), media)
+        else:
+            prefilled = self.decoder.prefill(prompt)
+        self.synchronize()
+        return prefilled
+
+    def score(self, prefilled: Prefilled, ids: Sequence[int]) -> Agreement | None:
+        """How likely `ids` are as the answer to a prompt that was read; see `Decoder.score`."""
+        return self.decoder.score(prefilled, ids)
+
+    def resume(self, prefix: Prefix, prompt: Prompt) -> Prefilled:
+        """Read of a prompt only what `prefix` does not have; its cache is used up. Synchronised like `prefill`."""
+        shared = prefix.shared(prompt)
+        prefilled = self.decoder.resume(prefix.cache, shared, prompt) if shared else self.decoder.prefill(prompt)
+        self.synchronize()
+        return prefilled
+
+    def prefix(self, prefilled: Prefilled, prompt: Prompt, answer_ids: Sequence[int]) -> Prefix:
+        """What has been read once `answer_ids` were decoded after `prompt`."""
+        return Prefix.of(prefilled.cache, prompt, self.decoder.embed(answer_ids))
+
+    def decode(self, prefilled: Prefilled, sampling: Sampling, stop: Callable[[], bool] | None = None) -> Iterator[int]:
+        """Yield each new token id as it is made; see `Decoder.decode`."""
+        return self.decoder.decode(prefilled, sampling, stop)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The words of `ids`; bytes of a character that is not complete yet are held back."""
+        return self.layout.text(ids)
+
+    def warm_up(self, lengths: Sequence[int]) -> None:
+        """Run each prompt length once that was not run before, so that no measured run pays for first use."""
+        for length in lengths:
+            if length in self._warmed or not length:
+                continue
+            with torch.inference_mode():
+                ids = torch.full((length,), self._text_id, device=self.parts.device)
+                embeds = self.parts.thinker.get_input_embeddings()(ids)
+            index = torch.arange(length, device=self.parts.device)
+            prefilled = self.prefill(Prompt(embeds, index.expand(3, -1), index, length))
+            self.decoder.advance(prefilled, self._text_id, 0)
+            self._warmed.add(length)
+        self.synchronize()
+
+    def synchronize(self) -> None:
+        """Wait until every device has done what it was given."""
+        self.parts.synchronize()
+
+    def peak_memory_bytes(self) -> int | None:
+        """Most memory tensors took since the last reset, over all GPUs; None on the CPU, where it cannot be told."""
+        return sum(torch.cuda.max_memory_allocated(i) for i in self.parts.gpus) if self.parts.gpus else None
+
+    def reset_peak_memory(self) -> None:
+        """Forget the peak so far."""
+        for i in self.parts.gpus:
+            torch.cuda.reset_peak_memory_stats(i)
+
+
+def shape_of(parts: Parts) -> ModelShape:
+    """The sizes of a thinker's language model."""
+    text = parts.language.config
+    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return ModelShape(
+        layers=text.num_hidden_layers,
+        width=text.hidden_size,
+        heads=text.num_attention_heads,
+        kv_heads=text.num_key_value_heads,
+        head_dim=head_dim,
+        ffn=text.intermediate_size,
+        vocabulary=text.vocab_size,
+        kv_bytes=parts.thinker.dtype.itemsize,
+    )
+
+
+def _conditions(loaded: Loaded, settings: Settings, parameters: int) -> Conditions:
+    thinker, device = loaded.parts.thinker, loaded.parts.device
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if device.type == "cuda" else []
+    return Conditions(
+        model=loaded.mark.get("name") or settings.model,
+        embedded=bool(loaded.mark.get("embedded", False)),
+        parameters=parameters,
+        device=" + ".join(gpus) or "cpu",
+        dtype=str(thinker.dtype).removeprefix("torch.") + (" (weights in 4 bits)" if settings.four_bit else ""),
+        attention=loaded.parts.language.config._attn_implementation,
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
+        transformers=transformers.__version__,
+        platform=platform.platform(),
+    )

@@ -1,0 +1,1 @@
+"""What happened in a comparison: decisions and counts on the host, operations, JSON and CSV."""

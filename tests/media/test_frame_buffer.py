@@ -1,0 +1,136 @@
+"""Frames are encoded while later ones are decoded, and what comes out is what comes out one after the other."""
+
+import threading
+from contextlib import contextmanager
+
+import pytest
+import torch
+from clips import make_clip
+
+from omnizip import media
+from omnizip.engine import Engine
+from omnizip.errors import MediaError
+from omnizip.media.frame_buffer import Abandoned, Arriving, load_while
+from omnizip.model import encoders
+from omnizip.settings import Settings
+
+SETTINGS = Settings(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return Engine.open(SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return make_clip(tmp_path_factory.mktemp("arriving") / "clip.mp4", seconds=13)
+
+
+@contextmanager
+def at_once():
+    yield
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    """Batches of four steps or a few more."""
+    monkeypatch.setattr(encoders, "PATCHES_PER_BATCH", 4 * 4 * 72)
+
+
+def test_frames_encoded_ahead_give_the_same_features(engine, path, small_batches):
+    encoder = engine.model.encoder
+    plain = encoder.encode(media.load(path, SETTINGS))
+    clip, ahead, took_ms = load_while(path, SETTINGS, lambda arriving: encoder.encode_ahead(arriving, at_once))
+    assert 0 < ahead.steps < plain.grid[0] and took_ms > 0
+    assert len(torch.cat(ahead.made)) == ahead.steps * plain.grid[1] * plain.grid[2]
+    made = encoder.encode(clip, ahead=ahead)
+    assert torch.equal(made.video, plain.video) and torch.equal(made.audio, plain.audio)
+    assert made.encode_ms > ahead.spent_ms > 0
+
+
+def test_the_first_steps_are_encoded_before_the_last_frame_is_there(engine, path, small_batches):
+    """The reader is held before the end until a batch was encoded: were one to wait for the other, this would not end."""
+    encoder, encoded_one = engine.model.encoder, threading.Event()
+
+    class Slow(Arriving):
+        def count(self, there):
+            super().count(there)
+            if there == 20:
+                assert encoded_one.wait(60)
+
+    @contextmanager
+    def turn():
+        yield
+        encoded_one.set()
+
+    arriving = Slow()
+
+    def read():
+        media.load(path, SETTINGS, None, arriving)
+        arriving.complete()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    ahead = encoder.encode_ahead(arriving, turn)
+    reader.join()
+    assert ahead.steps >= 8
+
+
+def test_a_short_clip_has_nothing_ahead(engine, tmp_path):
+    clip = make_clip(tmp_path / "short.mp4", seconds=2)
+    _, ahead, _ = load_while(clip, SETTINGS, lambda arriving: engine.model.encoder.encode_ahead(arriving, at_once))
+    assert (ahead.made, ahead.steps) == ((), 0)
+
+
+def test_an_unusable_file_is_told_as_ever(engine, tmp_path):
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"nothing" * 100)
+    with pytest.raises(MediaError, match="not a video"):
+        engine.encode(broken)
+    assert not [t for t in threading.enumerate() if t.name == "decode"]
+
+
+def test_what_fails_meanwhile_ends_the_reading(path):
+    def fails(arriving):
+        assert arriving.frames is not None
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        load_while(path, SETTINGS, fails)
+    assert not [t for t in threading.enumerate() if t.name == "decode"]
+
+
+def test_who_abandons_is_brought_no_more():
+    arriving = Arriving()
+    arriving.abandon()
+    with pytest.raises(Abandoned):
+        arriving.count(1)
+
+
+def test_the_device_is_free_while_frames_are_awaited(engine, path, small_batches):
+    """The lock is taken for each batch alone, so a slow file keeps nobody else from an answer."""
+    held = []
+
+    @contextmanager
+    def turn():
+        held.append(True)
+        yield
+        held.append(False)
+
+    encoder = engine.model.encoder
+    load_while(path, SETTINGS, lambda arriving: encoder.encode_ahead(arriving, turn))
+    assert held[:4] == [True, False, True, False]
+
+
+def test_the_engine_encodes_ahead(path, small_batches, monkeypatch):
+    engine, seen = Engine.open(SETTINGS), []
+    real = type(engine.model.encoder).encode
+    monkeypatch.setattr(
+        type(engine.model.encoder),
+        "encode",
+        lambda self, *a, **k: seen.append(a[2] if len(a) > 2 else k.get("ahead")) or real(self, *a, **k),
+    )
+    encoded = engine.encode(path)
+    assert seen[0].steps > 0
+    assert encoded.video.shape[0] == encoded.grid[0] * encoded.grid[1] * encoded.grid[2]

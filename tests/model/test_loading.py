@@ -1,0 +1,276 @@
+"""Loading: a full checkpoint's thinker and nothing else; what cannot be had is said in one sentence."""
+
+import json
+import shutil
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file
+
+from omnizip.errors import ModelError
+from omnizip.model import loading
+from omnizip.model.qwen import QwenOmni
+from omnizip.settings import Settings
+from omnizip.types import Sampling, Turn
+from training import model as nano
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny.save(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def copied(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+def weights(model):
+    return dict(model.parts.thinker.state_dict())
+
+
+def assert_is_the_tiny_model(model):
+    expected = tiny.model().state_dict()
+    got = weights(model)
+    assert got.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(got[name], value), name
+
+
+def test_a_saved_thinker_comes_back(folder):
+    heard = []
+    model = QwenOmni.load(Settings(model=folder), lambda name, fraction: heard.append((name, fraction)))
+    assert_is_the_tiny_model(model)
+    assert not model.parts.thinker.training
+    assert not any(p.requires_grad for p in model.parts.thinker.parameters())
+    assert heard[-1] == ("load", 1.0)
+    assert model.conditions.model == folder
+    assert not model.conditions.embedded
+
+
+def test_a_full_checkpoint_gives_its_thinker_alone(copied):
+    names = tiny.rename_to_full(copied)
+    assert any(name.startswith("talker.") for name in names) and any(name.startswith("token2wav.") for name in names)
+    model = QwenOmni.load(Settings(model=str(copied)))
+    assert_is_the_tiny_model(model)
+    assert not any("talker" in name or "token2wav" in name for name in weights(model))
+    assert list(model.decode(model.prefill(prompt_of(model)), Sampling(max_new_tokens=3)))
+
+
+def prompt_of(model):
+    from omnizip.compressors import COMPRESSORS
+
+    stream = model.stream(model.encode(tiny.clip()), [Turn("What is it?")])
+    return stream.prompt(COMPRESSORS["full"]().compress(stream))
+
+
+def test_a_full_checkpoint_in_shards(copied):
+    """Shards as a download has them: the thinker's tensors over two files, the talker's in a third."""
+    from safetensors.torch import save_file
+
+    tiny.rename_to_full(copied)
+    tensors = load_file(copied / "model.safetensors")
+    (copied / "model.safetensors").unlink()
+    thinker = sorted(name for name in tensors if name.startswith("thinker."))
+    rest = sorted(set(tensors) - set(thinker))
+    weight_map = {}
+    for i, names in enumerate((thinker[::2], thinker[1::2], rest), start=1):
+        file = f"model-{i:05}-of-00003.safetensors"
+        save_file({name: tensors[name].clone() for name in names}, copied / file, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(names, file)
+    (copied / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    assert_is_the_tiny_model(QwenOmni.load(Settings(model=str(copied))))
+
+    (copied / "model-00002-of-00003.safetensors").unlink()
+    refused(str(copied), "model-00002-of-00003.safetensors is missing or cut short")
+
+
+def test_the_talkers_and_vocoders_modules_are_not_built(copied):
+    tiny.rename_to_full(copied)
+    model = QwenOmni.load(Settings(model=str(copied)))
+    kinds = {type(module).__name__ for module in model.parts.thinker.modules()}
+    assert not [kind for kind in kinds if "Talker" in kind or "Token2Wav" in kind or "DiT" in kind]
+
+
+def test_precision_is_chosen(folder):
+    halved = QwenOmni.load(Settings(model=folder, dtype="bfloat16"))
+    assert {p.dtype for p in halved.parts.thinker.parameters()} == {torch.bfloat16}
+    assert halved.conditions.dtype == "bfloat16" and halved.shape.kv_bytes == 2
+    assert list(halved.decode(halved.prefill(prompt_of(halved)), Sampling(max_new_tokens=3)))
+    assert QwenOmni.load(Settings(model=folder)).conditions.dtype == "float32"
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_the_attention_backend_is_chosen(folder, attention):
+    model = QwenOmni.load(Settings(model=folder, attention=attention))
+    assert model.conditions.attention == attention
+    for part in (model.parts.audio, model.parts.vision, model.parts.language):
+        assert part.config._attn_implementation == attention
+
+
+def test_a_small_model_takes_one_thread(folder):
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert QwenOmni.load(Settings(model=folder)).conditions.threads == torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_chat_template_beside_the_tokenizer_is_used(copied):
+    (copied / "chat_template.jinja").unlink()
+    template = "{{ '<|im_start|>a' }}" + tiny.TEMPLATE
+    (copied / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+    layout = QwenOmni.load(Settings(model=str(copied))).layout
+    before, _ = layout.prompt_ids([Turn("Why?")], torch.tensor([layout.video_id]))
+    assert layout.tokenizer.decode(before[:3]).startswith("<|im_start|>a")
+
+
+def refused(model, *parts, **settings):
+    with pytest.raises(ModelError) as caught:
+        QwenOmni.load(Settings(model=model, **settings))
+    sentence = str(caught.value)
+    assert "\n" not in sentence and sentence.endswith(".") and len(sentence) < 400
+    for part in parts:
+        assert part in sentence, sentence
+
+
+without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="asks for what a machine without a GPU cannot do")
+
+
+@without_cuda
+def test_what_needs_a_gpu_is_refused_without_one(folder):
+    refused(folder, "4-bit weights need a CUDA device", "leave out --four-bit", four_bit=True)
+    refused(folder, "No CUDA device", "--device cpu", device="cuda")
+    refused(folder, "flash_attention_2 needs a CUDA device", "--attention sdpa", attention="flash_attention_2")
+
+
+def test_what_is_asked_of_a_gpu(monkeypatch):
+    """The request that would go to transformers; nothing is loaded."""
+    import importlib.machinery
+    import sys
+    import types
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(loading, "is_flash_attn_2_available", lambda: False)
+    options = loading._options(Settings(), loading._device(Settings()))
+    assert options == {"dtype": torch.bfloat16, "attn_implementation": "sdpa", "device_map": {"": 0}}
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(loading, "is_flash_attn_2_available", lambda: True)
+    assert loading._options(Settings(), "cuda") == options | {"attn_implementation": "flash_attention_2", "device_map": "auto"}
+    assert loading._options(Settings(dtype="float32"), "cuda")["attn_implementation"] == "sdpa"
+
+    with pytest.raises(ModelError, match="pip install bitsandbytes"):
+        loading._options(Settings(four_bit=True), "cuda")
+    fake = types.ModuleType("bitsandbytes")
+    fake.__spec__ = importlib.machinery.ModuleSpec("bitsandbytes", None)
+    monkeypatch.setitem(sys.modules, "bitsandbytes", fake)
+    quantisation = loading._options(Settings(four_bit=True), "cuda")["quantization_config"]
+    assert quantisation.load_in_4bit and "lm_head" in quantisation.llm_int8_skip_modules
+
+
+def test_a_missing_folder(tmp_path):
+    refused(str(tmp_path / "nowhere"), "nowhere is neither a folder", "hub id")
+    refused("nowhere", "neither a folder")
+    refused("./a/b", "neither a folder")
+    file = tmp_path / "file.txt"
+    file.write_text("x")
+    refused(str(file), "neither a folder")
+
+
+def test_an_empty_or_half_downloaded_folder(copied, tmp_path):
+    refused(str(tmp_path / "copy" / ".."), "no config.json")
+    content = (copied / "model.safetensors").read_bytes()
+    for cut in (len(content) - 1, 200, 3, 0):
+        (copied / "model.safetensors").write_bytes(content[:cut])
+        refused(str(copied), "model.safetensors is missing or cut short", "finish the download")
+    (copied / "model.safetensors").write_bytes((20).to_bytes(8, "little") + b"no json, only bytes.")
+    refused(str(copied), "cut short")
+    (copied / "model.safetensors").unlink()
+    refused(str(copied), "has no weights")
+
+
+def test_missing_tensors_are_named(copied):
+    from safetensors.torch import save_file
+
+    tensors = load_file(copied / "model.safetensors")
+    gone = next(name for name in tensors if name.endswith("layers.1.mlp.down_proj.weight"))
+    del tensors[gone]
+    save_file(tensors, copied / "model.safetensors", metadata={"format": "pt"})
+    refused(str(copied), "lacks 1 of the model's tensors", "layers.1.mlp.down_proj.weight")
+
+
+def test_another_model(copied):
+    (copied / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    refused(str(copied), "type llama", "Qwen2.5-Omni")
+    (copied / "config.json").write_text("{}")
+    refused(str(copied), "Qwen2.5-Omni")
+    (copied / "config.json").write_text("no json")
+    refused(str(copied), "cannot be read")
+
+
+def test_a_folder_without_a_tokenizer(copied):
+    for file in copied.glob("tokenizer*"):
+        file.unlink()
+    refused(str(copied), "cannot be read")
+
+
+def test_an_unreachable_hub(monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    refused("nobody/not-a-checkpoint-anyone-has", "could not be fetched", "give a folder")
+
+
+def test_verbosity_and_bars_are_as_before(folder):
+    from transformers.utils import logging
+
+    before = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    QwenOmni.load(Settings(model=folder))
+    assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
+    with pytest.raises(ModelError), loading._explained(folder), loading._quiet(progress=False):
+        raise OSError("broken")
+    assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
+
+
+def test_the_embedded_model_is_laid_out_as_its_maker_lays_it_out():
+    stored = loading.EMBEDDED
+    assert (stored / "tokenizer.json").read_text() == nano.tokenizer().backend_tokenizer.to_str(pretty=True)
+    assert json.loads((stored / "preprocessor_config.json").read_text()) == nano.PREPROCESSOR
+    kept = load_file(stored / "model.safetensors")
+    fresh = nano.untrained(nano.tokenizer()).state_dict()  # the names on disk are those of a released checkpoint
+    assert sorted(tuple(value.shape) for value in kept.values()) == sorted(tuple(value.shape) for value in fresh.values())
+    assert {value.dtype for value in kept.values()} == {torch.bfloat16}
+    assert sum(file.stat().st_size for file in stored.iterdir()) < 25_000_000
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    return QwenOmni.load(Settings(max_new_tokens=64))
+
+
+def test_the_embedded_model_says_what_it_is(embedded):
+    assert embedded.conditions.embedded
+    assert embedded.conditions.model == nano.NAME
+    assert 3_000_000 < embedded.conditions.parameters < 6_000_000
+    layout = embedded.layout
+    assert (layout.patch, layout.merge, layout.temporal_patch, layout.block_frames) == (8, 2, 2, 200)
+    assert (layout.positions_per_second, layout.seconds_per_window) == (25, 2)
+    assert embedded.parts.audio.config.num_mel_bins == 128
+
+
+def test_thirty_seconds_at_default_settings_take_seconds(embedded):
+    """A generous bound: about 1.5 s on an idle core."""
+    import time
+
+    started = time.process_time()
+    encoded = embedded.encode(tiny.clip(frames=60, height=480, width=640, sound_s=30.0))
+    stream = embedded.stream(encoded, [Turn("What happens?")])
+    assert stream.n_audio == 750 and 1500 < stream.n_video <= 30 * 72
+    from omnizip.compressors import COMPRESSORS
+
+    prefilled = embedded.prefill(stream.prompt(COMPRESSORS["full"]().compress(stream)))
+    assert list(embedded.decode(prefilled, Sampling(max_new_tokens=64)))
+    assert time.process_time() - started < 15

@@ -1,0 +1,52 @@
+"""What the browser tests share: opening the page, uploading, looking.
+
+Screenshots go to $OMNIZIP_SCREENSHOTS, by default screenshots/ (not in the repository).
+"""
+
+import os
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = "/usr/bin/chromium"
+SHOTS = Path(os.environ.get("OMNIZIP_SCREENSHOTS", ROOT / "screenshots"))
+DESK, PHONE = {"width": 1440, "height": 1000}, {"width": 390, "height": 844}
+HARMLESS = re.compile(r"Method not implemented|ERR_ABORTED|status of 422")  # what gradio itself leaves in the console
+BOTH = "document.querySelector('#difference .oz-hint') && document.querySelectorAll('#costs .oz-gain').length > 5"
+
+
+def opened(browser, url, viewport=DESK):
+    page = browser.new_page(**({"viewport": viewport} if viewport else {}))
+    page.complaints, page.hosts = [], set()
+    page.on("console", lambda m: page.complaints.append(m.text) if m.type == "error" and not HARMLESS.search(m.text) else None)
+    page.on("pageerror", lambda e: page.complaints.append(str(e)))
+    page.on("request", lambda r: page.hosts.add(r.url.split("/")[2].split(":")[0]) if r.url.startswith("http") else None)
+    page.set_default_timeout(60_000)
+    page.goto(url)
+    page.wait_for_selector("#compare")
+    page.wait_for_selector("#headline .oz-headline")
+    return page
+
+
+def upload(page, path):
+    clear = page.locator("#clip button[aria-label=Clear]")
+    if clear.count():
+        clear.click()
+        page.wait_for_selector("#clip video", state="detached")
+    page.locator("#clip input[type=file]").set_input_files(path)
+    page.wait_for_selector("#clip video")
+
+
+def shot(page, name):
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.wait_for_timeout(400)  # for figures to settle
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+def wide(page):
+    """How far the page can be scrolled sideways, pixels."""
+    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+def kept_line(page):
+    return page.locator("#kept-line").inner_text()

@@ -1,0 +1,216 @@
+"""A login, limits per visitor, files that go away, and what no visitor can reach."""
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import gradio
+import httpx
+import pytest
+from clips import make_clip
+from gradio_client import Client, exceptions, handle_file
+
+from omnizip.engine.comparison import SERVING
+from omnizip.errors import OmniZipError
+from omnizip.settings import Settings
+from ui import access, words
+from ui.model_host import Serving
+from ui.page import build_page, launch_options
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "only the server may read this"
+
+
+def launched(settings, **more):
+    page = build_page(Serving(settings))  # no model: nothing here is answered
+    page.launch(**{**launch_options(settings), "server_port": None, "prevent_thread_lock": True, "quiet": True, **more})
+    return page
+
+
+@pytest.fixture(scope="module")
+def page():
+    page = launched(Settings(port=0))
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def secret(tmp_path_factory):
+    path = tmp_path_factory.mktemp("private") / "secret.mp4"
+    path.write_text(SECRET)
+    return path
+
+
+REACHES = ["{}", "/{}", "//{}", "%2F{}", "../../../../../../../..{}", "file://{}", "{}%00.mp4", "..%2f..%2f..%2f..%2f..%2f..{}", "/./{}"]
+
+
+@pytest.mark.parametrize("reach", REACHES)
+@pytest.mark.parametrize(
+    "route", ["gradio_api/file=", "file=", "gradio_api/file/", "gradio_api/proxy=", "static/", "assets/", "custom_component/"]
+)
+def test_no_file_of_the_server_can_be_read(page, secret, route, reach):
+    for target in ("/etc/passwd", str(secret), str(ROOT / "app.py"), str(ROOT / "omnizip" / "settings.py"), str(ROOT / ".git" / "HEAD")):
+        got = httpx.get(page.local_url + route + reach.format(target))
+        assert got.status_code >= 300 or "<!doctype html>" in got.text.lower()[:100], (got.url, got.text[:100])
+        assert SECRET not in got.text and "root:x:" not in got.text and "def main" not in got.text and "ref: refs" not in got.text
+
+
+def test_a_link_among_the_uploads_leads_nowhere(page, secret):
+    folder = Path(gradio.utils.get_upload_folder()) / "linked"
+    folder.mkdir(parents=True, exist_ok=True)
+    link = folder / "link.mp4"
+    link.unlink(missing_ok=True)
+    link.symlink_to(secret)
+    try:
+        for name in ("compress", "compare"):
+            arguments = {"video": {"path": str(link)}} | ({"question": "What?"} if name == "compare" else {})
+            with pytest.raises(exceptions.AppError, match=words.NOT_UPLOADED[:20]):
+                Client(page.local_url, verbose=False).predict(**arguments, api_name=f"/{name}")
+    finally:
+        link.unlink()
+
+
+@pytest.mark.parametrize("meta", [{}, {"meta": {"_type": "gradio.FileData"}}], ids=["bare", "as a file"])
+@pytest.mark.parametrize("reach", ["{}", "/tmp/gradio/../..{}", "{}/."])
+def test_endpoints_take_no_path_of_the_server(page, secret, meta, reach):
+    client = Client(page.local_url, verbose=False)
+    for name in ("compare", "compress"):
+        value = {"path": reach.format(secret), **meta}
+        function = next(f for f in page.fns.values() if f.api_name == name)
+        rest = ["What?", "omnizip", 0.45] if name == "compare" else [["omnizip"], 0.45]
+        data = [value, *rest, *[None] * (len(function.inputs) - 1 - len(rest))]
+        sent = httpx.post(f"{page.local_url}gradio_api/call/{name}", json={"data": data})
+        if sent.status_code == 200:
+            told = httpx.get(f"{page.local_url}gradio_api/call/{name}/{sent.json()['event_id']}", timeout=60).text
+            assert "event: error" in told and SECRET not in told and "complete" not in told
+    assert client.predict(api_name="/methods")
+
+
+def test_the_player_shows_no_file_of_the_server(page, secret):
+    """The page's own events take a clip too: the same rule, by gradio."""
+    function = next(f for f in page.fns.values() if f.name == "on_gif")
+    body = {"data": [{"path": str(secret), "meta": {"_type": "gradio.FileData"}}], "fn_index": function._id, "session_hash": "s"}
+    httpx.post(f"{page.local_url}gradio_api/queue/join", json=body)
+    with httpx.stream("GET", f"{page.local_url}gradio_api/queue/data?session_hash=s", timeout=60) as told:
+        ended = next(m for m in (json.loads(x[5:]) for x in told.iter_lines() if x.startswith("data:")) if m["msg"] == "process_completed")
+    assert not ended["success"]
+
+
+def test_another_machine_cannot_be_reached_through_the_page(page):
+    for host in ("127.0.0.1", "localhost", "[::1]", "0.0.0.0", "169.254.169.254"):
+        got = httpx.get(f"{page.local_url}gradio_api/file=http://{host}:1/", timeout=60)
+        assert got.status_code >= 400
+
+
+def test_nothing_is_recorded_or_sent_whatever_the_environment_says(page, monkeypatch):
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "True")
+    assert not page.analytics_enabled and not build_page(Serving(Settings())).analytics_enabled
+    assert launch_options(Settings())["run_history"] is False
+
+
+def test_files_are_deleted_on_schedule(tmp_path):
+    page = launched(Settings(port=0, keep_files_s=1))
+    try:
+        assert page.delete_cache == (1, 1)
+        clip = make_clip(tmp_path / "clip.mp4", seconds=1)
+        sent = httpx.post(f"{page.local_url}gradio_api/upload", files={"files": ("clip.mp4", clip.read_bytes())}).json()[0]
+        deadline = time.monotonic() + 60
+        while Path(sent).exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert not Path(sent).exists()
+    finally:
+        page.close()
+
+
+def test_a_visitor_uploads_so_much_and_no_more(tmp_path):
+    page = launched(Settings(port=0, upload_mb_per_hour=0.01))
+    try:
+        address = f"{page.local_url}gradio_api/upload"
+        assert httpx.post(address, files={"files": ("a.mp4", b"x" * 6000)}).status_code == 200
+        refused = httpx.post(address, files={"files": ("b.mp4", b"x" * 6000)})
+        assert (refused.status_code, refused.text) == (429, words.UPLOADED_ENOUGH.format(limit="10.0 kB"))
+        assert httpx.post(address, content=iter([b"x"])).status_code == 411, "a length that is not told is not waited for"
+        assert httpx.post(address, files={"files": ("c.mp4", b"x" * 500)}).status_code == 200
+    finally:
+        page.close()
+
+
+def asked(limit, length, client="1.1.1.1", **headers):
+    """The status a request meets; 200 if it was passed on."""
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    named = [(b"content-length", str(length).encode()), *((k.replace("_", "-").encode(), v.encode()) for k, v in headers.items())]
+    scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload", "headers": named, "client": (client, 1)}
+    asyncio.run(limit(scope, None, send))
+    return sent[0].get("status", 200)
+
+
+async def passed(scope, receive, send):
+    await send({"type": "passed on"})
+
+
+def test_an_hour_later_a_visitor_may_upload_again_and_others_always_may():
+    now = [0.0]
+    limit = access.UploadLimit(passed, 0.001, clock=lambda: now[0])
+    assert [asked(limit, 600), asked(limit, 600), asked(limit, 400)] == [200, 429, 200]
+    assert asked(limit, 600, "2.2.2.2") == 200
+    now[0] = access.HOUR_S + 1
+    assert asked(limit, 1000) == 200 and len(limit._sent) == 1, "who left is forgotten"
+
+
+def test_behind_a_proxy_visitors_are_told_apart_by_its_word_and_elsewhere_that_counts_nothing():
+    behind, before = access.UploadLimit(passed, 0.001, proxied=True), access.UploadLimit(passed, 0.001)
+    assert [asked(behind, 900, x_forwarded_for=name) for name in ("3.3.3.3, 9.9.9.9", "4.4.4.4", "3.3.3.3")] == [200, 200, 429]
+    assert [asked(before, 900, x_forwarded_for=name) for name in ("3.3.3.3", "4.4.4.4")] == [200, 429]
+
+
+def test_who_has_the_password_gets_in_and_nobody_else(monkeypatch):
+    monkeypatch.setenv(access.USER, "ada")
+    monkeypatch.setenv(access.PASSWORD, "correct horse")
+    page = launched(Settings(port=0))
+    try:
+        for closed in ("config", "gradio_api/info"):
+            assert httpx.get(page.local_url + closed).status_code == 401
+        assert httpx.post(f"{page.local_url}gradio_api/upload", files={"files": ("a.mp4", b"x")}).status_code == 401
+        assert httpx.get(page.local_url).status_code == 200, "the login itself, for people and health checks"
+        with pytest.raises((ValueError, exceptions.AuthenticationError), match="login"):
+            Client(page.local_url, auth=("ada", "wrong"), verbose=False)
+        inside = Client(page.local_url, auth=("ada", "correct horse"), verbose=False)
+        assert inside.predict(api_name="/methods") and "correct horse" not in json.dumps(inside.config)
+    finally:
+        page.close()
+
+
+@pytest.mark.parametrize("environ", [{access.USER: "ada"}, {access.PASSWORD: "x"}])
+def test_half_a_login_is_one_sentence_without_the_password(environ):
+    with pytest.raises(OmniZipError, match="set both") as caught:
+        access.login(environ)
+    assert "ada" not in str(caught.value) and access.login({}) is None
+
+
+def test_login_and_serving_are_in_no_report():
+    names = {f"OMNIZIP_{name.upper()}" for name in Settings.__dataclass_fields__}
+    assert not names & {access.USER, access.PASSWORD}
+    assert {"upload_mb_per_hour", "keep_files_s", "mcp"} <= set(SERVING)
+
+
+def test_mcp_without_its_package_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(access, "find_spec", lambda name: None)
+    with pytest.raises(OmniZipError, match="requirements-mcp.txt"):
+        launch_options(Settings(mcp=True))
+    assert launch_options(Settings())["mcp_server"] is False
+
+
+def test_limits_are_said_on_the_page():
+    assert "within 2 hours" in words.limits(Settings()) and "within 90 seconds" in words.limits(Settings(keep_files_s=45))
+    assert words.span(3600) == "1 hour" and words.span(2700) == "45 minutes"
+
+
+def test_an_upload_goes_through_where_nothing_is_wrong(page, tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", seconds=1)
+    with pytest.raises(exceptions.AppError, match="still being loaded"):  # past every check, to the model that is not there
+        Client(page.local_url, verbose=False).predict(video=handle_file(str(clip)), api_name="/compress")

@@ -1,0 +1,82 @@
+"""Links to a view: written, read back, and refused where they are nonsense."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from omnizip.compressors import COMPRESSORS
+from omnizip.engine.events import Arm
+from omnizip.errors import OmniZipError
+from ui import links, words
+from ui.handlers import arm_of
+
+EXAMPLE = next(iter(words.EXAMPLES))
+DIGEST = hashlib.sha256((links.EXAMPLES / EXAMPLE).read_bytes()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("method", [name for name in COMPRESSORS if name != "full"])
+@pytest.mark.parametrize("retention", words.RETENTIONS)
+def test_what_is_written_is_read_back(method, retention):
+    """Every option away from its default, under every preset."""
+    options = {}
+    for item in COMPRESSORS[method].options():
+        away = {"switch": not item.default, "choice": item.choices[-1] if item.choices else None, "integer": item.high}
+        options[item.name] = away.get(item.kind, item.default)
+    arm = arm_of(method, retention, options)
+    view = links.read(links.write(DIGEST, " What\nis it? ", arm, "random"))
+    assert (view.path.name, view.question, view.over, view.retention) == (EXAMPLE, "What is it?", "random", retention)
+    back = arm_of(view.method, view.retention, {**COMPRESSORS[method]().parameters, **view.options})
+    assert (back.method, back.retention) == (arm.method, arm.retention)
+    assert {**COMPRESSORS[method]().parameters, **back.options} == {**COMPRESSORS[method]().parameters, **arm.options}
+
+
+def test_an_upload_and_a_long_question_cannot_be_linked():
+    arm = Arm("omnizip", 0.45)
+    assert links.write("0" * 16, "What?", arm, "") is None
+    assert links.write(DIGEST, "?" * 501, arm, "") is None
+    assert links.write(DIGEST, "What?", arm, "") == {"example": Path(EXAMPLE).stem, "question": "What?", "method": "omnizip", "keep": "45"}
+
+
+def test_what_is_not_ours_is_no_link():
+    assert links.read({}) is None and links.read({"__theme": "dark", "utm_source": "x", "view": "kept"}) is None
+
+
+STEM = Path(EXAMPLE).stem
+BAD = [
+    {"example": "../../etc/passwd"},
+    {"example": STEM, "question": " "},
+    {"example": STEM, "question": "a\x00b"},
+    {"example": STEM, "method": "full"},
+    {"example": STEM, "keep": "120"},
+    {"example": STEM, "over": "nothing"},
+    {"example": STEM, "set_rho_video": "nan"},
+    {"example": STEM, "set_rho_video": "2"},
+    {"example": STEM, "set_temporal": "sideways"},
+    {"example": STEM, "set_dynamic": "perhaps"},
+    {"example": STEM, "set_merge_size": "1e3"},
+    {"example": STEM, "set___class__": "x"},
+    {"question": "What?"},
+]
+
+
+@pytest.mark.parametrize("query", BAD, ids=lambda query: "&".join(query.values())[:30].encode("ascii", "backslashreplace").decode())
+def test_nonsense_costs_one_sentence(query):
+    with pytest.raises(OmniZipError, match="could not be followed"):
+        links.read(query)
+
+
+NAMES = st.sampled_from(["example", "question", "method", "keep", "over", "set_rho_video", "set_seed"])
+
+
+@settings(deadline=None)
+@given(st.dictionaries(NAMES, st.text(max_size=20)))
+def test_no_text_does_more_than_that(query):
+    try:
+        view = links.read({"example": STEM, **query})
+    except OmniZipError as refused:
+        assert "could not be followed" in str(refused)
+    else:
+        assert view.path.parent == links.EXAMPLES and view.path.name in words.EXAMPLES

@@ -1,0 +1,152 @@
+"""Models that come and go while the page is up, and a sentence for each that cannot come."""
+
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+import tiny
+from clips import make_clip
+from gradio_client import Client, exceptions, handle_file
+
+from omnizip.engine import Engine
+from omnizip.errors import ModelError
+from omnizip.model import loading, memory
+from omnizip.settings import Settings
+from ui import words
+from ui.model_bar import told
+from ui.model_host import EMBEDDED, Serving
+from ui.page import build_page, launch_options
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny.save(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def test_until_the_model_is_there_the_page_says_so_with_progress(folder, monkeypatch):
+    gate, half = threading.Event(), threading.Event()
+    real = Engine.open
+
+    def slow(settings, on_progress, lend):
+        on_progress("load", 0.5)
+        half.set()
+        assert gate.wait(30)
+        return real(settings, on_progress, lend)
+
+    monkeypatch.setattr(Engine, "open", slow)
+    serving = Serving(Settings(model=folder))
+    thread = serving.start()
+    assert half.wait(30) and serving.state.loading
+    assert "Loading tiny" in told(serving) and "width:50%" in told(serving)
+    with pytest.raises(ModelError, match="still being loaded"):
+        _ = serving.model
+    gate.set()
+    thread.join(60)
+    assert serving.state.conditions.parameters == serving.model.conditions.parameters and "memory free" in told(serving)
+
+
+def test_progress_of_the_weights_is_told(folder):
+    heard = []
+    Engine.open(Settings(model=folder), lambda stage, fraction: heard.append(fraction))
+    known = [f for f in heard if f is not None]
+    assert known == sorted(known) and len(set(known)) > 10 and known[-1] == 1.0
+
+
+def test_another_model_takes_over_and_back(folder):
+    serving = Serving(Settings(model=folder))
+    serving.load(folder)
+    first = serving.engine
+    serving.load(folder)
+    assert serving.engine is first, "the same model is not loaded twice"
+    serving.load(EMBEDDED)
+    assert serving.model.conditions.embedded and serving.engine is not first
+    serving.load(folder)
+    assert not serving.model.conditions.embedded and serving.choices()[0] == EMBEDDED and folder in serving.choices()
+
+
+def broken(folder, tmp_path, kind):
+    if kind == "missing":
+        return str(tmp_path / "nowhere")
+    copy = Path(shutil.copytree(folder, tmp_path / kind))
+    if kind == "half":
+        weights = (copy / "model.safetensors").read_bytes()
+        (copy / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    return str(copy)
+
+
+@pytest.mark.parametrize(("kind", "sentence"), [("missing", "neither a folder"), ("half", "cut short"), ("large", "GB of memory are free")])
+def test_what_cannot_be_loaded_is_one_sentence_and_the_embedded_model_is_offered(folder, tmp_path, monkeypatch, kind, sentence):
+    if kind == "large":
+        monkeypatch.setattr(loading, "free_bytes", lambda device: 1000)
+    name = broken(folder, tmp_path, kind)
+    serving = Serving(Settings(model=name))
+    serving.start().join(60)
+    assert sentence in serving.state.problem and serving.state.problem.count("\n") == 0
+    assert words.MODEL_OTHER in told(serving) and EMBEDDED in serving.choices()
+    with pytest.raises(ModelError, match="built-in one"):
+        serving.encode("clip.mp4")
+    monkeypatch.undo()
+    serving.load(EMBEDDED)
+    assert serving.model.conditions.embedded and not serving.state.problem
+
+
+@pytest.mark.parametrize(("kind", "sentence"), [("missing", "neither a folder"), ("half", "cut short"), ("large", "GB of memory are free")])
+def test_the_page_is_up_says_why_and_works_with_the_embedded_model(folder, tmp_path, monkeypatch, kind, sentence):
+    if kind == "large":
+        monkeypatch.setattr(loading, "free_bytes", lambda device: 1000)
+    serving = Serving(Settings(model=broken(folder, tmp_path, kind), port=0))
+    serving.start().join(60)
+    monkeypatch.undo()
+    clip = str(make_clip(tmp_path / "clip.mp4", seconds=2))
+    page = build_page(serving)
+    _, url, _ = page.launch(**{**launch_options(serving.settings), "server_port": None, "prevent_thread_lock": True, "quiet": True})
+    try:
+        client = Client(url, verbose=False)
+        line = next(c for c in client.config["components"] if c["props"].get("elem_id") == "conditions")
+        assert sentence in line["props"]["value"]
+        with pytest.raises(exceptions.AppError, match=sentence):
+            client.predict(video=handle_file(clip), question="What?", api_name="/compare")
+        serving.load(EMBEDDED)  # as choosing it at the top of the page does
+        assert client.predict(video=handle_file(clip), api_name="/compress")["model"]["embedded"]
+    finally:
+        page.close()
+
+
+def test_what_nobody_foresaw_leaves_a_page_as_well(monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Engine, "open", fail)
+    serving = Serving(Settings())
+    with pytest.raises(ZeroDivisionError):
+        serving.load("somewhere")
+    assert "server's log" in serving.state.problem
+
+
+def test_only_models_that_find_room_are_offered(monkeypatch):
+    monkeypatch.setattr("ui.model_host.free_bytes", lambda device: 10**9)
+    assert Serving(Settings(device="cpu")).choices() == [EMBEDDED]
+    monkeypatch.setattr("ui.model_host.free_bytes", lambda device: 12 * 10**9)
+    assert Serving(Settings(device="cpu", dtype="bfloat16")).choices() == [EMBEDDED, "Qwen/Qwen2.5-Omni-3B"]
+    assert Serving(Settings(device="cpu")).choices() == [EMBEDDED]
+    monkeypatch.setattr("ui.model_host.free_bytes", lambda device: 10**12)
+    assert len(Serving(Settings(device="cpu")).choices()) == 3
+
+
+def test_the_weights_of_a_folder_are_counted_without_the_talker(tmp_path):
+    folder = tmp_path / "full"
+    tiny.save(folder)
+    before = memory.weight_bytes(folder, 32)
+    tiny.rename_to_full(folder)
+    assert memory.weight_bytes(folder, 32) == before == 2 * memory.weight_bytes(folder, 16) > 10_000
+
+
+def test_a_containers_limit_counts_as_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "LIMITS", tmp_path)
+    machine = memory.free_bytes("cpu")
+    (tmp_path / "memory.max").write_text("max")
+    (tmp_path / "memory.current").write_text("5")
+    assert memory.free_bytes("cpu") == pytest.approx(machine, rel=0.5)
+    (tmp_path / "memory.max").write_text("1000")
+    assert memory.free_bytes("cpu") == 995

@@ -1,0 +1,93 @@
+"""The queue in front of the model: everybody hears how many come before, and a closed tab makes room."""
+
+import threading
+import time
+
+import pytest
+from clips import make_clip
+from visitors import Tab
+
+from omnizip.engine.events import Stage
+from omnizip.settings import Settings
+from ui import queueing, words
+from ui.model_host import Serving
+from ui.page import build_page, launch_options
+
+
+class Slow(Serving):
+    """Answers never; tells when a run began and ended."""
+
+    def __init__(self):
+        super().__init__(Settings(port=0))
+        self.began, self.ended = [], []
+
+    @property
+    def model(self):
+        class Model:
+            class conditions:  # noqa: N801  an attribute, not a class, to its readers
+                device = "cpu"
+
+        return Model
+
+    def compare(self, path, question, arms, *, stop, history=()):
+        self.began.append(question)
+        try:
+            while not stop():
+                time.sleep(0.05)
+                yield Stage("answer", (len(self.began) + time.monotonic()) % 1, 0)
+        finally:
+            self.ended.append(question)
+
+
+@pytest.fixture
+def served():
+    slow = Slow()
+    page = build_page(slow)
+    page.launch(**{**launch_options(slow.settings), "server_port": None, "prevent_thread_lock": True, "quiet": True})
+    yield page, slow
+    page.close()
+
+
+def soon(what, seconds=60.0):
+    """Whether `what` becomes true in time, and after how long."""
+    start = time.monotonic()
+    while time.monotonic() - start < seconds:
+        if what():
+            return time.monotonic() - start
+        time.sleep(0.05)
+    raise AssertionError("not in time")
+
+
+def test_visitors_wait_in_order_hear_their_place_and_a_closed_tab_makes_room(served, tmp_path):
+    page, slow = served
+    clip = make_clip(tmp_path / "clip.mp4", seconds=2)
+    first, second, third = tabs = [Tab(page) for _ in range(3)]
+    places = lambda: [queueing.before(page, tab.name, "model") for tab in tabs]  # noqa: E731
+    for number, tab in enumerate(tabs):
+        tab.press("on_compare", tab.upload(clip), f"question {number}")
+        soon(lambda: len(slow.began) == 1 and places()[1 : number + 1] == list(range(1, number + 1)))  # noqa: B023
+    assert places() == [None, 1, 2]
+    third.press("on_look")
+    soon(lambda: words.place(2) in str(third.heard))
+    assert words.place(1) not in str(third.heard)
+
+    first.close()
+    took = soon(lambda: slow.began == ["question 0", "question 1"])
+    assert slow.ended == ["question 0"] and took < 20
+    assert places() == [None, None, 1]
+
+    third.close()  # one who waits and leaves is no longer waited for
+    soon(lambda: places() == [None, None, None])
+    second.close()
+    soon(lambda: slow.ended == ["question 0", "question 1"])
+    assert threading.active_count() < 60
+
+
+def test_nobody_waits_where_nobody_asked(served):
+    assert queueing.before(served[0], "anyone", "model") is None
+    assert queueing.before(served[0], "anyone", "no such line") is None
+
+
+@pytest.mark.parametrize(("before", "said"), [(0, "its turn"), (1, "one comes before you"), (5, "5 come before you")])
+def test_a_place_is_said_in_words(before, said):
+    assert words.place(before).endswith(said)

@@ -1,0 +1,1 @@
+"""The section that runs several methods side by side: arrangement, runs, chart."""

@@ -1,0 +1,65 @@
+"""Waiting for the model, and giving up. Gradio tells browsers a rank in its own words; the page has its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+from . import markup, words
+
+LOOK_S = 1.0  # how often a waiting visitor is told how many come before
+CUT_S = 0.4  # from a stopped run to the cut: longer than an answer of the server's takes, lest it be cut twice
+
+
+def before(page: gr.Blocks, visitor: str, line: str) -> int | None:
+    """Runs that end or start before the visitor's, in the queue of `line`; None for one who does not wait there.
+
+    Args:
+        visitor: session hash of a browser's tab.
+        line: the concurrency_id of the events.
+    """
+    queue = page._queue.event_queue_per_concurrency_id.get(line)
+    if queue is None:
+        return None
+    places = [place for place, event in enumerate(queue.queue) if event.session_hash == visitor]
+    return places[0] + queue.current_concurrency if places else None
+
+
+def tell(page: gr.Blocks, clock: gr.Timer, status: gr.HTML, line: str, **quiet: Any) -> None:
+    """While `clock` runs, `status` says how many come before the visitor in the queue of `line`."""
+
+    def on_look(request: gr.Request):
+        ahead = before(page, request.session_hash or "", line)
+        return gr.skip() if ahead is None else markup.progress(words.place(ahead), None)
+
+    clock.tick(on_look, None, status, queue=False, **quiet)
+
+
+def on_stop(
+    button: gr.Button,
+    stop: Callable[[str], None],
+    runs: Sequence[Any],
+    stopped: Callable[[], dict[Any, Any]],
+    outputs: Sequence[Any],
+    **quiet: Any,
+) -> None:
+    """A click asks the visitor's run to end by itself; what goes on or still waits after that is cut off.
+
+    Args:
+        stop: takes the session hash of the tab, and returns when the run has ended or has had its time.
+        runs: events of the model's queue.
+        stopped: what the page shows then, among `outputs`.
+        quiet: how gradio is to treat the events.
+    """
+    # gradio forgets the cancels of an event that comes after another, so that a timer's only tick has to carry them
+    cut = gr.Timer(CUT_S, active=False)
+
+    def clicked(request: gr.Request):
+        stop(request.session_hash or "")
+        return gr.Timer(active=True)
+
+    button.click(clicked, None, cut, queue=False, **quiet)
+    cut.tick(None, None, None, cancels=list(runs))
+    cut.tick(lambda: {**stopped(), cut: gr.Timer(active=False)}, None, [*outputs, cut], queue=False, **quiet)
