@@ -35,26 +35,34 @@ class Batch:
     size: tuple[int, int]
     video: Tensor  # (clips, video tokens, width) float16
     audio: Tensor  # (clips, audio tokens, width) float16; no tokens where the clips have no sound track
+    filmed: float = 0.0  # share of the clips that are filmed, not drawn
 
     @property
     def scenes(self) -> list[world.Scene]:
         """What happens in each clip."""
-        return [world.scene(seed, self.duration_s, self.size) for seed in self.seeds]
+        return [scene_of(seed, self.duration_s, self.size, self.filmed) for seed in self.seeds]
+
+
+def scene_of(seed: int, duration_s: float, size: tuple[int, int] | None, filmed: float) -> world.Scene:
+    """The scene of a seed, filmed for that share of all seeds."""
+    return world.scene(seed, duration_s, size, footage="filmed" if seed * 7 % 20 < 20 * filmed else "drawn")
 
 
 @torch.no_grad()
-def encode(student: Student, seeds: tuple[int, ...], duration_s: float, size: tuple[int, int], sound: bool = True) -> Batch:
+def encode(
+    student: Student, seeds: tuple[int, ...], duration_s: float, size: tuple[int, int], sound: bool = True, filmed: float = 0.0
+) -> Batch:
     """Render and encode clips, with or without a sound track. Half of them get the colour resolution of a video file."""
     video, audio = [], []
     for seed in seeds:
-        scene = world.scene(seed, duration_s, size)
+        scene = scene_of(seed, duration_s, size, filmed)
         frames = render.frames(scene, np.arange(round(duration_s * 2)) / 2)
         if seed % 2:
             frames = features.degraded(frames, np.random.default_rng([seed, 5]))
         video.append(pretrain.look(student, [frames]).half().cpu())
         heard = pretrain.listen(student, [render.waveform(scene)]).half().cpu() if sound else torch.empty(0, video[-1].shape[1]).half()
         audio.append(heard)
-    return Batch(seeds, duration_s, size, torch.stack(video), torch.stack(audio))
+    return Batch(seeds, duration_s, size, torch.stack(video), torch.stack(audio), filmed)
 
 
 @lru_cache(1)
@@ -98,13 +106,14 @@ class Bank:
         weights: Path,
         *,
         clips: int,
-        duration_s: float,
+        durations_s: tuple[float, ...],
         sizes: tuple[tuple[int, int], ...],
         first_seed: int,
+        filmed: float = 0.0,
         workers: int = 1,
     ):
         self.folder, self.weights = folder, weights
-        self.clips, self.duration_s, self.sizes, self.first_seed = clips, duration_s, sizes, first_seed
+        self.clips, self.durations_s, self.sizes, self.first_seed, self.filmed = clips, durations_s, sizes, first_seed, filmed
         folder.mkdir(parents=True, exist_ok=True)
         self._pool = executor(workers)
         self._coming: dict[int, Future] = {}
@@ -115,9 +124,10 @@ class Bank:
         if number not in self._coming and not path.exists():
             first = self.first_seed + number * self.clips
             seeds = tuple(range(first, first + self.clips))
-            size = self.sizes[number % len(self.sizes)]
+            duration_s = self.durations_s[number % len(self.durations_s)]
+            size = self.sizes[number // len(self.durations_s) % len(self.sizes)]
             sound = number % SILENT_EVERY != SILENT_EVERY - 1
-            self._coming[number] = self._pool.submit(_write, str(self.weights), str(path), seeds, self.duration_s, size, sound)
+            self._coming[number] = self._pool.submit(_write, str(self.weights), str(path), seeds, duration_s, size, sound, self.filmed)
 
     def read(self, number: int) -> Batch:
         """A batch, waiting for it if it is being made."""

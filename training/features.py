@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from omnizip.evaluation.world.phrasings import COUNTS
-from omnizip.evaluation.world.render import coverage
+from omnizip.evaluation.world.render import STILL, coverage
 from omnizip.evaluation.world.scene import COLOURS, MOTIONS, PATTERNS, PLACES, SHAPES, SOUNDS, Actor, Scene
 
 from .model import PATCH
@@ -49,16 +49,23 @@ def video_labels(scene: Scene, step: int) -> dict[str, np.ndarray]:
     """`token_labels` of one step of a scene."""
     times = (step, step + 0.5)
     shown = {actor: [t for t in times if scene.actor_at(t) == actor] for t in times if (actor := scene.actor_at(t))}
-    return token_labels(shown, scene.width, scene.height, scene.pattern)
+    return token_labels(shown, scene.width, scene.height, None if scene.camera else scene.pattern, scene.shaken)
 
 
-def token_labels(shown: Mapping[Actor, Sequence[float]], width: int, height: int, pattern: str) -> dict[str, np.ndarray]:
+def token_labels(
+    shown: Mapping[Actor, Sequence[float]],
+    width: int,
+    height: int,
+    pattern: str | None,
+    shaken: Callable[[float], tuple[float, float]] = lambda time_s: STILL,
+) -> dict[str, np.ndarray]:
     """What each video token of a step shows, per label (rows * columns,) int64; IGNORE where a shape barely touches it.
 
     Args:
         shown: the shapes of the step and at which of its two frames' times each is there.
         width, height: of the frame, pixels.
-        pattern: of the backdrop.
+        pattern: of the backdrop; None where it has none, as in a filmed scene.
+        shaken: how far the camera has moved the picture at a time, pixels.
 
     Returns:
         the labels of VIDEO_LABELS, and "thing": the number of the shape a token shows, IGNORE for none.
@@ -68,7 +75,7 @@ def token_labels(shown: Mapping[Actor, Sequence[float]], width: int, height: int
     labels = {name: np.full((rows, columns), VIDEO_LABELS[name] - 1 if name in VIDEO_LABELS else IGNORE) for name in names}
     touched = np.zeros((rows, columns), dtype=np.float32)
     for number, (actor, times) in enumerate(shown.items()):
-        mask = sum(coverage(actor, t, width, height) for t in times)
+        mask = sum(coverage(actor, t, width, height, shaken=shaken(t)) for t in times)
         seen = mask.reshape(rows, CELL, columns, CELL).mean((1, 3)) / 2
         middle = sum(actor.centre(t, width, height)[0] for t in times) / len(times)
         truth = {
@@ -83,7 +90,7 @@ def token_labels(shown: Mapping[Actor, Sequence[float]], width: int, height: int
             found[seen >= 0.004] = IGNORE
             found[(seen > 0.08) & alone] = truth[name]
         touched = np.maximum(touched, seen)
-    labels["pattern"] = np.where(touched < 0.3, PATTERNS.index(pattern), IGNORE)
+    labels["pattern"] = np.where(touched < 0.3, PATTERNS.index(pattern) if pattern else IGNORE, IGNORE)
     return {name: found.reshape(-1).astype(np.int64) for name, found in labels.items()}
 
 

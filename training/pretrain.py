@@ -21,16 +21,21 @@ from .model import Student
 MOST = 8  # shapes in one picture
 
 
-def video_batch(seed: int, steps: int) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+def video_batch(seed: int, steps: int, filmed: float = 0.0) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
     """Single steps: frames (2, H, W, 3) each, and joined labels.
 
     One in three is a step of a training scene. The rest are crowded with shapes that do not touch, which teaches shapes
     several times faster for the same work.
+
+    Args:
+        filmed: share of them that are filmed.
     """
     rng = np.random.default_rng(seed)
     pictures, labels = [], []
     for number in range(steps):
         scene = world.scene(int(rng.integers(world.TRAINING_SEEDS.stop)), 8.0, world.SMALL if rng.random() < 0.3 else None)
+        if filmed and rng.random() < filmed:
+            scene = world.scene(scene.seed, 8.0, (scene.width, scene.height), footage="filmed")
         frames, found = _crowd(scene, rng) if rng.random() < 2 / 3 else _moment(scene, rng)
         pictures.append(features.degraded(frames, rng) if rng.random() < 0.6 else frames)
         found["thing"] = np.where(found["thing"] == features.IGNORE, features.IGNORE, found["thing"] + number * MOST)
@@ -63,9 +68,9 @@ def _crowd(scene: world.Scene, rng: np.random.Generator) -> tuple[np.ndarray, di
         picture = render.backdrop(scene, time_s)
         for (actor, times), shade in zip(shown.items(), shades, strict=False):
             if time_s in times:
-                picture = render.painted(picture, actor, time_s, shade)
+                picture = render.painted(picture, actor, time_s, shade, shaken=scene.shaken(time_s))
         frames.append(render.photographed(picture, rng))
-    return np.stack(frames), features.token_labels(shown, width, height, scene.pattern)
+    return np.stack(frames), features.token_labels(shown, width, height, None if scene.camera else scene.pattern, scene.shaken)
 
 
 def audio_batch(seed: int, clips: int) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:

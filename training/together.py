@@ -27,7 +27,7 @@ class Share:
         if self.processes == 1:
             return stop
         gradients = [p.grad for p in parameters if p.grad is not None]
-        flat = torch.cat([*(g.flatten() for g in gradients), gradients[0].new_tensor([float(stop)])])
+        flat = torch.cat([*(g.flatten() for g in gradients), gradients[0].new_tensor([float(stop)])]).cpu()  # where processes meet
         distributed.all_reduce(flat)
         flat[:-1] /= self.processes
         for gradient, mean in zip(gradients, flat[:-1].split([g.numel() for g in gradients]), strict=True):

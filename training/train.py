@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from time import monotonic
@@ -54,9 +55,15 @@ class Stage:
     clips: int  # per step; single steps of video for "look"
     lr: float
     lr_end: float
-    duration_s: float = 8.0
+    durations_s: tuple[float, ...] = (8.0,)  # in turn, a batch each
     sizes: tuple[tuple[int, int], ...] = ()
     questions: int = 0  # per clip; 0 trains an encoder
+    filmed: float = 0.0  # share of filmed clips
+
+    @property
+    def network(self) -> str:
+        """What it trains: "look" the vision encoder, "listen" the audio encoder, "answer" the language model."""
+        return "answer" if self.questions else self.name.split()[0]
 
     def scaled(self, factor: float) -> Stage:
         """The same stage with fewer or more steps."""
@@ -67,10 +74,13 @@ SQUARE = ((128, 128),)
 STAGES = (
     Stage("look", 720, 48, 2e-3, 4e-5),
     Stage("listen", 200, 16, 1.5e-3, 3e-5),
-    Stage("four seconds", 240, 16, 1.5e-3, 1.5e-3, 4.0, (world.SMALL,), 9),
-    Stage("eight seconds, small frames", 450, 16, 1.5e-3, 1e-3, 8.0, (world.SMALL,), 10),
-    Stage("eight seconds", 400, 16, 1e-3, 2e-5, 8.0, (*SQUARE, world.SMALL, *world.SIZES), 12),
-    Stage("asked in more words", 720, 16, 1e-3, 1e-5, 8.0, (*SQUARE, world.SMALL, *world.SIZES), 18),
+    Stage("four seconds", 240, 16, 1.5e-3, 1.5e-3, (4.0,), (world.SMALL,), 9),
+    Stage("eight seconds, small frames", 450, 16, 1.5e-3, 1e-3, (8.0,), (world.SMALL,), 10),
+    Stage("eight seconds", 400, 16, 1e-3, 2e-5, (8.0,), (*SQUARE, world.SMALL, *world.SIZES), 12),
+    Stage("asked in more words", 720, 16, 1e-3, 1e-5, (8.0,), (*SQUARE, world.SMALL, *world.SIZES), 18),
+    Stage("look at filmed pictures", 400, 48, 8e-4, 2e-5, filmed=0.5),
+    Stage("longer clips", 900, 16, 1.2e-3, 6e-4, (8.0, 12.0, 16.0), (world.SMALL, *SQUARE, *world.SIZES), 14, 0.3),
+    Stage("longest clips", 900, 16, 6e-4, 1e-5, (8.0, 16.0, 20.0, 24.0), (*SQUARE, *world.SIZES), 16, 0.3),
 )
 WEIGHTS = {  # how often a kind is asked; 1 for the rest
     **dict.fromkeys(CROSS_MODAL, 2.0),
@@ -163,10 +173,17 @@ class Training:
                 self.stage, self.step = self.stage + 1, 0
             self.save()
 
-    def start_from(self, checkpoint: Path) -> None:
-        """Put a checkpoint's weights into a run that has not begun, and begin with the last stage: what it knows is trained on."""
+    def start_from(self, checkpoint: Path, first: str | None = None) -> None:
+        """Put a checkpoint's weights into a run that has not begun; what it knows is trained on.
+
+        Args:
+            first: name of the stage to begin with, by default the last. Raises ValueError where there is none of that name.
+        """
+        names = [stage.name for stage in self.stages]
+        if first is not None and first not in names:
+            raise ValueError(f"There is no stage called {first!r}; choose one of {', '.join(names)}.")
         self.thinker.load_state_dict(Student.load(checkpoint).thinker.state_dict())
-        self.stage = len(self.stages) - 1
+        self.stage = names.index(first) if first else len(names) - 1
 
     def save(self) -> None:
         """Write the state, whole or not at all; of several processes the first does."""
@@ -223,9 +240,9 @@ class Training:
 
     def _encode(self, stage: Stage, on_step: Progress | None, until: float) -> None:
         """Train one encoder on its own labels; at the end scale its tokens to the size of words."""
-        make, read = (pretrain.video_batch, pretrain.look) if stage.name == "look" else (pretrain.audio_batch, pretrain.listen)
-        parts = self.student.parts
-        last = parts.vision.merger.mlp[-1] if stage.name == "look" else parts.audio.proj
+        parts, sees = self.student.parts, stage.network == "look"
+        make = partial(pretrain.video_batch, filmed=stage.filmed) if sees else pretrain.audio_batch
+        read, last = (pretrain.look, parts.vision.merger.mlp[-1]) if sees else (pretrain.listen, parts.audio.proj)
         with executor(self.workers) as pool:
             coming = {}
 
@@ -239,20 +256,20 @@ class Training:
             def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
                 data, truth = batch(step)
                 tokens = read(self.student, data)
-                loss, right = self.heads[stage.name].losses(tokens, truth)
+                loss, right = self.heads[stage.network].losses(tokens, truth)
                 if step == stage.steps - 1:
                     loss_of.tokens = tokens.detach()
                 return loss, right
 
             self.thinker.train()
-            self._steps(stage, stage.name, loss_of, on_step, until)
+            self._steps(stage, stage.network, loss_of, on_step, until)
             self.thinker.eval()
         if self.step == stage.steps:
             pretrain.rescale(last, loss_of.tokens, TOKEN_SCALE)
 
     def _answer(self, stage: Stage, on_step: Progress | None, until: float) -> None:
         """Train the language model on questions about encoded clips."""
-        weights = self.folder / "encoders.pt"
+        weights = self.folder / f"encoders-{self.stage}.pt"  # as this stage finds them
         if not weights.exists() and not self.share.rank:
             torch.save({name: value.cpu() for name, value in self.thinker.state_dict().items()}, weights)
         self.share.wait()
@@ -261,9 +278,10 @@ class Training:
             self._bank,
             weights,
             clips=stage.clips // self.share.processes,
-            duration_s=stage.duration_s,
+            durations_s=stage.durations_s,
             sizes=stage.sizes,
             first_seed=first_seed,
+            filmed=stage.filmed,
             workers=self.workers,
         )
         caught: dict[str, Tensor] = {}

@@ -28,7 +28,7 @@ def _trained(chosen: argparse.Namespace, share: Share) -> Training:
     torch.set_num_threads(chosen.threads)
     training = Training(chosen.work, seed=chosen.seed, scale=chosen.scale, device=chosen.device, workers=chosen.workers, share=share)
     if chosen.start and not (chosen.work / "state.pt").exists():
-        training.start_from(chosen.start)
+        training.start_from(chosen.start, chosen.stage)
     share.wait()  # until all have read the state
     if share.rank:
         training.run()

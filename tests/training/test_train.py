@@ -9,12 +9,13 @@ import torch
 from omnizip.evaluation.world import questions, scene
 from training import __main__ as command
 from training import model, packing, pretrain, train
+from training.bank import Bank
 from training.train import Stage, Training
 
 STAGES = (
     Stage("look", 3, 4, 1e-3, 1e-4),
     Stage("listen", 3, 1, 1e-3, 1e-4),
-    Stage("two seconds", 16, 4, 2e-3, 1e-3, 2.0, (scene.SMALL,), 4),
+    Stage("two seconds", 16, 4, 2e-3, 1e-3, (2.0,), (scene.SMALL,), 4),
 )
 
 
@@ -52,7 +53,7 @@ def test_the_audio_encoder_can_learn_a_clip_by_heart():
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path, monkeypatch):
-    stages = (Stage("listen", 3, 1, 1e-3, 1e-4), Stage("two seconds", 3, 2, 1e-3, 1e-3, 2.0, (scene.SMALL,), 3))
+    stages = (Stage("listen", 3, 1, 1e-3, 1e-4), Stage("two seconds", 3, 2, 1e-3, 1e-3, (2.0,), (scene.SMALL,), 3))
     straight, _ = run(tmp_path / "straight", stages)
     ticks = iter(range(1000))
     monkeypatch.setattr(train, "monotonic", lambda: next(ticks))
@@ -131,3 +132,35 @@ def test_tokens_of_one_shape_name_it_together():
     logits = heads["shape"](tokens)
     expected = [logits[:2].sum(0).argmax() == 2, logits[3].argmax() == 5]
     assert right["shape together"] == pytest.approx(sum(map(float, expected)) / 2)
+
+
+def test_a_checkpoint_is_trained_on_from_a_named_stage_with_filmed_and_longer_clips(tmp_path):
+    stages = (
+        Stage("look", 2, 3, 1e-3, 1e-4),
+        Stage("look at filmed pictures", 2, 3, 1e-3, 1e-4, filmed=1.0),
+        Stage("longer", 3, 2, 1e-3, 1e-3, (2.0, 4.0), (scene.SMALL,), 3, filmed=0.5),
+    )
+    torch.manual_seed(0)
+    fresh = model.Student.fresh()
+    start = model.save(fresh.thinker, fresh.words, tmp_path / "start")
+    training = Training(tmp_path / "run", stages=stages, workers=0)
+    with pytest.raises(ValueError, match="stage called 'none'"):
+        training.start_from(start, "none")
+    training.start_from(start, "look at filmed pictures")
+    first = training.student.parts.vision.patch_embed.proj.weight.clone()
+    heard = []
+    training.run(lambda stage, step, numbers: heard.append((stage.name, step)))
+    assert heard == [("look at filmed pictures", 1), ("look at filmed pictures", 2), ("longer", 1), ("longer", 2), ("longer", 3)]
+    assert not torch.equal(first, training.student.parts.vision.patch_embed.proj.weight)
+
+
+def test_batches_take_turns_in_length_and_frame_size_and_a_share_of_them_is_filmed(tmp_path):
+    student = model.Student.fresh()
+    weights = tmp_path / "weights.pt"
+    torch.save(student.thinker.state_dict(), weights)
+    sizes = (scene.SMALL, (128, 128))
+    made = Bank(tmp_path / "bank", weights, clips=4, durations_s=(2.0, 4.0), sizes=sizes, first_seed=0, filmed=0.5, workers=0)
+    batches = [made.read(number) for number in range(4)]
+    assert {(batch.duration_s, batch.size) for batch in batches} == {(d, s) for d in (2.0, 4.0) for s in sizes}
+    scenes = [found for batch in batches for found in batch.scenes]
+    assert 5 <= sum(found.footage == "filmed" for found in scenes) <= 11

@@ -137,7 +137,8 @@ def _facts_seen(scene: Scene, kind: str, rng: np.random.Generator) -> Iterator[t
     actors = scene.actors
     shapes = Counter(a.shape for a in actors)
     if kind == "backdrop":
-        yield {}, scene.pattern
+        if scene.camera is None:  # what is filmed has no pattern
+            yield {}, scene.pattern
     elif kind == "shape count":
         yield {}, COUNTS[len(actors)]
     elif kind in ("first shape", "last shape"):

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from .scene import Actor, Scene
+from .scene import Actor, Camera, Scene
 from .sounds import SAMPLE_RATE_HZ, synthesise
 
 FILE_FPS = 10
 LEAD_S = 0.03  # things appear a moment before the instant a frame is sampled, so that rounding of time stamps cannot lose them
+
+TEXTURE = 256  # pixels after which the texture of a filmed backdrop begins anew
+HIGHLIGHTS = 24  # bright spots in it, far smaller than any shape
+STILL = (0.0, 0.0)
 
 RGB = {
     "red": (215, 35, 40),
@@ -51,9 +56,13 @@ def _distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     raise ValueError(f"There is no shape called {shape!r}.")
 
 
-def coverage(actor: Actor, time_s: float, width: int, height: int, scale: int = 1) -> np.ndarray:
-    """How much of each pixel a shape covers at a time, (height * scale, width * scale) float32 in 0 to 1."""
-    x, y = actor.centre(time_s, width, height)
+def coverage(actor: Actor, time_s: float, width: int, height: int, scale: int = 1, shaken: tuple[float, float] = STILL) -> np.ndarray:
+    """How much of each pixel a shape covers at a time, (height * scale, width * scale) float32 in 0 to 1.
+
+    Args:
+        shaken: how far the camera has moved the picture, pixels to the right and down.
+    """
+    x, y = (place + moved for place, moved in zip(actor.centre(time_s, width, height), shaken, strict=True))
     radius = actor.radius * height if height <= width else actor.radius * width
     rows, columns = _pixels(width, height, scale)
     u, v = (columns - x) / radius, (rows - y) / radius
@@ -69,6 +78,8 @@ def _pixels(width: int, height: int, scale: int) -> np.ndarray:
 def backdrop(scene: Scene, time_s: float, scale: int = 1) -> np.ndarray:
     """The empty stage at a time, (height * scale, width * scale, 3) float32: light from the left, a darker floor, a pattern."""
     rows, columns = _pixels(scene.width, scene.height, scale)
+    if scene.camera:
+        return _filmed_backdrop(scene, scene.camera, time_s, rows, columns)
     light = 1.25 - 0.5 * columns / scene.width
     light *= np.where(rows > 0.8 * scene.height, 0.7, 1.0)
     shift = np.float32(scene.drift * time_s * 16)
@@ -81,6 +92,47 @@ def backdrop(scene: Scene, time_s: float, scale: int = 1) -> np.ndarray:
     return light[..., None] * np.array(scene.tone, dtype=np.float32)
 
 
+def _filmed_backdrop(scene: Scene, camera: Camera, time_s: float, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """A textured surface with highlights and a change of light across it, as far as the camera has moved by now."""
+    right, down = (p + s for p, s in zip(camera.panned(time_s, scene.height), scene.shaken(time_s), strict=True))
+    surface = _sampled(_surface(scene.seed), rows - down, columns - right)
+    rng = np.random.default_rng([scene.seed, 6])
+    angle, reach = float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(0.1, 0.3))
+    slope = (columns / scene.width - 0.5) * np.cos(angle) + (rows / scene.height - 0.5) * np.sin(angle)
+    light = (1 + 2 * reach * slope)[..., None]
+    return np.clip(surface * light * np.array(scene.tone, dtype=np.float32), 0, 255).astype(np.float32)
+
+
+@lru_cache(4)
+def _surface(seed: int) -> np.ndarray:
+    """(TEXTURE, TEXTURE, 3) float32 around 1, without seams: noise whose power falls as in photographs, with a few small highlights."""
+    rng = np.random.default_rng([seed, 5])
+    rate = np.hypot(np.fft.fftfreq(TEXTURE)[:, None], np.fft.rfftfreq(TEXTURE)[None])
+    rate[0, 0] = np.inf
+    fall = rate ** -float(rng.uniform(1.0, 1.5))
+    noise = [np.fft.irfft2(fall * np.fft.rfft2(rng.standard_normal((TEXTURE, TEXTURE)))) for _ in range(4)]
+    bright, *tints = (n / n.std() for n in noise)
+    strength, colour = float(rng.uniform(0.15, 0.35)), float(rng.uniform(0.02, 0.1))
+    surface = 1 + strength * bright[..., None] + colour * np.stack(tints, axis=-1)
+    rows, columns = np.mgrid[0:TEXTURE, 0:TEXTURE]
+    for row, column in rng.integers(0, TEXTURE, (HIGHLIGHTS, 2)):
+        down, right = ((rows - row + 128) % TEXTURE - 128, (columns - column + 128) % TEXTURE - 128)
+        spot = np.exp(-(down**2 + right**2) / (2 * float(rng.uniform(1.0, 2.2)) ** 2))
+        surface += float(rng.uniform(0.4, 1.0)) * spot[..., None]
+    return np.clip(surface, 0.2, 2.2).astype(np.float32)
+
+
+def _sampled(surface: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """A surface without seams at places between its pixels, linear between the four around each."""
+    top, left = np.floor(rows), np.floor(columns)
+    down, right = (rows - top)[..., None], (columns - left)[..., None]
+    r0, c0 = top.astype(np.int64) % TEXTURE, left.astype(np.int64) % TEXTURE
+    r1, c1 = (r0 + 1) % TEXTURE, (c0 + 1) % TEXTURE
+    upper = surface[r0, c0] * (1 - right) + surface[r0, c1] * right
+    lower = surface[r1, c0] * (1 - right) + surface[r1, c1] * right
+    return upper * (1 - down) + lower * down
+
+
 def frames(scene: Scene, times_s: np.ndarray, scale: int = 1) -> np.ndarray:
     """What is seen at given times, (N, height * scale, width * scale, 3) uint8, at its own size with a little sensor noise."""
     rng = np.random.default_rng([scene.seed, 1])
@@ -88,17 +140,19 @@ def frames(scene: Scene, times_s: np.ndarray, scale: int = 1) -> np.ndarray:
     pictures = np.empty((len(times_s), scene.height * scale, scene.width * scale, 3), dtype=np.uint8)
     still = backdrop(scene, 0.0, scale)
     for index, time_s in enumerate(times_s):
-        picture = backdrop(scene, time_s, scale) if scene.drift else still.copy()
+        picture = backdrop(scene, time_s, scale) if scene.drift or scene.camera else still.copy()
         actor = scene.actor_at(time_s + LEAD_S)
         if actor:
-            picture = painted(picture, actor, time_s, shade[actor], scale)
+            picture = painted(picture, actor, time_s, shade[actor], scale, scene.shaken(time_s))
         pictures[index] = photographed(picture, rng) if scale == 1 else np.clip(picture, 0, 255)
     return pictures
 
 
-def painted(picture: np.ndarray, actor: Actor, time_s: float, shade: np.ndarray, scale: int = 1) -> np.ndarray:
-    """A picture (H, W, 3) with a shape on top; `shade` (3,) scales its colour a little."""
-    mask = coverage(actor, time_s, picture.shape[1] // scale, picture.shape[0] // scale, scale)[..., None]
+def painted(
+    picture: np.ndarray, actor: Actor, time_s: float, shade: np.ndarray, scale: int = 1, shaken: tuple[float, float] = STILL
+) -> np.ndarray:
+    """A picture (H, W, 3) with a shape on top; `shade` (3,) scales its colour a little, `shaken` is as in `coverage`."""
+    mask = coverage(actor, time_s, picture.shape[1] // scale, picture.shape[0] // scale, scale, shaken)[..., None]
     return picture * (1 - mask) + mask * (np.array(RGB[actor.colour]) * shade).astype(np.float32)
 
 

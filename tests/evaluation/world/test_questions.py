@@ -176,3 +176,10 @@ def test_sixty_paraphrases_are_in_no_wording_and_ask_the_same():
     assert Counter((q.kind, q.answer) for q in asked if q.kind != "sound present") == Counter(
         {pair: n for pair, n in trained_answers.items() if pair[0] != "sound present"}
     )
+
+
+def test_nobody_asks_for_the_pattern_of_what_is_filmed():
+    rng = np.random.default_rng(0)
+    assert "backdrop" in {q.kind for q in questions.about(world.scene(3), rng)}
+    kinds = {q.kind for seed in range(20) for q in questions.about(world.scene(seed, footage="filmed"), rng)}
+    assert "backdrop" not in kinds and {"motion", "where", "colour at sound"} <= kinds

@@ -139,3 +139,40 @@ def test_a_large_picture_shows_the_same_as_a_small_one():
     assert large.shape == (1, 512, 512, 3)
     shrunk = large.reshape(1, 128, 4, 128, 4, 3).mean((2, 4))
     assert np.abs(shrunk - small).mean() < 6  # noise, and edges that fall differently
+
+
+def test_a_filmed_backdrop_moves_as_far_as_the_camera_says():
+    """The shift between two frames is found from their pixels alone, by the peak of their cross-correlation."""
+    found = 0
+    for seed in range(12):
+        scene = world.scene(seed, size=(128, 128), footage="filmed")
+        before, after = (render.backdrop(scene, t).mean(-1) for t in (0.0, 2.0))
+        right, down = (p + s - z for p, s, z in zip(scene.camera.panned(2.0, 128), scene.shaken(2.0), scene.shaken(0.0), strict=True))
+        best = min(
+            ((dy, dx) for dy in range(-66, 67) for dx in range(-66, 67) if abs(dy - down) < 8 and abs(dx - right) < 8),
+            key=lambda shift: _unlike(before, after, *shift),
+        )
+        assert np.hypot(best[0] - down, best[1] - right) < 1.1, (seed, best, down, right)
+        found += np.hypot(right, down) > 5
+    assert found > 3
+
+
+def _unlike(before, after, down, right):
+    """Mean difference where both frames show the same surface, each less its own light."""
+    a = before[max(0, -down) : 128 - max(0, down), max(0, -right) : 128 - max(0, right)]
+    b = after[max(0, down) : 128 + min(0, down), max(0, right) : 128 + min(0, right)]
+    return np.abs((a - a.mean()) - (b - b.mean())).mean()
+
+
+def test_a_filmed_shape_is_painted_where_the_hand_has_moved_it():
+    scene = next(s for seed in range(99) if (s := world.scene(seed, footage="filmed")).camera.shake and s.actors)
+    actor = scene.actors[0]
+    for time_s in (actor.start_s, actor.start_s + 0.7):
+        mask = render.coverage(actor, time_s, scene.width, scene.height, shaken=scene.shaken(time_s)) > 0.5
+        seen = np.abs(render.frames(scene, np.array([time_s]))[0] - render.backdrop(scene, time_s)).max(-1) > 30
+        assert (mask & seen).sum() > 0.9 * mask.sum()
+        x, y = actor.centre(time_s, scene.width, scene.height)
+        unshaken = render.coverage(actor, time_s, scene.width, scene.height) > 0.5
+        right, down = scene.shaken(time_s)
+        middle = np.argwhere(mask).mean(0) - np.argwhere(unshaken).mean(0)
+        assert abs(middle[0] - down) < 0.5 and abs(middle[1] - right) < 0.5

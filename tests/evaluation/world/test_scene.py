@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from omnizip.evaluation.world import scene as world
-from omnizip.evaluation.world.scene import COLOURS, HELD_OUT_SEEDS, SHAPES, SOUNDS, TRAINING_SEEDS
+from omnizip.evaluation.world.scene import COLOURS, HELD_OUT_SEEDS, REPORT_SEEDS, SHAPES, SOUNDS, TRAINING_SEEDS
 
 
 def scenes(first, count, duration_s=8.0):
@@ -24,9 +24,9 @@ def test_same_seed_same_scene_other_seed_another():
 
 
 def test_ranges_of_seeds_never_meet():
-    assert TRAINING_SEEDS[-1] < HELD_OUT_SEEDS[0]
+    assert TRAINING_SEEDS[-1] < HELD_OUT_SEEDS[0] <= HELD_OUT_SEEDS[-1] < REPORT_SEEDS[0]
     with pytest.raises(ValueError, match="outside"):
-        world.scene(HELD_OUT_SEEDS.stop)
+        world.scene(REPORT_SEEDS.stop)
     with pytest.raises(ValueError, match="24"):
         world.scene(0, 30.0)
 
@@ -79,3 +79,20 @@ def test_misleading_and_silent_moments_occur():
     share = [np.mean([bool(test(m)) for m in moments]) for test in (lambda m: not m.actor, lambda m: not m.sound)]
     assert 0.12 < share[0] < 0.28
     assert 0.12 < share[1] < 0.28
+
+
+def test_a_filmed_scene_has_the_same_events_through_a_camera_that_moves():
+    kinds = set()
+    for seed in range(30):
+        drawn, filmed = world.scene(seed), world.scene(seed, footage="filmed")
+        assert filmed == world.scene(seed, footage="filmed")
+        assert (drawn.moments, drawn.width, drawn.height, drawn.ambient) == (filmed.moments, filmed.width, filmed.height, filmed.ambient)
+        assert (drawn.footage, filmed.footage) == ("drawn", "filmed") and drawn.shaken(1.3) == (0.0, 0.0)
+        moved = [filmed.shaken(t / 10) for t in range(80)]
+        assert max(abs(pixels) for shift in moved for pixels in shift) <= world.SHAKE * filmed.height
+        pan = filmed.camera.panned(1.0, filmed.height)
+        assert np.hypot(*pan) <= world.PAN * filmed.height + 1e-6
+        kinds.add((pan != (0.0, 0.0), any(shift != (0.0, 0.0) for shift in moved)))
+    assert kinds == {(True, False), (False, True), (True, True)}
+    with pytest.raises(ValueError, match="footage"):
+        world.scene(0, footage="painted")
