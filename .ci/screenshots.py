@@ -1,4 +1,4 @@
-"""Take the README's pictures from the real page: `python .ci/screenshots.py`, needs Debian's chromium and playwright."""
+"""Take the documentation's pictures from the real page: `python .ci/screenshots.py`, needs Debian's chromium and playwright."""
 
 import os
 import socket

@@ -1,13 +1,14 @@
-"""Draw the README's figure of costs over clip length from the committed measurement. A test compares."""
+"""The figure of costs over clip length, drawn from the committed measurement."""
+
+from __future__ import annotations
 
 import json
 import math
-import sys
-from pathlib import Path
 from xml.sax.saxutils import escape
 
-ROOT = Path(__file__).resolve().parent.parent
-SOURCE, TARGET = ROOT / "docs" / "results" / "lengths-cpu.json", ROOT / "assets" / "screenshots" / "costs-by-length.svg"
+from .results import FOLDER, ROOT
+
+SOURCE, TARGET = FOLDER / "lengths-cpu.json", ROOT / "docs" / "figures" / "costs-by-length.svg"
 
 WIDTH, HEIGHT, TOP, BOTTOM = 1000, 440, 92, 56
 PANELS = ((74, 290), (590, 270))  # left edge and width of each; labels stand to the right
@@ -24,6 +25,11 @@ MEMORY = (
     ("compress_peak_bytes", "compression", "#0f766e", False),
 )
 TIMES = {10: "10 s", 30: "", 60: "1 min", 600: "10 min", 3600: "1 h"}
+
+
+def write() -> None:
+    """Draw it."""
+    TARGET.write_text(drawn(json.loads(SOURCE.read_text())))
 
 
 def drawn(result: dict) -> str:
@@ -104,11 +110,3 @@ def _seconds(value: float) -> str:
 
 def _bytes(value: float) -> str:
     return f"{value / 1e9:,.0f} GB" if value >= 1e9 else f"{value / 1e6:g} MB"
-
-
-if __name__ == "__main__":
-    if not SOURCE.exists():
-        sys.exit(
-            f"There is no {SOURCE.relative_to(ROOT)}; write it with python -m omnizip bench lengths --json {SOURCE.relative_to(ROOT)}."
-        )
-    TARGET.write_text(drawn(json.loads(SOURCE.read_text())))

@@ -1,6 +1,5 @@
-"""The README's figure of costs is what the committed measurement says."""
+"""The figure of costs over clip length is what the committed measurement says."""
 
-import importlib.util
 import json
 import math
 from pathlib import Path
@@ -8,26 +7,25 @@ from xml.etree import ElementTree
 
 import pytest
 
+from docs.tables import costs_figure as figure
+
 ROOT = Path(__file__).resolve().parents[2]
-SPEC = importlib.util.spec_from_file_location("figures", ROOT / ".ci" / "figures.py")
-figures = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(figures)
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
 def measured():
-    return json.loads(figures.SOURCE.read_text())
+    return json.loads(figure.SOURCE.read_text())
 
 
 def test_it_is_drawn_from_the_measurement(measured):
-    assert figures.TARGET.read_text() == figures.drawn(measured)
-    assert figures.TARGET.relative_to(ROOT).as_posix() in (ROOT / "README.md").read_text()
+    assert figure.TARGET.read_text() == figure.drawn(measured)
+    assert figure.TARGET.relative_to(ROOT / "docs").as_posix() in (ROOT / "docs" / "speed.md").read_text()
 
 
 def test_points_stand_where_the_numbers_are(measured):
     """On logarithmic axes a tenfold is the same distance everywhere: read off the guide, checked on the encoders' line."""
-    root = ElementTree.fromstring(figures.drawn(measured))
+    root = ElementTree.fromstring(figure.drawn(measured))
     points = [[tuple(map(float, p.split(","))) for p in line.get("points").split()] for line in root.iter(f"{SVG}polyline")]
     guide, *lines = points
     (_, low), (_, high) = guide
@@ -42,7 +40,7 @@ def test_points_stand_where_the_numbers_are(measured):
 
 
 def test_labels_stay_inside(measured):
-    root = ElementTree.fromstring(figures.drawn(measured))
+    root = ElementTree.fromstring(figure.drawn(measured))
     for label in root.iter(f"{SVG}text"):
         if label.get("text-anchor") == "start":
-            assert float(label.get("x")) + 0.58 * float(label.get("font-size")) * len(label.text) < figures.WIDTH, label.text
+            assert float(label.get("x")) + 0.58 * float(label.get("font-size")) * len(label.text) < figure.WIDTH, label.text

@@ -1,0 +1,127 @@
+"""Speed and memory as measured: one table for README.md, and every measurement, aim and remark for docs/speed.md."""
+
+from __future__ import annotations
+
+from omnizip.bench import clip_length, compress, prefill, startup
+
+from .results import conditions, listed, load
+
+SHORT = (  # of README.md: what was measured, its file, its shape
+    ("the embedded model's shape, a minute", "prefill-cpu", "nano"),
+    ("the 3B model's shape, ten seconds", "prefill-3b-cpu", "3b"),
+)
+ARMS = ("full", "omnizip")
+
+
+def in_short() -> str:
+    """README's table: all tokens and OmniZip, on two models."""
+    head = ("model and clip", "reads", "tokens", "saliency and compression", "prefill", "first token after", "speed-up", "peak memory")
+    lines = [f"| {' | '.join(head)} |", f"| --- | --- |{' ---: |' * (len(head) - 2)}"]
+    for told, name, shape in SHORT:
+        for row in _table(name, shape)["rows"]:
+            if row["method"] in ARMS:
+                what = "all tokens" if row["method"] == "full" else f"{row['retention']:.0%}"
+                extra = "–" if row["method"] == "full" else _duration(row["saliency_ms"] + row["compress_ms"])
+                times = f"{extra} | {_duration(row['prefill_ms'])} | {_duration(row['ttft_ms'])} | {row['speedup']:.1f}x"
+                lines.append(f"| {told} | {what} | {row['tokens']:,} | {times} | {row['prefill_peak_bytes'] / 1e6:,.0f} MB |")
+    files = listed(f"[{name}.json](docs/results/{name}.json): {conditions(load(name)['conditions'])}" for _, name, _ in SHORT)
+    gpu = "" if load("prefill-cuda") else " No GPU was measured."
+    return "\n".join([*lines, "", f"{files}.{gpu}"])
+
+
+def _table(name: str, shape: str) -> dict:
+    return next(table for table in load(name)["tables"] if table["shape"] == shape)
+
+
+def _duration(ms: float) -> str:
+    return f"{ms:,.0f} ms" if ms < 1000 else f"{ms / 1000:.1f} s"
+
+
+def remarks() -> str:
+    """What share of the compressed prefill is saliency and compression, on either model."""
+    told = []
+    for what, name, shape in SHORT:
+        rows = [row for row in _table(name, shape)["rows"] if row["method"] == "omnizip"]
+        shares = listed(f"{row['compression_share']:.1%} at {row['retention']:.0%}" for row in rows)
+        told.append(f"{what}: {shares}")
+    return f"Share of saliency and compression in `omnizip`'s prefill ({'; '.join(told)})."
+
+
+MEASUREMENTS = (  # files in docs/results without what they were measured on, and what they show
+    ("compress-target", "Compression alone, 60 s at width 3584 with 128 tokens a step, beside one product of the same run"),
+    ("compress", "Compression alone by clip length, width 3584, 144 tokens a step"),
+    (
+        "lengths",
+        "What comes before the language model, from 10 s to an hour (beyond a minute one run each): "
+        "encoders of the embedded model, saliency and compression at 7B sizes",
+    ),
+    ("prefill", "Prefill, first token and decode with random weights"),
+    ("prefill-3b", "The same at the real 3B shape, on a short clip"),
+    ("startup", "The page on the embedded model, from its start to its first answers"),
+)
+SHOWN = {"compress": compress.markdown, "compress-target": compress.markdown, "lengths": clip_length.markdown, "startup": startup.markdown}
+
+
+def measurements() -> str:
+    """The committed measurements, each with its conditions; what was not measured is said to be so."""
+    parts = []
+    for kind, told in MEASUREMENTS:
+        found = {device: load(f"{kind}-{device}") for device in ("cuda", "cpu")}
+        for device, result in found.items():
+            if not result:
+                continue
+            for row in result.get("rows", ()):
+                if row.get("saliency_extrapolated"):
+                    row["saliency_ms"] = None  # stays in the file; from far shorter clips, so no number to show
+            tables = result.get("tables")
+            shown = "\n\n".join(f"{prefill.title(t)}\n\n{prefill.markdown(t)}" for t in tables) if tables else SHOWN[kind](result)
+            parts.append(f"{told} ([{kind}-{device}.json](results/{kind}-{device}.json); {conditions(result['conditions'])}).\n\n{shown}")
+        if not found["cuda"] and kind not in ("lengths", "startup", "prefill-3b"):
+            parts.append(f"{told}, on a GPU: not measured.")
+    return "\n\n".join(parts)
+
+
+def speedups(name: str, shape: str) -> dict[float, tuple[float, float]]:
+    """Per share kept by OmniZip: measured over counted speed-up of prefill, and peak memory over the stock forward's."""
+    table = next((t for t in (load(name) or {"tables": ()})["tables"] if t["shape"] == shape), None)
+    if table is None:
+        return {}
+    stock = next(row for row in table["rows"] if row["method"] == prefill.STOCK)
+    return {
+        row["retention"]: (row["speedup"] / row["speedup_counted"], row["prefill_peak_bytes"] / stock["prefill_peak_bytes"])
+        for row in table["rows"]
+        if row["method"] == "omnizip"
+    }
+
+
+def targets() -> str:
+    """What was aimed at, and how far from it the committed measurements are."""
+    lines = ["| aim | on | measured | |", "| --- | --- | ---: | --- |"]
+
+    def row(aim: str, on: str, measured: float | None, bound: float, least: bool = False, unit: str = "") -> None:
+        if measured is None:
+            lines.append(f"| {aim} | {on} | – | not measured |")
+            return
+        met = measured >= bound if least else measured <= bound
+        lines.append(f"| {aim} | {on} | {measured:.2f}{unit} | {'met' if met else f'missed by {abs(measured - bound):.2f}{unit}'} |")
+
+    products = {r["method"]: r["products"] for r in load("compress-target-cpu")["rows"]}
+    row("`omnizip`: at most 0.25 of one product", "CPU, 1 thread", products["omnizip"], 0.25)
+    row("`omnizip-official`: at most 0.75 of it", "CPU, 1 thread", products["omnizip-official"], 0.75)
+    gpu = {r["method"]: r["compress_ms"] for r in (load("compress-target-cuda") or {"rows": ()})["rows"]}
+    row("`omnizip`: at most 2 ms", "GPU", gpu.get("omnizip"), 2.0, unit=" ms")
+    places = (("embedded model, 60 s, CPU", "prefill-cpu", "nano"), ("3B shape, 10 s, CPU", "prefill-3b-cpu", "3b"))
+    places = [(on, speedups(name, shape)) for on, name, shape in (*places, ("7B shape, 60 s, GPU", "prefill-cuda", "7b"))]
+    for on, found in places:
+        for kept in (0.35, 0.25):
+            row(f"prefill at {kept:.0%}: at least 0.90 of the counted speed-up", on, found.get(kept, (None, None))[0], 0.9, least=True)
+    for on, found in places:
+        row("peak memory above weights at 35%: at most 0.45 of the stock forward's", on, found.get(0.35, (None, None))[1], 0.45)
+    grown = load("lengths-cpu")["rows"]
+    for name, what in (("encode_ms", "encoders"), ("saliency_window_ms", "saliency within windows"), ("compress_ms", "compression")):
+        row(f"time grows with the clip's length, power 1: {what}", "CPU, 10 min to 1 h", clip_length.growth(grown, name), 1.1)
+    row("memory above the inputs for an hour: at most 2 GB", "CPU, bfloat16", grown[-1]["compress_peak_bytes"] / 1e9, 2, unit=" GB")
+    start = load("startup-cpu")["medians"]
+    row("the page is up: under 10 s", "CPU", start["page_s"], 10, unit=" s")
+    row("first comparison of an 8 s example: under 5 s", "CPU", start["compare_s"], 5, unit=" s")
+    return "\n".join(lines)
