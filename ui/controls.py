@@ -12,8 +12,9 @@ from typing import Any
 import gradio as gr
 
 from omnizip.compressors.base import Compressor, Option
+from omnizip.report import fragments
 
-from . import markup, words
+from . import words
 
 WIDE = 10_000  # a range beyond this is typed, not dragged
 
@@ -52,7 +53,7 @@ class Controls:
                         self.components.append(control(item, f"option-{name}-{item.name}"))
                         self._items.append((name, item))
                     if not rates and not kind.options():
-                        gr.HTML(markup.hint(words.ADVANCED_NONE))
+                        gr.HTML(fragments.hint(words.ADVANCED_NONE))
                 self.groups.append(group)
                 self._places.append((name, rates))
 
