@@ -38,7 +38,7 @@ def patch_size(height: int, width: int, rows: int, columns: int, long_side: int 
 
 
 def overlay(frame: np.ndarray, keep: np.ndarray, long_side: int = LONG_SIDE) -> np.ndarray:
-    """Draw which patches of a frame were kept.
+    """Draws which patches of a frame were kept.
 
     Args:
         frame: (H, W, 3) uint8; keep: (rows, columns) bool.
@@ -78,7 +78,7 @@ def overlay_video(
     path: Path,
     on_progress: Callable[[float], None] | None = None,
 ) -> Path:
-    """Write the overlay of every sampled frame as H.264 with the clip's sound, and return `path`.
+    """Writes the overlay of every sampled frame as H.264 with the clip's sound, and returns `path`.
 
     Args:
         frames: (N, H, W, 3) uint8, sampled `fps` times a second; masks: (steps, rows, columns) bool, two frames a step.

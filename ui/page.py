@@ -349,7 +349,7 @@ def _wire_link(page: gr.Blocks, asked: Asked, pieces: _Pieces) -> gr.Textbox:
             return gr.skip()
         placed = {followed: str(request.query_params), asked.video: str(view.path), asked.question: view.question}
         placed |= {pieces["over"]: view.over, asked.method: view.method, asked.retention: view.retention}
-        return placed | dict(zip(asked.controls.components, asked.controls.filled(view.method, view.options), strict=True))
+        return placed | dict(zip(asked.controls.components, asked.controls.updates(view.method, view.options), strict=True))
 
     page.load(on_load, None, outputs, queue=False, **QUIET)
     return followed

@@ -152,7 +152,7 @@ def _stage_text(stage: Stage, labels: list[str]) -> str:
 def _say_result(report: RunReport, answers: bool, remarks: bool) -> None:
     if answers:
         for run in report.runs:
-            say(f"{plain_text.heading(run.label, run.retention_target)}\n{plain_text.indented(run.answer.text)}\n")
+            say(f"{plain_text.heading(run.label, run.retention_target)}\n{plain_text.indent(run.answer.text)}\n")
     say(plain_text.clip_line(report))
     say(plain_text.cost_table(report))
     for line in plain_text.ratio_lines(report):

@@ -24,8 +24,8 @@ def heading(label: str, retention: float | None) -> str:
     return wording.asked_title(label, retention)
 
 
-def indented(answer: str) -> str:
-    """An answer as it stands below its heading."""
+def indent(answer: str) -> str:
+    """Sets an answer in below its heading, without control characters."""
     return "  " + printable(answer).replace("\n", "\n  ")
 
 
@@ -33,7 +33,7 @@ def cost_table(report: RunReport) -> str:
     """What every run read and cost, one column per run."""
     rows = [["", *(run.label for run in report.runs)]]
     rows += [[name, *(value(run) for run in report.runs)] for name, value in _COSTS]
-    return "\n".join(aligned(rows))
+    return "\n".join(align(rows))
 
 
 _COSTS = (
@@ -79,8 +79,8 @@ def remarks(report: RunReport) -> list[str]:
     return lines
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines: the first column to the left, the others to the right."""
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Sets rows of cells as lines: the first column to the left, the others to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]).rstrip()

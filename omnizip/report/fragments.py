@@ -45,8 +45,8 @@ def headline(ratios: Mapping[str, float | None]) -> str:
     return f'<p class="oz-headline">{items}</p>' if items else ""
 
 
-def marked(text: str, spans: Spans) -> str:
-    """Text with the given spans (start, end) underlined."""
+def mark(text: str, spans: Spans) -> str:
+    """Marks the given spans (start, end) of a text, which the page underlines."""
     out, at = [], 0
     for start, end in spans:
         out += [escape(text[at:start]), "<mark>", escape(text[start:end]), "</mark>"]
@@ -73,7 +73,7 @@ def answer(
     if text is None:
         body = f'<p class="oz-said oz-empty">{escape(empty)}</p>'
     else:
-        shown = marked(text, spans) if text.strip() or now else escape(wording.NO_WORDS)
+        shown = mark(text, spans) if text.strip() or now else escape(wording.NO_WORDS)
         body = f'<p class="oz-said{" oz-now" if now else ""}">{shown}</p>'
     return f'<article class="oz-answer"><h3>{escape(title)}</h3><div class="oz-talk" aria-live="polite">{talk}{body}</div></article>'
 
