@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TORCH = {"torch"}
 # Rows from the bottom of the project to its top: (modules, third parties).
 ROWS = [
-    (["omnizip.errors", "omnizip.settings", "omnizip.types"], set()),
+    (["omnizip.errors", "omnizip.settings", "omnizip.types", "omnizip.assets"], set()),
     (["omnizip.windows"], TORCH),
     (["omnizip.stream", "omnizip.budget"], TORCH),
     (["omnizip.compressors"], TORCH),
@@ -17,17 +17,14 @@ ROWS = [
     (["omnizip.media.decoder_main"], {"av"}),
     (["omnizip.media"], {"numpy"}),
     (["omnizip.model"], {"numpy", "transformers", "torch", "accelerate"}),
-    (["omnizip.report"], {"numpy"}),
+    (["omnizip.report"], {"numpy", "PIL"}),
     (["omnizip.engine"], TORCH),
     (["omnizip.bench"], {"numpy", "torch", "transformers", "gradio_client"}),
     (["omnizip.evaluation"], {"numpy", "torch", "transformers", "tqdm", "av"}),
     (["training"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),
-    (["ui", "ui.words"], set()),
-    (
-        ["ui.frames", "ui.figures", "ui.markup", "ui.lens.packed", "ui.standalone"],
-        {"numpy", "PIL", "plotly", "moviepy", "proglog"},
-    ),  # proglog: moviepy's own progress reports
     (["omnizip.cli", "omnizip.__main__"], TORCH),
+    (["ui", "ui.words", "ui.markup"], set()),
+    (["ui.frames", "ui.figures"], {"numpy", "PIL", "plotly", "moviepy", "proglog"}),  # proglog: moviepy's own progress reports
     (["ui.model_host", "ui.handlers", "ui.links", "ui.lens.view", "ui.methods.chart", "ui.methods.view"], {"numpy", "PIL", "plotly"}),
     (["ui.access"], {"starlette"}),
     (
@@ -88,3 +85,9 @@ def test_imports_point_downwards(path):
             assert module != STANDALONE, f"{module} runs on its own and imports {name}"
         else:
             assert top in sys.stdlib_module_names or top in allowed, f"{module} imports {name}, which is not among its third parties"
+
+
+def test_the_library_never_imports_the_page():
+    library = [path for path in SOURCES if path.is_relative_to(ROOT / "omnizip")]
+    found = [(module_of(path), name) for path in library for name in imports_of(path, module_of(path)) if name.split(".")[0] == "ui"]
+    assert len(library) > 60 and found == []

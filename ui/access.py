@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 
 from omnizip.errors import OmniZipError
+from omnizip.report import formats
 from omnizip.settings import Settings
 
 from . import words
@@ -84,6 +85,6 @@ class UploadLimit:
         if sum(size for _, size in sent) + int(length) > self._limit:
             if not sent:
                 del self._sent[visitor]
-            return PlainTextResponse(words.UPLOADED_ENOUGH.format(limit=words.size(int(self._limit))), 429)
+            return PlainTextResponse(words.UPLOADED_ENOUGH.format(limit=formats.size(int(self._limit))), 429)
         sent.append((now, int(length)))
         return None

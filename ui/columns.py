@@ -6,18 +6,18 @@ Every piece has an elem_id; these are what tests and other scripts hold on to.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import gradio as gr
 
+from omnizip.assets import asset
 from omnizip.compressors import COMPRESSORS
+from omnizip.report import fragments, wording
 from omnizip.settings import Settings
 
 from . import handlers, markup, words
 from .controls import Controls
 from .lens import component
 
-ASSETS = Path(__file__).resolve().parent.parent / "assets"
 METHODS = {name: kind for name, kind in COMPRESSORS.items() if name != "full"}
 FIRST_METHOD, FIRST_RETENTION = "omnizip", "45 %"
 
@@ -47,7 +47,7 @@ def ask_column(settings: Settings) -> Asked:
     clip_notes = gr.HTML("", elem_id="clip-notes")
     question = gr.Textbox(label=words.QUESTION, placeholder=words.QUESTION_HINT, lines=2, max_lines=6, elem_id="question", render=False)
     gr.Examples(
-        [[str(ASSETS / "examples" / name), asked] for name, (_, asked) in words.EXAMPLES.items()],
+        [[str(asset(f"examples/{name}")), asked] for name, (_, asked) in words.EXAMPLES.items()],
         [video, question],
         example_labels=[label for label, _ in words.EXAMPLES.values()],
         label=words.CLIP_EXAMPLES,
@@ -56,14 +56,14 @@ def ask_column(settings: Settings) -> Asked:
         elem_id="examples",
     )
     with gr.Row(elem_id="limits-row"):
-        gr.HTML(markup.hint(words.limits(settings)), elem_id="limits")
+        gr.HTML(fragments.hint(words.limits(settings)), elem_id="limits")
         open_gif = gr.UploadButton(words.OPEN_GIF, file_types=[".gif"], size="sm", scale=0, min_width=110, elem_id="open-gif")
     question.render()
     retention = gr.Radio(words.RETENTIONS, value=FIRST_RETENTION, label=words.RETENTION, info=words.RETENTION_HINT, elem_id="retention")
     method = gr.Dropdown(
         [(kind.label, name) for name, kind in METHODS.items()], value=FIRST_METHOD, label=words.METHOD, filterable=False, elem_id="method"
     )
-    about = gr.HTML(markup.hint(METHODS[FIRST_METHOD].summary), elem_id="method-about")
+    about = gr.HTML(fragments.hint(METHODS[FIRST_METHOD].summary), elem_id="method-about")
     controls = Controls(METHODS)
     with gr.Accordion(words.ADVANCED, open=False, elem_id="advanced"):
         controls.build(FIRST_METHOD, FIRST_RETENTION)
@@ -113,8 +113,8 @@ def answer_column(start: handlers.Update) -> tuple[dict[str, gr.components.Compo
 
 def kept_section() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Column, gr.Accordion]:
     """What was kept: its pieces, the invitation shown before there is anything, the views shown after, the charts within."""
-    gr.HTML(markup.heading(words.KEPT), elem_id="kept-heading")
-    empty = gr.HTML(markup.hint(words.KEPT_EMPTY), elem_id="kept-empty")
+    gr.HTML(fragments.heading(words.KEPT), elem_id="kept-heading")
+    empty = gr.HTML(fragments.hint(words.KEPT_EMPTY), elem_id="kept-empty")
     pieces: dict[str, gr.components.Component] = {}
     with gr.Column(visible=False, elem_id="kept-views") as views:
         with gr.Row(elem_id="kept-head"):
@@ -145,6 +145,6 @@ def kept_section() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Colu
         with gr.Accordion(words.CHARTS, open=False, elem_id="charts") as charts:
             gr.HTML(markup.subheading(words.TIME_CHART, words.TIME_CHART_HINT))
             pieces["chart"] = gr.Plot(show_label=False, container=False, elem_id="chart")
-            gr.HTML(markup.subheading(words.REASONS))
+            gr.HTML(markup.subheading(wording.REASONS))
             pieces["reasons"] = gr.HTML("", elem_id="reasons")
     return pieces, empty, views, charts

@@ -12,8 +12,9 @@ from typing import Any
 import gradio as gr
 
 from omnizip.compressors.base import Compressor, Option
+from omnizip.report import fragments
 
-from . import markup, words
+from . import words
 
 WIDE = 10_000  # a range beyond this is typed, not dragged
 
@@ -41,29 +42,29 @@ class Controls:
     _places: list[tuple[str, bool]] = field(default_factory=list)  # beside `groups`: method, whether these are the rates
 
     def build(self, method: str, retention: str) -> None:
-        """Make all groups where this is called, those of `method` visible."""
+        """Makes all groups where this is called, those of `method` visible."""
         for name, kind in self.methods.items():
             for rates in (True, False):
                 items = [item for item in kind.options() if item.is_rate == rates]
                 with gr.Group(
-                    visible=self._shown(name, rates, method, retention), elem_id=f"options-{name}-{'rates' if rates else 'more'}"
+                    visible=self._is_shown(name, rates, method, retention), elem_id=f"options-{name}-{'rates' if rates else 'more'}"
                 ) as group:
                     for item in items:
                         self.components.append(control(item, f"option-{name}-{item.name}"))
                         self._items.append((name, item))
                     if not rates and not kind.options():
-                        gr.HTML(markup.hint(words.ADVANCED_NONE))
+                        gr.HTML(fragments.hint(words.ADVANCED_NONE))
                 self.groups.append(group)
                 self._places.append((name, rates))
 
-    def _shown(self, name: str, rates: bool, method: str, retention: str) -> bool:
+    def _is_shown(self, name: str, rates: bool, method: str, retention: str) -> bool:
         if name != method:
             return False
         return not rates or (retention == words.CUSTOM and any(item.is_rate for item in self.methods[name].options()))
 
     def visibility(self, method: str, retention: str) -> list[dict[str, Any]]:
-        """One update per group."""
-        return [gr.update(visible=self._shown(name, rates, method, retention)) for name, rates in self._places]
+        """One update per group: whether it is shown under this method and retention."""
+        return [gr.update(visible=self._is_shown(name, rates, method, retention)) for name, rates in self._places]
 
     def options(self, method: str, values: Sequence[Any]) -> dict[str, Any]:
         """The chosen method's options from all controls' values; whole numbers arrive as floats from sliders."""
@@ -73,6 +74,6 @@ class Controls:
                 chosen[item.name] = int(value) if item.kind == "integer" and isinstance(value, float) and value.is_integer() else value
         return chosen
 
-    def filled(self, method: str, options: Mapping[str, Any]) -> list[Any]:
+    def updates(self, method: str, options: Mapping[str, Any]) -> list[Any]:
         """One update per component: `method`'s as given or at their defaults, the others as they are."""
         return [gr.update(value=options.get(item.name, item.default)) if name == method else gr.skip() for name, item in self._items]

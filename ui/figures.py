@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from omnizip.report import formats
 from omnizip.report.decision import CompressionRecord, WindowRecord
+from omnizip.report.packed import SOUND_HZ, envelope
 
 from . import words
 
@@ -25,34 +27,20 @@ BUCKETS = 600  # of the waveform as drawn
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif'
 
 
-def envelope(waveform: np.ndarray, rate_hz: int, buckets: int = BUCKETS) -> tuple[np.ndarray, np.ndarray]:
-    """(B,) times in seconds and (B,) loudest amplitude of each of at most `buckets` equal stretches of a waveform (S,)."""
-    n = min(buckets, waveform.shape[0])
-    if n == 0:
-        return np.zeros(0), np.zeros(0)
-    edges = np.linspace(0, waveform.shape[0], n + 1).astype(np.int64)
-    loudest = np.maximum.reduceat(np.abs(waveform), edges[:-1])
-    return (edges[:-1] + edges[1:]) / 2 / rate_hz, loudest
-
-
-def _of(kept: int, total: int) -> float | None:
-    return kept / total if total else None
-
-
 def _hover(number: int, w: WindowRecord) -> str:
-    sound, picture = _of(w.audio_kept, w.audio_tokens), _of(w.video_tokens - w.video_kept, w.video_tokens)
-    lines = [f"<b>{w.start_s:g}–{w.end_s:g} s</b>  window {number + 1}"]
-    if sound is None:
-        lines.append(words.NO_SOUND)
-    else:
-        lines.append(f"{words.SOUND_KEPT}: {words.share(sound)}, {words.count(w.audio_kept)} of {words.count(w.audio_tokens)} tokens")
-    if picture is not None:
-        dropped = w.video_tokens - w.video_kept
-        lines.append(f"{words.PICTURE_DROPPED}: {words.share(picture)}, {words.count(dropped)} of {words.count(w.video_tokens)} tokens")
+    """What hovering over a window says: its span, the sound kept, the picture dropped."""
+    lines = [words.HOVER_WINDOW.format(start=w.start_s, end=w.end_s, n=number + 1)]
+    lines.append(_hover_share(words.SOUND_KEPT, w.audio_kept, w.audio_tokens) if w.audio_tokens else words.NO_SOUND)
+    if w.video_tokens:
+        lines.append(_hover_share(words.PICTURE_DROPPED, w.video_tokens - w.video_kept, w.video_tokens))
     return "<br>".join(lines)
 
 
-def time_chart(record: CompressionRecord, waveform: np.ndarray | None, rate_hz: int = 16_000) -> go.Figure:
+def _hover_share(name: str, n: int, total: int) -> str:
+    return words.HOVER_SHARE.format(name=name, share=formats.share(n / total), n=formats.count(n), total=formats.count(total))
+
+
+def time_chart(record: CompressionRecord, waveform: np.ndarray | None, rate_hz: int = SOUND_HZ) -> go.Figure:
     """Per two seconds the share of the sound kept and of the picture dropped; below, the sound on the same time axis.
 
     Args:
@@ -62,11 +50,11 @@ def time_chart(record: CompressionRecord, waveform: np.ndarray | None, rate_hz: 
     """
     windows = record.windows
     end = max([record.duration_s, *(w.end_s for w in windows)])
-    traces = [*_sound(windows), *_picture(windows), *_targets(windows), *_wave(waveform, rate_hz)]
+    traces = [*_sound_bars(windows), *_picture_lines(windows), *_hover_bars(windows), *_wave_area(waveform, rate_hz)]
     return go.Figure({"data": traces, "layout": _layout(end)})
 
 
-def _sound(windows: tuple[WindowRecord, ...]) -> list[dict[str, Any]]:
+def _sound_bars(windows: tuple[WindowRecord, ...]) -> list[dict[str, Any]]:
     heard = [w for w in windows if w.audio_tokens]
     if not heard:
         return []
@@ -83,7 +71,7 @@ def _sound(windows: tuple[WindowRecord, ...]) -> list[dict[str, Any]]:
     return [bars]
 
 
-def _picture(windows: tuple[WindowRecord, ...]) -> list[dict[str, Any]]:
+def _picture_lines(windows: tuple[WindowRecord, ...]) -> list[dict[str, Any]]:
     """Two traces: a step per window, and the mean over the clip."""
     seen = [w for w in windows if w.video_tokens]
     if not seen:
@@ -108,7 +96,7 @@ def _picture(windows: tuple[WindowRecord, ...]) -> list[dict[str, Any]]:
     return [steps, dots]
 
 
-def _targets(windows: tuple[WindowRecord, ...]) -> list[dict[str, Any]]:
+def _hover_bars(windows: tuple[WindowRecord, ...]) -> list[dict[str, Any]]:
     """One clear bar per window over the whole height, so that hovering anywhere above it tells everything."""
     if not windows:
         return []
@@ -126,10 +114,10 @@ def _targets(windows: tuple[WindowRecord, ...]) -> list[dict[str, Any]]:
     return [bars]
 
 
-def _wave(waveform: np.ndarray | None, rate_hz: int) -> list[dict[str, Any]]:
+def _wave_area(waveform: np.ndarray | None, rate_hz: int) -> list[dict[str, Any]]:
     if waveform is None or not waveform.size:
         return []
-    times, loudest = envelope(waveform, rate_hz)
+    times, loudest = envelope(waveform, rate_hz, BUCKETS)
     height = loudest / (float(loudest.max()) or 1.0)
     area = {
         "type": "scatter",
@@ -168,7 +156,7 @@ def _layout(end_s: float) -> dict[str, Any]:
             "domain": [0.31, 1.0],
             "range": [0, 1.0],
             "tickvals": TICKS,
-            "ticktext": [words.share(x) for x in TICKS],
+            "ticktext": [formats.share(x) for x in TICKS],
             "title": {"text": words.AXIS_SHARE, "standoff": 8},
         },
         "yaxis2": {

@@ -16,17 +16,19 @@ import numpy as np
 from PIL import Image
 from proglog import ProgressBarLogger
 
+from omnizip.report.packed import SOUND_HZ
+from omnizip.stream import Modality
+
 LONG_SIDE = 720  # pixels of a drawn frame's longer side, about
 DIMMED = 0.20  # brightness a dropped patch keeps
 LIFT = 18  # added to dropped patches (of 255), so that dimming shows in a black picture too
 RULE = 58  # grey of the hairline round each dropped patch: told apart without relying on brightness
 VIDEO_FPS = 10.0  # pictures per second of the overlay video; each sampled frame is repeated
-SOUND_HZ = 16_000  # of the waveform the model hears
 
 
-def step_masks(keep: np.ndarray, modality: np.ndarray, grid: tuple[int, int, int], video: int = 2) -> np.ndarray:
-    """(steps, rows, columns) bool: which patches were kept, from keep (L,) bool and modality (L,), `video` marking video."""
-    return np.asarray(keep, dtype=bool)[np.asarray(modality) == video].reshape(grid)
+def step_masks(keep: np.ndarray, modality: np.ndarray, grid: tuple[int, int, int]) -> np.ndarray:
+    """(steps, rows, columns) bool: which patches were kept, from keep (L,) bool and modality (L,)."""
+    return np.asarray(keep, dtype=bool)[np.asarray(modality) == Modality.VIDEO].reshape(grid)
 
 
 def patch_size(height: int, width: int, rows: int, columns: int, long_side: int = LONG_SIDE) -> tuple[int, int]:
@@ -36,7 +38,7 @@ def patch_size(height: int, width: int, rows: int, columns: int, long_side: int 
 
 
 def overlay(frame: np.ndarray, keep: np.ndarray, long_side: int = LONG_SIDE) -> np.ndarray:
-    """Draw which patches of a frame were kept.
+    """Draws which patches of a frame were kept.
 
     Args:
         frame: (H, W, 3) uint8; keep: (rows, columns) bool.
@@ -55,13 +57,8 @@ def overlay(frame: np.ndarray, keep: np.ndarray, long_side: int = LONG_SIDE) -> 
     return np.where(kept[..., None], drawn, dim[..., None])
 
 
-def frame_of_step(step: int, n_frames: int) -> int:
-    """The sampled frame that stands for a step; the last one where an odd frame was repeated to fill it."""
-    return min(2 * step, n_frames - 1)
-
-
-class _Progress(ProgressBarLogger):
-    """moviepy's progress as one number between 0 and 1."""
+class VideoProgress(ProgressBarLogger):
+    """Passes moviepy's progress on as one number between 0 and 1."""
 
     def __init__(self, on_progress: Callable[[float], None]) -> None:
         super().__init__()
@@ -81,7 +78,7 @@ def overlay_video(
     path: Path,
     on_progress: Callable[[float], None] | None = None,
 ) -> Path:
-    """Write the overlay of every sampled frame as H.264 with the clip's sound, and return `path`.
+    """Writes the overlay of every sampled frame as H.264 with the clip's sound, and returns `path`.
 
     Args:
         frames: (N, H, W, 3) uint8, sampled `fps` times a second; masks: (steps, rows, columns) bool, two frames a step.
@@ -121,7 +118,7 @@ def overlay_video(
             audio_fps=SOUND_HZ,
             temp_audiofile_path=str(path.parent),
             ffmpeg_params=["-crf", "20", "-g", str(int(2 * rate)), "-movflags", "+faststart"],
-            logger=None if on_progress is None else _Progress(on_progress),
+            logger=None if on_progress is None else VideoProgress(on_progress),
         )
     finally:
         clip.close()

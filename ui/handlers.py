@@ -23,6 +23,7 @@ from omnizip.engine import Engine
 from omnizip.engine.events import Arm, ArmDone, Finished, Piece, Stage
 from omnizip.errors import MethodError, OmniZipError
 from omnizip.media import Clip, transcode_preview
+from omnizip.report import formats, fragments, wording
 from omnizip.report.decision import CompressionRecord
 from omnizip.report.report import Run, RunReport, differing_words
 from omnizip.types import Turn
@@ -166,7 +167,7 @@ def _converse(
 ) -> Iterator[Update]:
     on_cpu = engine.model.conditions.device == "cpu"
     talk = _Talk(question, arm, turns)
-    yield {"status": markup.progress(words.STAGES["decode"], None)}
+    yield {"status": markup.progress(wording.STAGES["decode"], None)}
     runs: list[Run] = []
     report = None
     told, speaking, shown_at = None, None, 0.0
@@ -178,14 +179,14 @@ def _converse(
             told = now
             yield {"status": markup.progress(words.stage(event.name, event.arm), event.fraction)}
             if event.name == "answer":
-                yield {**talk.now(event.arm), **({"headline": markup.headline([]), "costs": ""} if event.arm == FULL else {})}
+                yield {**talk.now(event.arm), **({"headline": markup.invitation(), "costs": ""} if event.arm == FULL else {})}
         elif isinstance(event, Piece):
             if perf_counter() - shown_at > REFRESH_S or event.arm != speaking:
                 yield talk.say(event.arm, event.text)
                 shown_at, speaking = perf_counter(), event.arm  # the time the page itself takes is not waited for twice
         elif isinstance(event, ArmDone):
             runs.append(event.run)
-            yield {"costs": markup.costs(runs, on_cpu), **talk.end(event.arm, event.run.answer.text)}
+            yield {"costs": fragments.costs(runs, on_cpu), **talk.end(event.arm, event.run.answer.text)}
         elif isinstance(event, Finished):
             report = event.report
     stopped = flag.is_set()
@@ -202,7 +203,7 @@ def _converse(
         yield {
             "busy": False,
             "status": markup.done(words.STOPPED if stopped else words.DONE),
-            "headline": markup.headline(words.headline(report.ratios(report.runs[COMPRESSED]))),
+            "headline": fragments.headline(report.ratios(report.runs[COMPRESSED])),
             "chat": chat,
             "talking": True,
             **talk.compared(answers),
@@ -221,9 +222,9 @@ class _Talk:
     turns: tuple[tuple[Turn, ...], tuple[Turn, ...]]
 
     def _side(self, arm: int, text: str | None, **look: Any) -> Update:
-        title = COMPRESSORS["full"].label if arm == FULL else words.arm_line(COMPRESSORS[self.arm.method].label, self.arm.retention)
+        title = COMPRESSORS["full"].label if arm == FULL else wording.asked_title(COMPRESSORS[self.arm.method].label, self.arm.retention)
         name = "answer_full" if arm == FULL else "answer_compressed"
-        return {name: markup.answer(title, self.turns[arm], text, question=self.question, **look)}
+        return {name: fragments.answer(title, self.turns[arm], text, question=self.question, **look)}
 
     def now(self, arm: int) -> Update:
         """An arm starts; the other waits, or has ended."""
@@ -240,7 +241,7 @@ class _Talk:
         """Both ended: what differs is underlined."""
         spans = differing_words(*answers)
         marked = {name: card for arm in (FULL, COMPRESSED) for name, card in self._side(arm, answers[arm], spans=spans[arm]).items()}
-        return {**marked, "difference": markup.hint(words.difference(*answers, any(spans)))}
+        return {**marked, "difference": fragments.hint(wording.difference(*answers, any(spans)))}
 
 
 def _files(report: RunReport, folder: Path) -> Update:
@@ -251,9 +252,8 @@ def _files(report: RunReport, folder: Path) -> Update:
 
 
 def _clip_notes(report: RunReport, playable: bool) -> str:
-    c = report.clip
-    line = words.clip_line(c.duration_s, c.frames, c.fps, c.width, c.height, c.has_sound)
-    return markup.hint(line) + markup.sentences((*c.warnings, *(() if playable else (words.UNPLAYABLE,))))
+    line = wording.clip_line(report.clip)
+    return fragments.hint(line) + fragments.sentences((*report.clip.warnings, *(() if playable else (words.UNPLAYABLE,))))
 
 
 def redraw(engine: Engine, chat: Chat | None, path: str | None, method: str, retention: str, options: Mapping[str, Any]) -> Update:
@@ -273,10 +273,10 @@ def redraw(engine: Engine, chat: Chat | None, path: str | None, method: str, ret
 
 def _map(kept: Kept, sentence: str) -> Update:
     """One decision, and what it comes to in a line."""
-    share = words.share(kept.record.retained["total"])
+    share = formats.share(kept.record.retained["total"])
     return {
         "kept": kept,
-        "kept_line": markup.hint(sentence.format(label=kept.label, share=share)) + markup.sentences(kept.record.notes),
+        "kept_line": fragments.hint(sentence.format(label=kept.label, share=share)) + fragments.sentences(kept.record.notes),
         "video": None,  # one made of another decision would be shown beside this map
     }
 
@@ -289,7 +289,7 @@ def draw_charts(engine: Engine, kept: Kept | None) -> Update:
         waveform = engine.encode(kept.path).clip.waveform
     except OmniZipError as problem:
         return {"status": markup.problem(str(problem))}
-    return {"chart": figures.time_chart(kept.record, waveform), "reasons": markup.reasons(kept.record)}
+    return {"chart": figures.time_chart(kept.record, waveform), "reasons": fragments.reasons(kept.record)}
 
 
 def make_video(engine: Engine, kept: Kept | None) -> Iterator[Update]:
@@ -358,9 +358,9 @@ def new_chat() -> Update:
         "talking": False,
         "status": "",
         "follow_up": "",
-        "headline": markup.headline([]),
-        "answer_full": markup.answer(COMPRESSORS["full"].label, (), None, empty=words.FULL_EMPTY),
-        "answer_compressed": markup.answer(COMPRESSORS["omnizip"].label, (), None, empty=words.COMPRESSED_EMPTY),
+        "headline": markup.invitation(),
+        "answer_full": fragments.answer(COMPRESSORS["full"].label, (), None, empty=words.FULL_EMPTY),
+        "answer_compressed": fragments.answer(COMPRESSORS["omnizip"].label, (), None, empty=words.COMPRESSED_EMPTY),
         "difference": "",
         "costs": markup.how_it_works(),
         "clip_notes": "",

@@ -6,6 +6,8 @@ from typing import Any
 
 import gradio as gr
 
+from omnizip.report import formats, fragments
+
 from . import markup, words
 from .model_host import Serving
 
@@ -50,5 +52,5 @@ def told(serving: Serving) -> str:
     if state.conditions is None:
         return markup.progress(words.MODEL_LOADING.format(name=words.model_name(state.name)), state.fraction)
     free = serving.free()
-    room = [] if free is None else [words.MEMORY_FREE.format(size=words.size(free))]
-    return markup.conditions(" · ".join([words.model_line(state.conditions), *room]), state.conditions.embedded)
+    room = [] if free is None else [words.MEMORY_FREE.format(size=formats.size(free))]
+    return fragments.model_notice(state.conditions, *room)

@@ -16,13 +16,15 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 
 import gradio as gr  # noqa: E402
 
+from omnizip.assets import asset  # noqa: E402
 from omnizip.engine import Engine  # noqa: E402
 from omnizip.errors import OmniZipError  # noqa: E402
+from omnizip.report import fragments, wording  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
 
 from . import endpoints, handlers, links, markup, queueing, words  # noqa: E402
 from .access import access_options  # noqa: E402
-from .columns import ASSETS, METHODS, Asked, answer_column, ask_column, kept_section  # noqa: E402
+from .columns import METHODS, Asked, answer_column, ask_column, kept_section  # noqa: E402
 from .lens import component  # noqa: E402
 from .lens import view as lens_view
 from .methods.tab import methods_tab  # noqa: E402
@@ -46,7 +48,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "server_name": _address(settings),
         "server_port": settings.port,
         "theme": _theme(),
-        "css_paths": [ASSETS / "style.css", ASSETS / "lens" / "lens.css", ASSETS / "methods.css"],
+        "css_paths": [asset("style.css"), asset("lens/lens.css"), asset("methods.css")],
         "max_file_size": int(settings.max_file_mb * 1_000_000),
         "run_history": False,
         "footer_links": [],
@@ -107,7 +109,7 @@ def build_page(engine: Engine | Serving) -> gr.Blocks:
     engine = engine if isinstance(engine, Serving) else Serving.around(engine)
     start = handlers.new_chat()
     keep_s = engine.settings.keep_files_s
-    with gr.Blocks(title=words.TITLE, fill_width=True, delete_cache=(keep_s, keep_s), analytics_enabled=False, elem_id="page") as page:
+    with gr.Blocks(title=wording.TITLE, fill_width=True, delete_cache=(keep_s, keep_s), analytics_enabled=False, elem_id="page") as page:
         gr.HTML(markup.masthead(), elem_id="masthead")
         model_bar(engine, ON_MODEL)
         with gr.Row(elem_id="desk"):
@@ -242,7 +244,7 @@ def _wire_choices(engine: Engine, asked: Asked, pieces: _Pieces) -> None:
     controls = asked.controls
 
     def on_method(method, retention):
-        return [markup.hint(METHODS[method].summary), *controls.visibility(method, retention)]
+        return [fragments.hint(METHODS[method].summary), *controls.visibility(method, retention)]
 
     def on_gif(path):
         for update in handlers.open_gif(engine, path):
@@ -347,7 +349,7 @@ def _wire_link(page: gr.Blocks, asked: Asked, pieces: _Pieces) -> gr.Textbox:
             return gr.skip()
         placed = {followed: str(request.query_params), asked.video: str(view.path), asked.question: view.question}
         placed |= {pieces["over"]: view.over, asked.method: view.method, asked.retention: view.retention}
-        return placed | dict(zip(asked.controls.components, asked.controls.filled(view.method, view.options), strict=True))
+        return placed | dict(zip(asked.controls.components, asked.controls.updates(view.method, view.options), strict=True))
 
     page.load(on_load, None, outputs, queue=False, **QUIET)
     return followed

@@ -1,4 +1,4 @@
-// What ui/lens_data.py packed -> typed arrays. Bits are least significant first, numbers 32-bit little-endian, all in base64.
+// What omnizip/report/packed.py packed -> typed arrays. Bits are least significant first, numbers 32-bit little-endian, all in base64.
 
 const REASONS = ["text", "salient", "anchor", "density peak", "change", "method score", "folded", "dropped"];
 const FOLDED = 6;

@@ -19,6 +19,7 @@ from ..compressors import COMPRESSORS
 from ..compressors.base import Option
 from ..engine.events import Arm, ArmDone, Finished, Piece, Stage
 from ..errors import UsageError
+from ..report.wording import STAGES
 from ..settings import Settings
 from . import plain_text
 from .console import Shown, check_target, say, write
@@ -137,23 +138,21 @@ def _run(engine: Any, arguments: argparse.Namespace, arms: list[Arm], shown: Sho
 
 
 def _page(engine: Any, path: str, report: RunReport) -> str:
-    from ui.standalone import html_report
+    from ..report.standalone import html_report
 
     encoded = engine.encode(path)
     return html_report(report, encoded.clip, encoded.second_per_step, engine.settings)
 
 
 def _stage_text(stage: Stage, labels: list[str]) -> str:
-    from ui import words
-
     done = "" if stage.fraction is None else f" {100 * stage.fraction:.0f} %"
-    return f"{words.STAGES[stage.name]}{done}" + ("" if stage.arm is None else f" ({labels[stage.arm]})")
+    return f"{STAGES[stage.name]}{done}" + ("" if stage.arm is None else f" ({labels[stage.arm]})")
 
 
 def _say_result(report: RunReport, answers: bool, remarks: bool) -> None:
     if answers:
         for run in report.runs:
-            say(f"{plain_text.heading(run.label, run.retention_target)}\n{plain_text.indented(run.answer.text)}\n")
+            say(f"{plain_text.heading(run.label, run.retention_target)}\n{plain_text.indent(run.answer.text)}\n")
     say(plain_text.clip_line(report))
     say(plain_text.cost_table(report))
     for line in plain_text.ratio_lines(report):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ui import words
-
 from ..compressors.base import Compressor, Option
+from ..report import formats, wording
 from ..report.report import RunReport
 
 
@@ -17,18 +16,16 @@ def printable(text: str) -> str:
 
 def clip_line(report: RunReport) -> str:
     """What was read of the clip."""
-    clip = report.clip
-    facts = words.clip_line(clip.duration_s, clip.frames, clip.fps, clip.width, clip.height, clip.has_sound)
-    return f"{printable(clip.name)}: {facts}"
+    return f"{printable(report.clip.name)}: {wording.clip_line(report.clip)}"
 
 
 def heading(label: str, retention: float | None) -> str:
     """The line above an answer: the method, and what it was asked to keep."""
-    return words.arm_line(label, retention)
+    return wording.asked_title(label, retention)
 
 
-def indented(answer: str) -> str:
-    """An answer as it stands below its heading."""
+def indent(answer: str) -> str:
+    """Sets an answer in below its heading, without control characters."""
     return "  " + printable(answer).replace("\n", "\n  ")
 
 
@@ -36,33 +33,29 @@ def cost_table(report: RunReport) -> str:
     """What every run read and cost, one column per run."""
     rows = [["", *(run.label for run in report.runs)]]
     rows += [[name, *(value(run) for run in report.runs)] for name, value in _COSTS]
-    return "\n".join(aligned(rows))
+    return "\n".join(align(rows))
 
 
 _COSTS = (
-    ("tokens read", lambda run: words.count(run.tokens["total"])),
-    ("  text", lambda run: words.count(run.tokens["text"])),
-    ("  sound", lambda run: words.count(run.tokens["audio"])),
-    ("  picture", lambda run: words.count(run.tokens["video"])),
-    ("kept of the clip", lambda run: _percent(run.retained["total"])),
-    ("  of its sound", lambda run: _percent(run.retained["audio"])),
-    ("  of its picture", lambda run: _percent(run.retained["video"])),
-    ("compress", lambda run: words.duration(run.timing.compress_ms)),
-    ("  saliency in it", lambda run: words.duration(run.timing.saliency_ms)),
-    ("prefill", lambda run: words.duration(run.timing.prefill_ms)),
-    ("first token after", lambda run: words.duration(run.timing.ttft_ms)),
-    ("decode", lambda run: words.duration(run.timing.decode_ms)),
-    ("decode speed", lambda run: words.rate(run.timing.tokens_per_s)),
-    ("key-value cache", lambda run: words.size(run.kv_cache_bytes)),
-    ("peak memory", lambda run: words.size(run.peak_memory_bytes)),
-    ("agreement, first rank", lambda run: words.agreement(run.agreement)),
-    ("prefill, counted", lambda run: words.operations(run.flops_counted.prefill)),
-    ("paper's equation 9", lambda run: words.operations(run.flops_paper)),
+    ("tokens read", lambda run: formats.count(run.tokens["total"])),
+    ("  text", lambda run: formats.count(run.tokens["text"])),
+    ("  sound", lambda run: formats.count(run.tokens["audio"])),
+    ("  picture", lambda run: formats.count(run.tokens["video"])),
+    ("kept of the clip", lambda run: formats.percent(run.retained["total"])),
+    ("  of its sound", lambda run: formats.percent(run.retained["audio"])),
+    ("  of its picture", lambda run: formats.percent(run.retained["video"])),
+    ("compress", lambda run: formats.duration(run.timing.compress_ms)),
+    ("  saliency in it", lambda run: formats.duration(run.timing.saliency_ms)),
+    ("prefill", lambda run: formats.duration(run.timing.prefill_ms)),
+    ("first token after", lambda run: formats.duration(run.timing.ttft_ms)),
+    ("decode", lambda run: formats.duration(run.timing.decode_ms)),
+    ("decode speed", lambda run: formats.rate(run.timing.tokens_per_s)),
+    ("key-value cache", lambda run: formats.size(run.kv_cache_bytes)),
+    ("peak memory", lambda run: formats.size(run.peak_memory_bytes)),
+    ("agreement, first rank", lambda run: wording.agreement(run.agreement)),
+    ("prefill, counted", lambda run: formats.operations(run.flops_counted.prefill)),
+    ("paper's equation 9", lambda run: formats.operations(run.flops_paper)),
 )
-
-
-def _percent(share: float | None) -> str:
-    return words.UNKNOWN if share is None else f"{100 * share:.1f} %"
 
 
 def ratio_lines(report: RunReport) -> list[str]:
@@ -71,7 +64,7 @@ def ratio_lines(report: RunReport) -> list[str]:
     lines = []
     for run in report.runs[1:]:
         ratios = report.ratios(run)
-        parts = [f"{name} {words.UNKNOWN if ratios[key] is None else f'{ratios[key]:.2f}x'}" for key, name in names.items()]
+        parts = [f"{name} {formats.UNKNOWN if ratios[key] is None else f'{ratios[key]:.2f}x'}" for key, name in names.items()]
         lines.append(f"{report.runs[0].label} / {run.label}: {', '.join(parts)}")
     return lines
 
@@ -86,8 +79,8 @@ def remarks(report: RunReport) -> list[str]:
     return lines
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines: the first column to the left, the others to the right."""
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Sets rows of cells as lines: the first column to the left, the others to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]).rstrip()

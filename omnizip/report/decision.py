@@ -67,7 +67,7 @@ class CompressionRecord:
         layers: tuple[tuple[int, int, int], ...] = (),
         asked: float | None = None,
     ) -> CompressionRecord:
-        """Copy a decision to the host.
+        """Copies a decision to the host.
 
         Args:
             duration_s: length of the clip, the end of its last window.
@@ -82,19 +82,19 @@ class CompressionRecord:
         if ranks and not notes and stream.saliency_kind in SALIENCY_NOTES:
             notes = (SALIENCY_NOTES[stream.saliency_kind],)
         made = cls(
-            *(_host(t) for t in (compression.keep, compression.source, compression.reason, stream.modality, stream.window, saliency)),
+            *(_to_host(t) for t in (compression.keep, compression.source, compression.reason, stream.modality, stream.window, saliency)),
             stream.saliency_kind,
-            _host(compression.audio_retention),
-            _host(compression.video_pruning_rate),
+            _to_host(compression.audio_retention),
+            _to_host(compression.video_pruning_rate),
             stream.grid,
             duration_s,
             notes,
             layers,
         )
-        return made if asked is None else replace(made, notes=(*notes, *made._missed(asked)))
+        return made if asked is None else replace(made, notes=(*notes, *made._shortfall_notes(asked)))
 
-    def _missed(self, asked: float) -> tuple[str, ...]:
-        """A sentence if the share kept is not the one asked for, to a token, and no note ends by saying so."""
+    def _shortfall_notes(self, asked: float) -> tuple[str, ...]:
+        """One sentence if the share kept is not the one asked for, to a token, and no note ends by saying so; else nothing."""
         got, total = self.retained["total"], self.clip_tokens["total"]
         within = 1 if self.layers else 0.5 + 1e-6  # a choice inside the model rounds at every cut
         if got is None or abs(got - asked) * total <= within or any(note.endswith("asked.") for note in self.notes):
@@ -187,7 +187,7 @@ class CompressionRecord:
         return tuple(records)
 
 
-def _host(tensor: Any) -> np.ndarray | None:
+def _to_host(tensor: Any) -> np.ndarray | None:
     return None if tensor is None else tensor.detach().cpu().numpy().copy()
 
 

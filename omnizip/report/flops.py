@@ -48,13 +48,13 @@ def prefill_flops(shape: ModelShape, tokens: int) -> int:
 
 
 def layered_prefill_flops(shape: ModelShape, lengths: Sequence[int]) -> int:
-    """The same where the layers read different numbers of tokens, one number per layer."""
+    """Operations of reading a prompt of which the layers read different numbers of tokens, `lengths` in the order of the layers."""
     one, scores = replace(shape, layers=1), 2 * shape.width * shape.vocabulary
     return sum(prefill_flops(one, tokens) - scores for tokens in lengths) + scores
 
 
 def layered_paper_flops(shape: ModelShape, lengths: Sequence[int], answer_tokens: int = PAPER_ANSWER_TOKENS) -> int:
-    """Equation 9 where the layers read different numbers of audio and video tokens, one number per layer."""
+    """Equation 9 where the layers read different numbers of audio and video tokens, `lengths` in the order of the layers."""
     one = replace(shape, layers=1)
     return sum(paper_flops(one, n, answer_tokens) for n in lengths)
 
@@ -80,7 +80,7 @@ class CountedFlops:
 
     @classmethod
     def of(cls, shape: ModelShape, prompt: int, cached: int, reused: int = 0) -> CountedFlops:
-        """Of a prompt of `prompt` tokens, of which `cached` tokens are cached once the answer's are added.
+        """Counts a prompt of `prompt` tokens and its answer, after which `cached` tokens are cached.
 
         Args:
             reused: tokens at the prompt's beginning that were read for an earlier question and cost nothing now.
@@ -91,7 +91,7 @@ class CountedFlops:
 
     @classmethod
     def layered(cls, shape: ModelShape, read: Sequence[int], cached: Sequence[int], fed: int) -> CountedFlops:
-        """Of a prompt of which every layer read another number of tokens and remembers another.
+        """Counts a prompt of which every layer read another number of tokens and remembers another.
 
         Args:
             read: tokens of the prompt that each layer read. cached: those of them in its cache. fed: tokens of the answer fed back.

@@ -16,27 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..types import Agreement, Answer, Conditions, ModelShape, Sampling, Timing
 from .decision import CompressionRecord, WindowRecord, ratio
-from .flops import CountedFlops, decode_flops, kv_cache_bytes, paper_flops, prefill_flops
+from .flops import CountedFlops
 
 if TYPE_CHECKING:
     from ..media import Clip
     from ..stream import TokenStream
 
-__all__ = [
-    "ClipRecord",
-    "CompressionRecord",
-    "CountedFlops",
-    "Run",
-    "RunReport",
-    "WindowRecord",
-    "decode_flops",
-    "differing_words",
-    "kv_cache_bytes",
-    "paper_flops",
-    "plain",
-    "prefill_flops",
-    "ratio",
-]
 SCHEMA_VERSION = 1
 
 
@@ -141,7 +126,7 @@ class RunReport:
     runs: tuple[Run, ...]
 
     def ratios(self, run: Run) -> dict[str, float | None]:
-        """How many times less `run` takes than the first: tokens, prefill, ttft, kv_cache, flops_paper, flops (counted, prefill)."""
+        """How many times less `run` takes than the first: tokens, prefill, ttft, kv_cache, flops_paper, flops (counted, of the prefill)."""
         full = self.runs[0]
         return {
             "tokens": ratio(full.tokens["total"], run.tokens["total"]),

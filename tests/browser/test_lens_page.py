@@ -11,7 +11,6 @@ from browsing import BOTH, DESK, PHONE, kept_line, opened, shot, upload, wide
 from clips import hevc, make_clip, thirty_seconds
 
 from omnizip.cli.main import main
-from ui.lens.packed import script
 
 pytestmark = pytest.mark.browser
 ALPHAS = """() => {
@@ -348,7 +347,3 @@ def test_a_film_no_browser_plays_is_shown_as_a_copy(browser, url, tmp_path):
     page.wait_for_function("document.querySelector('.lens-video')?.readyState >= 2")
     assert "copy" in page.locator(".lens-note").inner_text()
     page.close()
-
-
-def test_the_program_defines_one_entry():
-    assert script().count("function mountLens(") == 1

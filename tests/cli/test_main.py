@@ -80,7 +80,7 @@ def test_answers_costs_and_ratios_are_shown_as_they_were_reported(loaded, clip, 
     assert [r["method"] for r in report["runs"]] == ["full", "omnizip", "random"]
     for run in report["runs"]:
         asked = "" if run["retention_target"] is None else ", asked to keep 45 %"
-        assert f"{run['label']}{asked}\n" + plain_text.indented(run["answer"]) in out
+        assert f"{run['label']}{asked}\n" + plain_text.indent(run["answer"]) in out
     rows = {line[: line.index("  ", 3)].strip(): line.split("  ") for line in out.splitlines() if line.count("  ") > 2}
     assert [c.strip() for c in rows["tokens read"] if c.strip()][1:] == [f"{r['tokens']['total']:,}" for r in report["runs"]]
     assert f"tokens {full['tokens']['total'] / small['tokens']['total']:.2f}x" in out

@@ -7,7 +7,7 @@ from streams import make_stream
 from omnizip import COMPRESSORS, Modality
 from omnizip.report.decision import CompressionRecord
 from ui import words
-from ui.figures import envelope, time_chart
+from ui.figures import time_chart
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +59,6 @@ def test_sound_lies_on_the_same_time_axis_as_the_windows(record):
     loud = wave.x[:half][wave.y[:half] > 0.5]
     assert loud.min() == pytest.approx(4, abs=0.02) and loud.max() == pytest.approx(5, abs=0.02)
     assert wave.yaxis == "y2" and tuple(figure.layout.xaxis.range) == (0, 9.0), "one time axis for both"
-
-
-def test_envelope_keeps_the_loudest_instant():
-    waveform = np.zeros(10_001, np.float32)
-    waveform[7_777] = -0.9
-    times, loudest = envelope(waveform, 1_000, 100)
-    assert loudest.max() == pytest.approx(0.9) and times[loudest.argmax()] == pytest.approx(7.777, abs=0.06)
-    assert envelope(waveform[:3], 1_000, 100)[0].shape == (3,)
-    assert envelope(waveform[:0], 1_000)[0].shape == (0,)
 
 
 @pytest.mark.parametrize("name", COMPRESSORS)

@@ -14,6 +14,7 @@ from clips import gif, make_clip, text
 from omnizip import COMPRESSORS
 from omnizip.engine import Engine
 from omnizip.errors import MethodError
+from omnizip.report import formats, wording
 from omnizip.settings import Settings
 from ui import handlers, words
 
@@ -54,7 +55,7 @@ def answered(engine, clip):
 def test_both_answers_stream_and_every_stage_is_told(answered):
     updates, page = answered
     statuses = [plain(u["status"]).strip() for u in updates if "status" in u]
-    order = [next(i for i, s in enumerate(statuses) if s.startswith(stage)) for stage in words.STAGES.values()]
+    order = [next(i for i, s in enumerate(statuses) if s.startswith(stage)) for stage in wording.STAGES.values()]
     assert order == sorted(order)
     for name, arm in (("answer_full", 0), ("answer_compressed", 1)):
         shown = [plain(u[name]) for u in updates if name in u and "oz-now" in u[name]]
@@ -70,15 +71,15 @@ def test_everything_shown_comes_from_the_report(engine, answered):
     full, compressed = report.runs
     table = plain(page["costs"])
     for run in (full, compressed):
-        for text_ in (words.count(run.tokens["total"]), words.duration(run.timing.prefill_ms), words.size(run.kv_cache_bytes)):
+        for text_ in (formats.count(run.tokens["total"]), formats.duration(run.timing.prefill_ms), formats.size(run.kv_cache_bytes)):
             assert text_ in table
-    assert words.NOT_ON_CPU in table
-    assert words.share(compressed.tokens["total"] / full.tokens["total"]) in plain(page["headline"])
+    assert wording.NOT_ON_CPU in table
+    assert formats.share(compressed.tokens["total"] / full.tokens["total"]) in plain(page["headline"])
     assert page["json"] == json.loads(json.dumps(report.to_json())) and page["csv"] == report.windows_csv()
     reasons = compressed.compression.reasons
     for modality, counts in reasons.items():
         for reason, n in counts.items():
-            assert words.REASON_WORDS[reason][0] in counted and words.count(n) in counted, modality
+            assert wording.REASON_WORDS[reason][0] in counted and formats.count(n) in counted, modality
 
 
 def test_a_choice_redraws_without_asking_the_model(engine, clip, answered, monkeypatch):

@@ -1,4 +1,4 @@
-"""The lens on the page: a gradio component around assets/lens/, fed with what lens_data.py packs.
+"""The lens on the page: a gradio component around assets/lens/, fed with what omnizip.report.packed packs.
 
 The clip and the decisions come as two props, so that moving a slider sends decisions only. The template never changes:
 gradio would wipe what the component drew.
@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from . import packed
+from omnizip.report import lens_files
 
 ON_LOAD = """
 const root = (window.gradio_config?.root ?? "").replace(/[/]$/, "") + (window.gradio_config?.api_prefix ?? "/gradio_api");
@@ -34,8 +34,8 @@ show();
 def lens() -> gr.HTML:
     """The component, empty; `update` fills it."""
     return gr.HTML(
-        html_template=packed.markup(),
-        js_on_load=f"{packed.script()}\n{ON_LOAD}",
+        html_template=lens_files.elements(),
+        js_on_load=f"{lens_files.script()}\n{ON_LOAD}",
         apply_default_css=False,
         elem_id="lens",
         clip=None,
@@ -47,8 +47,8 @@ def update(clip: dict[str, Any] | None, maps: dict[str, Any] | None) -> dict[str
     """What gradio takes to show a clip, or only other decisions about the clip shown.
 
     Args:
-        clip: from `lens_data.pack_clip`; None leaves it.
-        maps: from `lens_view.maps`.
+        clip: from `packed.pack_clip`; None leaves it.
+        maps: from `view.maps`.
     """
     given = {"clip": clip, "maps": maps}
     return gr.update(**{name: value for name, value in given.items() if value is not None})

@@ -9,15 +9,15 @@ from typing import Any
 from omnizip.engine import Engine
 from omnizip.engine.events import Arm
 from omnizip.media import transcode_preview
+from omnizip.report import packed, wording
 from omnizip.report.decision import CompressionRecord
 
 from .. import links, words
 from ..handlers import COMPRESSED, FULL, Chat, Kept, arm_of
-from . import packed
 
 
 def clip(engine: Engine, chat: Chat) -> dict[str, Any]:
-    """The clip of a conversation, for `lens_data.pack_clip`'s other side. A film no browser plays is shown as a copy beside it.
+    """The clip of a conversation, for `packed.pack_clip`'s other side. A film no browser plays is shown as a copy beside it.
 
     Raises:
         OmniZipError: the file is gone or cannot be copied; in one sentence.
@@ -41,7 +41,7 @@ def maps(engine: Engine, chat: Chat, kept: Kept, method: str, retention: str, op
             keeping the same share of the clip.
 
     Returns:
-        {"shown": one or two of `lens_data.pack_map`, "link": the query that brings this view back, None if nothing can}.
+        {"shown": one or two of `packed.pack_map`, "link": the query that brings this view back, None if nothing can}.
 
     Raises:
         OmniZipError: settings a method does not take; in one sentence.
@@ -62,4 +62,4 @@ def maps(engine: Engine, chat: Chat, kept: Kept, method: str, retention: str, op
 
 
 def _title(label: str, record: CompressionRecord) -> str:
-    return f"{label}, {words.share(record.retained['total'])}"
+    return wording.kept_title(label, record.retained["total"])

@@ -13,6 +13,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from omnizip.report import formats, wording
 from omnizip.report.report import Run
 
 from .. import figures, words
@@ -41,7 +42,7 @@ def pareto(runs: Sequence[Run]) -> go.Figure:
         Point(
             run.flops_counted.prefill / 1e9,
             run.agreement.mean_log_likelihood,
-            words.run_name(run) if len(shares) > 1 else run.label,
+            wording.run_name(run) if len(shares) > 1 else run.label,
             not number,
         )
         for number, run in enumerate(runs)
@@ -75,7 +76,7 @@ def pareto(runs: Sequence[Run]) -> go.Figure:
             "title": {"text": words.METHODS_AGREEMENT, "standoff": 14},
             "range": [1.12 * bottom, -0.08 * bottom],
             "tickvals": [math.log(share) for share in spread],
-            "ticktext": [words.likelihood(share) for share in spread],
+            "ticktext": [formats.likelihood(share) for share in spread],
         },
         "annotations": [_label(group, bottom) for group in groups(points, right, -1.2 * bottom)],
     }
@@ -130,7 +131,7 @@ def _dots(points: Sequence[Point]) -> dict[str, Any]:
         "x": [point.cost for point in points],
         "y": [point.agreement for point in points],
         "text": [point.name for point in points],
-        "customdata": [words.likelihood(math.exp(point.agreement)) for point in points],
+        "customdata": [formats.likelihood(math.exp(point.agreement)) for point in points],
         "marker": {
             "size": 11,
             "color": [figures.INK if point.full else figures.PICTURE for point in points],

@@ -10,6 +10,7 @@ import gradio as gr
 
 from omnizip.engine import Engine
 from omnizip.errors import OmniZipError
+from omnizip.report import fragments, wording
 
 from .. import markup, queueing, words
 from ..columns import METHODS, Asked
@@ -24,7 +25,7 @@ QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 def methods_tab(page: gr.Blocks, engine: Engine, asked: Asked, on_model: dict[str, Any]) -> None:
     """Add the section where this is called. It asks about the clip and question of the left column, in the model's queue."""
     with gr.Accordion(words.METHODS_TAB, open=False, elem_id="methods"):
-        gr.HTML(markup.hint(words.METHODS_HINT))
+        gr.HTML(fragments.hint(words.METHODS_HINT))
         choices = [(kind.label, name) for name, kind in METHODS.items()]
         methods = gr.CheckboxGroup(choices, value=[name for name in FIRST if name in METHODS], label=words.METHOD, elem_id="methods-names")
         shares = gr.CheckboxGroup(list(words.PRESETS), value=[next(iter(words.PRESETS))], label=words.RETENTION, elem_id="methods-shares")
@@ -71,7 +72,7 @@ def _wire(
                 if runs is None:
                     yield {told[name]: value for name, value in update.items()}
                     continue
-                listed = [(words.run_name(run), number) for number, run in enumerate(runs)]
+                listed = [(wording.run_name(run), number) for number, run in enumerate(runs)]
                 state, steps, pair = (path, runs), runs[0].compression.grid[0], view.pair(runs)
                 step = 1 + view.telling(*(runs[number] for number in pair))
                 yield {

@@ -15,9 +15,11 @@ import numpy as np
 from PIL import Image
 
 from omnizip.compressors import COMPRESSORS
+from omnizip.compressors.layer_pruner import LayerPruner
 from omnizip.engine import Engine
 from omnizip.engine.events import Arm, ArmDone, Finished, Stage
 from omnizip.errors import OmniZipError
+from omnizip.report import formats, fragments, packed, wording
 from omnizip.report.report import Run
 
 from .. import frames, markup, words
@@ -54,7 +56,7 @@ def run(
             if isinstance(event, Stage) and (event.name, event.arm) != told:
                 told = (event.name, event.arm)
                 done = None if event.name != "answer" else len(runs) / (len(arms) + 1)
-                yield {"status": markup.progress(words.STAGES[event.name], done)}
+                yield {"status": markup.progress(wording.STAGES[event.name], done)}
             elif isinstance(event, ArmDone):
                 runs.append(event.run)
                 yield {"table": table(runs)}
@@ -78,25 +80,24 @@ def table(runs: Sequence[Run]) -> str:
     for number, run in enumerate(runs):
         short = [note for note in run.compression.notes if note.endswith("asked.")]
         notes = "".join(f"<small>{escape(note)}</small>" for note in short)
-        same = words.UNKNOWN if not number else words.YES if run.answer.text == runs[0].answer.text else words.NO
+        same = formats.UNKNOWN if not number else words.YES if run.answer.text == runs[0].answer.text else words.NO
         cells = [
-            words.share(run.retention_target) if run.retention_target else words.UNKNOWN,
-            words.share(run.retained["total"]),
-            f'<span class="oz-m-answer">{escape(run.answer.text.strip() or words.NO_WORDS)}</span>{notes}',
+            formats.share(run.retention_target) if run.retention_target else formats.UNKNOWN,
+            formats.share(run.retained["total"]),
+            f'<span class="oz-m-answer">{escape(run.answer.text.strip() or wording.NO_WORDS)}</span>{notes}',
             same,
-            words.agreement(run.agreement),
-            words.count(run.tokens["total"]),
-            words.UNKNOWN if not number else words.duration(run.timing.compress_ms),
-            words.duration(run.timing.prefill_ms),
-            words.duration(run.timing.decode_ms),
-            words.size(run.peak_memory_bytes if measured else run.kv_cache_bytes),
+            wording.agreement(run.agreement),
+            formats.count(run.tokens["total"]),
+            formats.UNKNOWN if not number else formats.duration(run.timing.compress_ms),
+            formats.duration(run.timing.prefill_ms),
+            formats.duration(run.timing.decode_ms),
+            formats.size(run.peak_memory_bytes if measured else run.kv_cache_bytes),
         ]
         marked = "".join(f'<td data-name="{escape(n)}">{c}</td>' for (n, _), c in zip(columns[1:], cells, strict=True))
         rows.append(f'<tr><th scope="row">{escape(run.label)}</th>{marked}</tr>')
-    said = "".join(
-        markup.hint(text)
-        for text in (words.METHODS_AGREEMENT_HINT, words.METHODS_TOKENS_HINT, *(() if measured else (words.METHODS_CACHE_HINT,)))
-    )
+    inside = ", ".join(kind.label for kind in COMPRESSORS.values() if issubclass(kind, LayerPruner))
+    hints = [words.METHODS_AGREEMENT_HINT, words.METHODS_TOKENS_HINT.format(methods=inside)]
+    said = "".join(map(fragments.hint, hints if measured else [*hints, words.METHODS_CACHE_HINT]))
     return f'<div class="oz-methods"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>{said}'
 
 
@@ -123,22 +124,22 @@ def difference(engine: Engine, path: str, runs: Sequence[Run], a: int, b: int, s
     encoded = engine.encode(path)
     first, second = runs[a].compression, runs[b].compression
     if not first.grid[0]:
-        return markup.hint(words.METHODS_NO_PICTURE)
+        return fragments.hint(words.METHODS_NO_PICTURE)
     step = max(0, min(step, first.grid[0] - 1))
     masks = [frames.step_masks(record.keep, record.modality, record.grid)[step] for record in (first, second)]
-    image = encoded.clip.frames[frames.frame_of_step(step, len(encoded.clip.frames))]
+    image = encoded.clip.frames[packed.frame_of_step(step, len(encoded.clip.frames))]
     counts = [int(kept.sum()) for kept in (masks[0] & masks[1], masks[0] & ~masks[1], masks[1] & ~masks[0])]
     names = (
         words.METHODS_BOTH,
-        words.METHODS_ONLY.format(name=words.run_name(runs[a])),
-        words.METHODS_ONLY.format(name=words.run_name(runs[b])),
+        words.METHODS_ONLY.format(name=wording.run_name(runs[a])),
+        words.METHODS_ONLY.format(name=wording.run_name(runs[b])),
     )
     legend = "".join(
-        f'<span><i style="background:rgb{colour}" aria-hidden="true"></i>{escape(name)}: {words.count(n)}</span>'
+        f'<span><i style="background:rgb{colour}" aria-hidden="true"></i>{escape(name)}: {formats.count(n)}</span>'
         for colour, name, n in zip((BOTH, ONLY_A, ONLY_B), names, counts, strict=True)
     )
     start = step * encoded.second_per_step
-    line = words.METHODS_MOMENT_LINE.format(start=start, end=start + encoded.second_per_step, total=words.count(masks[0].size))
+    line = words.METHODS_MOMENT_LINE.format(start=start, end=start + encoded.second_per_step, total=formats.count(masks[0].size))
     return f'<p class="oz-key">{legend}</p>' + _figure(painted(image, *masks), line, f"{line} " + ", ".join(names))
 
 

@@ -8,25 +8,18 @@ from __future__ import annotations
 
 import base64
 import io
-import json
-from html import escape
-from pathlib import Path
-from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
-from omnizip.report.decision import CompressionRecord
+from ..media.decoder_process import SAMPLE_RATE_HZ
+from ..stream import Modality, Reason
+from .decision import CompressionRecord
 
-from .. import words
-from ..figures import envelope
-from ..frames import SOUND_HZ, frame_of_step
+if TYPE_CHECKING:
+    from ..media import Clip
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets" / "lens"
-SCRIPTS = ("unpack.js", "picture.js", "timeline.js", "lens.js")
-AUDIO, VIDEO = 1, 2  # omnizip.stream.Modality
-FOLDED = 6  # omnizip.stream.Reason
+SOUND_HZ = SAMPLE_RATE_HZ  # of every clip's waveform
 REASON_BITS = 3
 BUCKETS = 1400  # of the waveform as drawn
 THUMBNAILS = 40  # along the clip, at most
@@ -34,30 +27,28 @@ THUMBNAIL_PIXELS = 128  # of a thumbnail's longer side
 WINDOW_FIELDS = ("start", "end", "audio", "audioKept", "video", "videoKept", "sa", "rho")
 
 
-def markup() -> str:
-    """The lens's elements, the same for every clip."""
-    said = {name: escape(text, quote=True) for name, text in words.LENS.items() if isinstance(text, str)}
-    return Template((ASSETS / "lens.html").read_text("utf-8")).substitute(said)
+def frame_of_step(step: int, n_frames: int) -> int:
+    """The sampled frame that stands for a step; the last one where an odd frame was repeated to fill it."""
+    return min(2 * step, n_frames - 1)
 
 
-def script() -> str:
-    """The lens's program and what it says; it defines `mountLens(element, options)`."""
-    said = json.dumps(words.LENS, ensure_ascii=False).replace("<", "\\u003c")
-    return "\n".join((f"const WORDS = {said};", *((ASSETS / name).read_text("utf-8") for name in SCRIPTS)))
+def envelope(waveform: np.ndarray, rate_hz: int, buckets: int) -> tuple[np.ndarray, np.ndarray]:
+    """(B,) times in seconds and (B,) loudest amplitude of each of at most `buckets` equal stretches of a waveform (S,)."""
+    n = min(buckets, waveform.shape[0])
+    if n == 0:
+        return np.zeros(0), np.zeros(0)
+    edges = np.linspace(0, waveform.shape[0], n + 1).astype(np.int64)
+    loudest = np.maximum.reduceat(np.abs(waveform), edges[:-1])
+    return (edges[:-1] + edges[1:]) / 2 / rate_hz, loudest
 
 
-def style() -> str:
-    """The lens's look."""
-    return (ASSETS / "lens.css").read_text("utf-8")
-
-
-def _text(data: bytes) -> str:
+def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
 def pack_bits(flags: np.ndarray) -> str:
     """(N,) bool -> base64, eight flags a byte."""
-    return _text(np.packbits(np.asarray(flags, dtype=bool), bitorder="little").tobytes())
+    return _base64(np.packbits(np.asarray(flags, dtype=bool), bitorder="little").tobytes())
 
 
 def pack_planes(values: np.ndarray, bits: int = REASON_BITS) -> list[str]:
@@ -67,7 +58,7 @@ def pack_planes(values: np.ndarray, bits: int = REASON_BITS) -> list[str]:
 
 def pack_numbers(values: np.ndarray) -> str:
     """(N,) whole numbers below 2**32 -> base64."""
-    return _text(np.asarray(values, dtype="<u4").tobytes())
+    return _base64(np.asarray(values, dtype="<u4").tobytes())
 
 
 def ranks(saliency: np.ndarray) -> np.ndarray:
@@ -82,13 +73,13 @@ def ranks(saliency: np.ndarray) -> np.ndarray:
     return np.round(255 * below / below[-1]).astype(np.uint8)[inverse]
 
 
-def _tokens(record: CompressionRecord, modality: int) -> dict[str, Any]:
+def _pack_tokens(record: CompressionRecord, modality: Modality) -> dict[str, Any]:
     """One modality's tokens in stream order; `into` names the survivor of every folded one, counted within the modality."""
     at = np.flatnonzero(record.modality == modality)
     reason = record.reason[at]
     place = np.full(record.modality.shape[0], -1, np.int64)
     place[at] = np.arange(at.size)
-    into = place[record.source[at[reason == FOLDED]]]
+    into = place[record.source[at[reason == Reason.FOLDED]]]
     return {
         "tokens": int(at.size),
         "keep": pack_bits(record.keep[at]),
@@ -105,16 +96,16 @@ def pack_map(record: CompressionRecord, label: str) -> dict[str, Any]:
         the window's sound that guides its picture) and rho (share of its picture pruned), null where the method says nothing.
         `budget` is the share of the whole picture that was pruned, null without picture.
     """
-    audio = _tokens(record, AUDIO)
-    saliency = None if record.saliency is None else record.saliency[record.modality == AUDIO]
+    audio = _pack_tokens(record, Modality.AUDIO)
+    saliency = None if record.saliency is None else record.saliency[record.modality == Modality.AUDIO]
     observed = saliency is not None and saliency.size and not np.isnan(saliency).all()
-    audio["saliency"] = _text(ranks(saliency).tobytes()) if observed else None
+    audio["saliency"] = _base64(ranks(saliency).tobytes()) if observed else None
     steps, rows, columns = record.grid
-    step_window = record.window[record.modality == VIDEO].reshape(steps, rows * columns)[:, 0] if steps else np.zeros(0, int)
+    step_window = record.window[record.modality == Modality.VIDEO].reshape(steps, rows * columns)[:, 0] if steps else np.zeros(0, int)
     picture = record.retained["video"]
     return {
         "label": label,
-        "video": _tokens(record, VIDEO),
+        "video": _pack_tokens(record, Modality.VIDEO),
         "audio": audio,
         "step_window": step_window.tolist(),
         "window_fields": WINDOW_FIELDS,
@@ -127,11 +118,10 @@ def pack_map(record: CompressionRecord, label: str) -> dict[str, Any]:
     }
 
 
-def pack_clip(clip: Any, grid: tuple[int, int, int], second_per_step: float, source: str, name: str, note: str = "") -> dict[str, Any]:
+def pack_clip(clip: Clip, grid: tuple[int, int, int], second_per_step: float, source: str, name: str, note: str = "") -> dict[str, Any]:
     """A clip as the lens shows it, apart from any decision.
 
     Args:
-        clip: omnizip.media.Clip, or what has its frames, waveform, duration_s and digest.
         grid: steps, rows, columns of video tokens.
         source: where the browser finds the film: a path on the server, or a data URL.
         note: what there is to know about the film, such as that it is a preview.
@@ -147,15 +137,17 @@ def pack_clip(clip: Any, grid: tuple[int, int, int], second_per_step: float, sou
         "sound": 0.0 if clip.waveform is None else clip.waveform.shape[0] / SOUND_HZ,
         "grid": list(grid),
         "perStep": second_per_step,
-        "wave": _text(np.round(255 * wave / (loudest or 1.0)).astype(np.uint8).tobytes()),
+        "wave": _base64(np.round(255 * wave / (loudest or 1.0)).astype(np.uint8).tobytes()),
         "thumbs": _thumbnails(clip.frames, grid[0]),
     }
 
 
 def _thumbnails(frames: np.ndarray, steps: int) -> dict[str, Any] | None:
-    """Small pictures of steps spread over the clip, side by side in one JPEG."""
+    """Small pictures of steps spread over the clip, side by side in one JPEG; None without a picture."""
     if not steps:
         return None
+    from PIL import Image  # only who draws needs it
+
     shown = np.unique(np.linspace(0, steps - 1, min(steps, THUMBNAILS)).round().astype(int))
     high, wide = frames.shape[1:3]
     scale = min(1.0, THUMBNAIL_PIXELS / max(high, wide))
@@ -166,4 +158,4 @@ def _thumbnails(frames: np.ndarray, steps: int) -> dict[str, Any] | None:
         sheet.paste(picture.resize((wide, high), Image.Resampling.BILINEAR), (i * wide, 0))
     buffer = io.BytesIO()
     sheet.save(buffer, "JPEG", quality=72)
-    return {"image": f"data:image/jpeg;base64,{_text(buffer.getvalue())}", "steps": shown.tolist(), "width": wide, "height": high}
+    return {"image": f"data:image/jpeg;base64,{_base64(buffer.getvalue())}", "steps": shown.tolist(), "width": wide, "height": high}

@@ -1,0 +1,281 @@
+"""What there is to say about a comparison, on the page, in the HTML report and in a terminal alike.
+
+Sentences are data with named places, grouped by where they stand; the functions choose among them and fill them. A ratio
+says in words which way it goes, and that nothing was gained where nothing was.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import formats
+
+if TYPE_CHECKING:
+    from ..types import Agreement, Conditions, Timing
+    from .report import ClipRecord, Run
+
+TITLE = "OmniZip"
+
+# The model and the clip
+EMBEDDED = (  # markup
+    "The small built-in model has the architecture of Qwen2.5-Omni and knows one little world: <b>coloured shapes and eight sounds</b>, "
+    "as in the examples. For real footage choose Qwen2.5-Omni."
+)
+BUILT_IN = "{name} (built in)"
+MODEL_LINE = "{name} · {parameters} · on {device} · {dtype} · attention by {attention}"
+ONE_THREAD, THREADS = "{device}, 1 thread", "{device}, {n} threads"
+PARAMETERS = (  # from how many on
+    (1e9, "{n} billion parameters"),
+    (1e6, "{n} million parameters"),
+    (1e3, "{n} thousand parameters"),
+    (1, "{n} parameters"),
+)
+CLIP_LINE = "{length}, {width} × {height} pixels, {sound}; {frames} frames read, {fps} per second"
+WITH_SOUND, WITHOUT_SOUND = "with sound", "without sound"
+STAGES = {
+    "decode": "Reading the clip",
+    "encode": "Looking and listening",
+    "compress": "Choosing what to keep",
+    "warm up": "Warming up, so that times are fair",
+    "answer": "Answering",
+}
+
+# The line of gains above the answers: better, worse, the same
+TOKENS_READ = "of the tokens read"
+SAVINGS = {
+    "prefill": ("faster to read", "slower to read", "as fast to read"),
+    "ttft": ("sooner to the first word", "later to the first word", "as soon to the first word"),
+    "kv_cache": ("less memory", "more memory", "as much memory"),
+}
+
+# The answers
+ASKED_TO_KEEP = "{label}, asked to keep {share}"
+KEPT = "{label}, {share}"
+NO_WORDS = "(It ended without a word.)"
+SAME_WORDS = "Both answers are the same, word for word."
+OTHER_WORDS = "Underlined words differ between the two."
+OTHER_SPACES = "The answers differ only in spaces."
+
+# The costs
+COSTS = "What each answer cost"
+VERSUS = "difference"
+SAME = "the same"
+NOT_ON_CPU = "not measured on CPU"
+NOT_MEASURED = "not measured"
+FASTER, LESS, FEWER = ("faster", "slower"), ("less", "more"), ("fewer", "more")
+AS_FAST = "as fast"
+COST_TOKENS = ("Tokens read", "by the language model")
+COST_REUSED = ("of them known already", "read for an earlier question, not read again")
+COST_PICTURE = ("of them picture", "")
+COST_SOUND = ("of them sound", "")
+COST_CHOOSING = ("Choosing", "deciding what to keep")
+COST_READING = ("Reading", "all that was kept, at once (prefill)")
+COST_FIRST = ("First word after", "choosing, reading, first token")
+COST_WRITING = ("Writing", "the rest of the answer (decode)")
+COST_CACHE = ("Memory to remember it", "keys and values (KV cache)")
+COST_PEAK = ("Peak memory", "of the whole device")
+COST_AGREEMENT = ("Agreement", "how likely it finds the full model's answer: nats per word piece, 0 is certain")
+COST_OPERATIONS = ("Operations to read", "FLOPs: floating-point operations")
+FIRST_PLACE, PLACE = "1st", "place {n}"
+CAN_BE_HAD = "Reading was {measured}; by the operations counted it could be {allowed}."
+CHOSEN_ANEW = "{label} looks at the question: for this one it chose anew, and read again what it kept."
+SHARED_COST = "Shared by both and counted in neither: {read}, looking and listening {encode}."
+READ_BEFORE, READ_NOW = "the file was read before", "reading the file {decode}"
+
+# Where every token went
+REASONS = "Where every token went"
+REASON_WORDS = {
+    "salient": ("heard as important", "sound that receives much attention"),
+    "anchor": ("anchors", "kept to stand for the minor sound around them"),
+    "density_peak": ("typical places", "the centre of a group of alike patches"),
+    "change": ("changes", "patches unlike the same place a second before"),
+    "method_score": ("chosen by the method", "kept by the method's own rule"),
+    "folded": ("folded in", "not read themselves, merged into a kept token"),
+    "dropped": ("dropped", "not read"),
+    "text": ("text", "the question and markers"),
+}
+MODALITY_TOKENS = {"audio": "Sound: {n} tokens", "video": "Picture: {n} tokens"}
+
+# The HTML report
+FILM_SMALLER = "The film shown here is a smaller copy; the models read the original."
+FILM_COPY = "Browsers cannot play the original, so this is a copy; the models read the original."
+SETTINGS = "Settings"
+SETTINGS_NONE = "none"
+SAMPLING = ("sampling", "temperature {temperature:g}, top_p {top_p:g}, seed {seed}, at most {max_new_tokens} tokens")
+VERSIONS = "versions"
+SAVE_JSON = "Save the report as JSON"
+
+# The lens, for assets/lens/, where {name} stands for a value
+LENS: dict[str, Any] = {
+    "section": "What was kept, on the playing clip",
+    "clip": "The clip",
+    "play": "Play",
+    "pause": "Pause",
+    "method": "Method",
+    "compared": "Compared with",
+    "nothing": "nothing",
+    "show": "What to show",
+    "dimming": "Dimming",
+    "dimming_label": "Dimming of the picture, percent",
+    "keys": "Click or drag to seek · ← → window by window · space plays",
+    "moment": "Moment in the clip",
+    "clock": "{now} of {end}",
+    "window": "Window {n}",
+    "of_windows": "{span} · of {count}",
+    "views": {
+        "kept": ("Kept", "What the model reads, bright; the rest dimmed"),
+        "dropped": ("Dropped", "What the model does not read, bright"),
+        "reason": ("Why", "Kept patches coloured by the reason they were kept for"),
+        "folded": ("Folded", "Patches that absorbed others, with how many"),
+        "versus": ("A / B", "Kept by both, only by one, or by the other"),
+    },
+    "legend": {
+        "kept": "kept",
+        "dropped": "dropped",
+        "density peak": "typical place",
+        "change": "change",
+        "method score": "the method's own rule",
+        "absorbed": "absorbed others",
+        "folded": "folded away",
+        "as_is": "kept as it is",
+        "both": "both",
+        "only": "only {label}",
+        "neither": "neither",
+    },
+    "no_folds": "No patch was folded here. {folding}; the light marks under the sound are anchors that absorbed minor sound.",
+    "no_film": "This browser cannot play the clip; the pictures below are what the model was given.",
+    "facts": {
+        "picture": "Picture kept",
+        "sound": "Sound kept",
+        "sa": "Important sound, S<sub>a</sub>",  # the only one that is markup
+        "rho": "Picture to drop, ρ",
+        "of": "{kept} of {total}",
+        "no_sound": "no sound",
+    },
+    "said": {
+        "window": "Window {n}, {span}",
+        "picture": "picture {kept} of {total} kept",
+        "sound": "sound {kept} of {total} kept",
+        "no_sound": "no sound",
+        "allocated": "S a {sa}, rho {rho}",
+    },
+    "save_picture": "Save picture",
+    "saved_picture": "{a} at {time}",
+    "versus_title": "{a} (blue) and {b} (vermilion)",
+    "copy_link": "Copy link",
+    "copy_link_hint": "Copies a link to this example with this question, these settings and this moment",
+    "copied": "Copied: a link to this example, question, settings and moment.",
+    "not_copied": "The browser refused to copy. The link: {link}",
+    "no_link": "Your own clip is not kept, so it cannot be linked; save the report instead. Examples can be linked.",
+    "tracks": {
+        "frames": ("Frames", "kept patches bright"),
+        "rates": ("Picture dropped", "per 2 s; dashed: budget"),
+        "bars": ("Sound kept", "per 2 s; light: anchors"),
+        "wave": ("Sound", "brighter: more attention"),
+        "ticks": ("", "the sound tokens kept"),
+    },
+}
+LENS_FOLDING = "{label} folds picture with its option “{option}” on “{choice}”"  # of every method that can
+
+
+def parameters(n: int) -> str:
+    """8_930_000_000 -> "8.93 billion parameters"."""
+    for least, text in PARAMETERS:
+        if n >= least:
+            return text.format(n=f"{n / least:.3g}")
+    return PARAMETERS[-1][1].format(n=n)
+
+
+def model_line(c: Conditions) -> str:
+    """The model and the machine that every number depends on."""
+    device = c.device.upper()
+    if c.device == "cpu":
+        device = (ONE_THREAD if c.threads == 1 else THREADS).format(device=device, n=c.threads)
+    name = BUILT_IN.format(name=c.model) if c.embedded else c.model
+    return MODEL_LINE.format(name=name, parameters=parameters(c.parameters), device=device, dtype=c.dtype, attention=c.attention)
+
+
+def clip_line(clip: ClipRecord) -> str:
+    """The clip as it was read."""
+    return CLIP_LINE.format(
+        length=formats.seconds(clip.duration_s),
+        width=clip.width,
+        height=clip.height,
+        sound=WITH_SOUND if clip.has_sound else WITHOUT_SOUND,
+        frames=formats.count(clip.frames),
+        fps=f"{clip.fps:.3g}",
+    )
+
+
+def asked_title(label: str, target: float | None) -> str:
+    """The title of a compressed answer: the method, and what it was asked to keep."""
+    return label if target is None else ASKED_TO_KEEP.format(label=label, share=formats.share(target))
+
+
+def kept_title(label: str, kept: float | None) -> str:
+    """The title of a decision: the method, and the share of the clip it kept."""
+    return KEPT.format(label=label, share=formats.share(kept))
+
+
+def run_name(run: Run) -> str:
+    """A method and what it was asked to keep, shortly: "OmniZip 45 %"."""
+    return run.label if run.retention_target is None else f"{run.label} {formats.share(run.retention_target)}"
+
+
+def gain(x: float | None, better: str, worse: str, same: str = SAME) -> tuple[str, str] | None:
+    """A ratio full / compressed as (figure, words): 2.9 -> ("2.9×", better), 0.5 -> ("2.0×", worse); None where unknown."""
+    if x is None or x <= 0:
+        return None
+    if 0.95 < x < 1.05:
+        return "1.0×", same
+    return (formats.times(x), better) if x > 1 else (formats.times(1 / x), worse)
+
+
+def savings(ratios: dict[str, float | None]) -> list[tuple[str, str]]:
+    """What was read and what that saved as (figure, words), from RunReport.ratios; the unknown is left out."""
+    tokens = ratios.get("tokens")
+    parts: list[tuple[str, str] | None] = [(formats.share(1 / tokens), TOKENS_READ) if tokens else None]
+    parts += [gain(ratios.get(name), *words) for name, words in SAVINGS.items()]
+    return [part for part in parts if part is not None]
+
+
+def difference(first: str, second: str, differs: bool) -> str:
+    """One line under two answers; `differs` says whether any of their words do."""
+    if first.strip() == second.strip():
+        return SAME_WORDS
+    return OTHER_WORDS if differs else OTHER_SPACES
+
+
+def versus(full: float | None, other: float | None, better: str, worse: str) -> str:
+    """How `other` compares with `full` where less is better: "2.9× faster"; empty where unknown."""
+    found = gain(full / other, better, worse) if full and other else None
+    return "" if found is None else found[1] if found[1] == SAME else " ".join(found)
+
+
+def speed_up(measured: float | None, allowed: float | None) -> str:
+    """The gain in reading as measured beside the one the operations allow; empty where either is unknown."""
+    gains = [gain(x, *FASTER, AS_FAST) for x in (measured, allowed)]
+    if None in gains:
+        return ""
+    texts = [text if text == AS_FAST else f"{figure} {text}" for figure, text in filter(None, gains)]
+    return CAN_BE_HAD.format(measured=texts[0], allowed=texts[1])
+
+
+def shared_cost(timing: Timing) -> str:
+    """What both answers share and no column contains."""
+    read = READ_BEFORE if timing.decode_clip_ms is None else READ_NOW.format(decode=formats.duration(timing.decode_clip_ms))
+    return SHARED_COST.format(read=read, encode=formats.duration(timing.encode_ms))
+
+
+def writing(timing: Timing) -> str:
+    """The time of all tokens after the first, and their speed where there is one."""
+    time = formats.duration(timing.decode_ms)
+    return time if timing.tokens_per_s is None else f"{time} · {formats.rate(timing.tokens_per_s)}"
+
+
+def agreement(found: Agreement | None) -> str:
+    """How likely the full model's answer is here, and the place of its first word: "−0.21, 1st"."""
+    if found is None:
+        return formats.UNKNOWN
+    place = FIRST_PLACE if found.first_rank == 1 else PLACE.format(n=formats.count(found.first_rank))
+    return f"{round(found.mean_log_likelihood, 2) + 0.0:.2f}, {place}".replace("-", "−")

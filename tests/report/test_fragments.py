@@ -1,0 +1,70 @@
+"""Pieces of HTML: texts are escaped, numbers are those of the runs, and what is compared says which way it went."""
+
+import dataclasses
+import re
+from html import unescape
+
+from reports import CONDITIONS, make_report
+
+from omnizip.report import fragments, wording
+from omnizip.types import Turn
+
+
+def rows(table):
+    """The cells of every row, without tags."""
+    cells = (re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall("<tr.*?</tr>", table))
+    return [[unescape(re.sub("<small>.*?</small>|<[^>]+>", "", cell)) for cell in row] for row in cells]
+
+
+def test_texts_are_escaped_and_spans_marked():
+    html = fragments.answer("A & B", (), "a <b> c", spans=[(2, 5)])
+    assert "A &amp; B" in html and "a <mark>&lt;b&gt;</mark> c" in html
+    assert "<script" not in fragments.sentences(["<script>"]) + fragments.hint("<script>") + fragments.heading("<script>", "<script>")
+
+
+def test_a_conversation_is_told_from_its_beginning():
+    html = fragments.answer("Full", (Turn("First?", "One."), Turn("Second?", "")), "Three.", question="Third?")
+    texts = re.findall(r'<p class="oz-(?:asked|said)">(.*?)</p>', html)
+    assert texts == ["First?", "One.", "Second?", wording.NO_WORDS, "Third?", "Three."]
+    assert "oz-empty" in fragments.answer("Full", (), None, empty="Soon.") and "Soon." in fragments.answer("Full", (), None, empty="Soon.")
+
+
+def test_costs_are_the_runs_own_and_compared():
+    report = make_report()
+    full, small = report.runs
+    table = {row[0]: row[1:] for row in rows(fragments.costs(report.runs, on_cpu=True))}
+    assert table["Tokens read"][:2] == [f"{run.tokens['total']:,}" for run in (full, small)]
+    assert table["Reading"] == ["40.0 ms", "10.0 ms", "4.0× faster"]
+    assert table["First word after"] == ["43.5 ms", "13.5 ms", "3.2× faster"]
+    assert table["Choosing"] == ["–", "3.0 ms", ""], "the full model chooses nothing"
+    assert table["Peak memory"] == [wording.NOT_ON_CPU, wording.NOT_ON_CPU, ""]
+    assert "of them known already" not in table
+    assert wording.NOT_MEASURED in fragments.costs(report.runs, on_cpu=False) and fragments.costs([], on_cpu=True) == ""
+
+
+def test_a_follow_up_says_what_was_known_already_and_who_chose_anew():
+    full, small = make_report().runs
+    full, small = dataclasses.replace(full, reused_tokens=1234), dataclasses.replace(small, reused_tokens=7)
+    table = fragments.costs([full, small], on_cpu=True)
+    assert ["of them known already", "1,234", "7", ""] in rows(table) and "chose anew" not in table
+    asking = dataclasses.replace(small, method="fastv", label="FastV")
+    assert "FastV looks at the question" in fragments.costs([full, asking], on_cpu=True)
+
+
+def test_every_token_is_counted_once_in_the_reasons():
+    record = make_report().runs[1].compression
+    html = fragments.reasons(record)
+    counted = [int(row[1].replace(",", "")) for row in rows(html)]
+    assert sum(counted) == record.clip_tokens["total"]
+    assert f"Sound: {record.clip_tokens['audio']:,} tokens" in html and f"Picture: {record.clip_tokens['video']:,} tokens" in html
+
+
+def test_the_embedded_model_is_told_apart():
+    other = dataclasses.replace(CONDITIONS, embedded=False, device="cuda")
+    assert "coloured shapes" in fragments.model_notice(CONDITIONS) and "coloured shapes" not in fragments.model_notice(other)
+    assert "on CUDA" in fragments.model_notice(other) and fragments.model_notice(other, "9 GB free").endswith(" · 9 GB free</p>")
+
+
+def test_nothing_known_is_no_headline():
+    assert fragments.headline({"tokens": None, "prefill": None}) == ""
+    assert "<b>2.0×</b> faster to read" in fragments.headline({"tokens": None, "prefill": 2.0})
