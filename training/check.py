@@ -18,7 +18,7 @@ from omnizip import media
 from omnizip.evaluation.packing import IGNORE, block_attention
 from omnizip.evaluation.world import render
 from omnizip.evaluation.world import scene as world
-from omnizip.evaluation.world.paraphrases import PARAPHRASES
+from omnizip.evaluation.world.phrasings import paraphrases
 from omnizip.evaluation.world.questions import Question, about
 from omnizip.model.encoders import Encoder
 from omnizip.settings import Settings
@@ -66,7 +66,7 @@ def validate(
     Args:
         per_clip: questions per clip, at most.
         files: go through .mp4 files and the product's decoder instead of the rendered arrays.
-        paraphrased: ask in the wordings of `paraphrases`, which training does not know.
+        paraphrased: ask in the wordings of `phrasings.paraphrases`, which training does not know.
         on_clip: called after each clip.
     """
     right, asked_of = defaultdict(int), defaultdict(int)
@@ -74,7 +74,7 @@ def validate(
         for number in range(clips):
             seed = world.HELD_OUT_SEEDS[-1 - number]
             scene = world.scene(seed, duration_s, size)
-            asked = about(scene, np.random.default_rng([6, number]), wordings=PARAPHRASES if paraphrased else None)[:per_clip]
+            asked = about(scene, np.random.default_rng([6, number]), wordings=paraphrases() if paraphrased else None)[:per_clip]
             batch = from_file(student, seed, duration_s, size, Path(folder)) if files else encode(student, (seed,), duration_s, size)
             for question, correct in zip(asked, score(student, batch, [asked])[0], strict=True):
                 right[question.kind] += correct
