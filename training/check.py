@@ -1,6 +1,6 @@
 """How often the model's answer is right word for word, per kind of question, on clips it was not trained on, with all tokens.
 
-All questions about a clip are read in one pass (`packing`), each as if it were asked alone. An answer counts as right if
+All questions about a clip are read in one pass (`packed_batch`), each as if it were asked alone. An answer counts as right if
 every token of it is the most likely one after the right beginning, end of turn included: that is when greedy decoding says it.
 """
 
@@ -23,7 +23,7 @@ from omnizip.evaluation.world.questions import Question, about
 from omnizip.model.encoders import Encoder
 from omnizip.settings import Settings
 
-from . import packing
+from . import packed_batch
 from .bank import Batch, encode
 from .model import Student
 
@@ -33,9 +33,9 @@ Tally = dict[str, tuple[int, int]]  # kind -> (right, asked)
 @torch.no_grad()
 def score(student: Student, batch: Batch, asked: list[list[Question]]) -> list[list[bool]]:
     """Which questions about each clip get the right answer."""
-    packed = packing.pack(student, batch, asked)
+    packed = packed_batch.pack(student, batch, asked)
     with block_attention(student.parts.language):
-        said = student.thinker.lm_head(packing.read(student, packed)).argmax(-1)
+        said = student.thinker.lm_head(packed_batch.read(student, packed)).argmax(-1)
     wrong = (said != packed.targets) & (packed.targets != IGNORE)
     return [[not bool(wrong[clip][packed.owner[clip] == n].any()) for n in range(len(found))] for clip, found in enumerate(asked)]
 

@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise UsageError("--report writes a page; give a file's name, such as report.html.")
     if not arguments.question.strip():
         raise UsageError("--question is empty; ask something about the clip.")
-    media.digest(arguments.clip, settings)  # a file that is not there is told before the model is loaded
+    media.digest(arguments.clip, settings)  # a file that is not there is an error before the model is loaded
     _silence_libraries()
     from ..engine import Engine  # takes seconds to import
 

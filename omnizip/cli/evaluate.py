@@ -1,7 +1,7 @@
 """`python -m omnizip eval nano`: accuracy of methods on held-out clips of the synthetic world, as tables and as JSON.
 
 Without --methods and --arm it makes the paper's table: all tokens, random choice, OmniZip in both readings and with parts
-taken away, at 45, 35 and 25 %.
+taken away, at 45, 35 and 25 %. The published results lie in docs/results: `eval nano --json docs/results/nano.json`.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     model = QwenOmni.load(job.settings)
     weights = runner.digest(model)
-    state = runner.State(Path(arguments.state) if arguments.state else None, runner.identity(job, weights))
-    records = runner.run(job, model, arguments.limit, state, arguments.workers, sys.stderr)
+    store = runner.RecordStore(Path(arguments.state) if arguments.state else None, runner.identity(job, weights))
+    records = runner.run(job, model, arguments.limit, store, arguments.workers, sys.stderr)
     result = _result(arguments, job, records, _conditions(arguments, job, records, model, weights))
     write(arguments.json, lambda: _json(result))
     if arguments.markdown is not None:
@@ -90,7 +90,7 @@ def _result(arguments: argparse.Namespace, job: Job, records: Sequence[Record], 
 
     result = {"conditions": conditions, "results": summary.results(records, job.entries)}
     if arguments.controls:
-        result["controls"] = controls.measured(records)
+        result["controls"] = controls.measure(records)
     if arguments.density:
         result["density"] = summary.densities(records)
     return result
@@ -133,11 +133,11 @@ def _entries(arguments: argparse.Namespace, shares: tuple[float, ...]) -> tuple[
     from ..evaluation import arms
 
     if not arguments.methods and not arguments.arm:
-        return arms.with_full(arms.table(shares, arguments.seeds))
+        return arms.with_full(arms.paper_table(shares, arguments.seeds))
     names = list(COMPRESSORS) if arguments.methods == "all" else (arguments.methods or "full").split(",")
-    found = arms.of_methods(names, shares, arguments.seeds)
+    found = arms.method_entries(names, shares, arguments.seeds)
     for text in arguments.arm:
-        found += arms.parsed(text, shares, arguments.seeds)
+        found += arms.parse_arm(text, shares, arguments.seeds)
     return arms.with_full(found)
 
 

@@ -68,7 +68,7 @@ def test_the_stock_forward_says_what_ours_says():
     """The two prefills that are compared for speed give the same scores."""
     bench = compress.Bench(torch.device("cpu"), torch.float32, 1)
     parts = prefill.build("tiny", bench, "sdpa")
-    runner = prefill.Runner(bench, parts, compress.stream_of(2, bench, 64), 0.0, 0.0, 1)
+    runner = prefill.ArmTimer(bench, parts, compress.stream_of(2, bench, 64), 0.0, 0.0, 1)
     prompt = runner._prompt("full", None)
     ours = prefill.Decoder(parts, torch.empty(0, dtype=torch.int64), frozenset()).prefill(prompt)
     torch.testing.assert_close(runner._stock(prompt).logits, ours.logits, atol=1e-5, rtol=1e-5)
@@ -84,8 +84,8 @@ def test_the_real_shapes_have_as_many_parameters_as_the_checkpoints(shape, billi
 
 def test_arms_take_turns_in_both_directions(monkeypatch):
     order = []
-    real = prefill.Runner.run
-    monkeypatch.setattr(prefill.Runner, "run", lambda self, *arm: order.append(arm) or real(self, *arm))
+    real = prefill.ArmTimer.run
+    monkeypatch.setattr(prefill.ArmTimer, "run", lambda self, *arm: order.append(arm) or real(self, *arm))
     arms = [(prefill.FULL, None), ("omnizip", 0.35)]
     prefill.measure(compress.Bench(torch.device("cpu"), torch.float32, 2), "tiny", 2, arms, 1, "sdpa")
     assert order == [*arms[::-1], *arms, *arms[::-1]]
@@ -183,6 +183,13 @@ def test_starting_the_page_is_timed():
     assert 0 < run["page_s"] <= run["ready_s"] and run["compare_s"] > 0
     assert result["medians"] == run and result["model"]["embedded"]
     assert "| start to the page |" in startup.markdown(result)
+
+
+def test_an_installed_package_says_that_the_page_is_not_in_it(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(startup, "APP", tmp_path / "app.py")
+    assert main(["bench", "startup", "--repeats", "1"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and "app.py" in err and "clone of the repository" in err
 
 
 @pytest.mark.parametrize("what", ["compress", "prefill", "lengths"])

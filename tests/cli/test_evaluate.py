@@ -141,9 +141,9 @@ def test_a_mistake_is_one_line_before_the_long_work(flags, words, capsys, monkey
 
 
 def test_the_papers_table():
-    entries = arms.table(arms.RETENTIONS, 5)
+    entries = arms.paper_table(arms.RETENTIONS, 5)
     assert len(entries) == 1 + 3 * 7
     assert sum(len(entry.keys) for entry in entries) == 1 + 3 * 11
     assert len({key for entry in entries for key in entry.keys}) == 34
     for entry in entries:
-        assert arms.parsed(entry.name, (), 5) == [entry] or entry.method == "full"
+        assert arms.parse_arm(entry.name, (), 5) == [entry] or entry.method == "full"

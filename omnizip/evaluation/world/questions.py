@@ -64,10 +64,10 @@ def description(scene: Scene) -> str:
     """The clip in one sentence: every moment in order, what is seen and what is heard."""
     if not scene.moments:
         return "Nothing happens."
-    return f"{', then '.join(_told(m) for m in scene.moments)}.".capitalize()
+    return f"{', then '.join(_moment_text(m) for m in scene.moments)}.".capitalize()
 
 
-def _told(moment: Moment) -> str:
+def _moment_text(moment: Moment) -> str:
     if moment.actor is None:
         return f"a {moment.sound.name} with no shape"
     heard = f"a {moment.sound.name}" if moment.sound else "no sound"
@@ -98,11 +98,11 @@ def _facts_in_time(scene: Scene, kind: str, rng: np.random.Generator) -> Iterato
         elif kind == "shape at sound" and once and actor:
             yield {"sound": str(rng.choice(sound_phrases(sound.name)))}, actor.shape
         elif kind == "sound at shape" and actor:
-            yield {"shape": _called(scene, actor, rng)}, sound.name if sound else "none"
+            yield {"shape": _reference(scene, actor, rng)}, sound.name if sound else "none"
         elif kind == "when sound" and once:
             yield {"sound": str(rng.choice(sound_phrases(sound.name)))}, f"second {int(sound.start_s)}"
         elif kind == "when shape" and actor:
-            yield {"shape": _called(scene, actor, rng)}, f"second {int(actor.start_s)}"
+            yield {"shape": _reference(scene, actor, rng)}, f"second {int(actor.start_s)}"
     if kind in ("sound at second", "shape at second"):
         yield from _facts_by_second(scene, kind)
 
@@ -146,12 +146,12 @@ def _facts_seen(scene: Scene, kind: str, rng: np.random.Generator) -> Iterator[t
         if kind == "colour of shape" and shapes[actor.shape] == 1:
             yield {"shape": f"the {actor.shape}"}, actor.colour
         elif kind == "where" and actor.motion == "still" and min(abs(actor.x - 1 / 3), abs(actor.x - 2 / 3)) > 0.05:
-            yield {"shape": _called(scene, actor, rng)}, actor.place
+            yield {"shape": _reference(scene, actor, rng)}, actor.place
         elif kind == "motion":
-            yield {"shape": _called(scene, actor, rng)}, actor.motion
+            yield {"shape": _reference(scene, actor, rng)}, actor.motion
 
 
-def _called(scene: Scene, actor: Actor, rng: np.random.Generator) -> str:
+def _reference(scene: Scene, actor: Actor, rng: np.random.Generator) -> str:
     """A name that fits this shape and no other of the clip."""
     names = [actor.name]
     if sum(a.shape == actor.shape for a in scene.actors) == 1:
