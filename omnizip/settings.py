@@ -1,4 +1,4 @@
-"""Every limit and default, in one place, with units: from flags first, then the environment, then the defaults here.
+"""Every limit and default in one place, with units: flags come first, then the environment, then the defaults here.
 
 A field `max_clip_s` is the flag `--max-clip-s` and the variable `OMNIZIP_MAX_CLIP_S`.
 """
@@ -14,72 +14,68 @@ from typing import Any
 
 from .errors import OmniZipError
 
-LOWEST = {
-    "fps": 0.01,
-    "tokens_per_step": 4,
-    "max_frames": 2,
-    "max_new_tokens": 1,
-    "temperature": 0,
-    "seed": 0,
-    "max_clip_s": 0.001,
-    "max_file_mb": 0.001,
-    "decode_pixels": 1,
-    "decode_timeout_s": 0.001,
-    "decode_memory_mb": 1,
-    "cached_clips": 1,
-    "port": 0,
-    "queue_size": 1,
-    "upload_mb_per_hour": 0.001,
-    "keep_files_s": 1,
+SCOPES = {
+    "model": "which model runs, where and how",
+    "clip": "what is read of a file, and its limits",
+    "answer": "how an answer is written",
+    "page": "what a server keeps and allows; no number depends on it",
 }
 
 
-def setting(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
-    """A dataclass field with the sentence its flag and the README's table show."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+def setting(default: Any, help: str, *, scope: str, lowest: float | None = None, choices: tuple[str, ...] = ()) -> Any:
+    """Declare a dataclass field: the sentence of its flag, one of SCOPES, and the values it takes."""
+    return dataclasses.field(default=default, metadata={"help": help, "scope": scope, "lowest": lowest, "choices": choices})
 
 
 @dataclass(frozen=True)
 class Settings:
     """What a run, a page or a server may do."""
 
-    model: str = setting("", "hub id or folder of a Qwen2.5-Omni checkpoint; empty for the embedded model")
-    device: str = setting("auto", "where the model runs", ("auto", "cuda", "cpu"))
-    dtype: str = setting("auto", "precision; auto is bfloat16 on CUDA and float32 on the CPU", ("auto", "bfloat16", "float16", "float32"))
-    attention: str = setting(
-        "auto", "attention backend; auto is flash-attn where importable, else SDPA", ("auto", "sdpa", "eager", "flash_attention_2")
+    model: str = setting("", "hub id or folder of a Qwen2.5-Omni checkpoint; empty for the embedded model", scope="model")
+    device: str = setting("auto", "where the model runs", scope="model", choices=("auto", "cuda", "cpu"))
+    dtype: str = setting(
+        "auto",
+        "precision; auto is bfloat16 on CUDA and float32 on the CPU",
+        scope="model",
+        choices=("auto", "bfloat16", "float16", "float32"),
     )
-    four_bit: bool = setting(False, "load weights in 4 bits through bitsandbytes (CUDA only)")
+    attention: str = setting(
+        "auto",
+        "attention backend; auto is flash-attn where importable, else SDPA",
+        scope="model",
+        choices=("auto", "sdpa", "eager", "flash_attention_2"),
+    )
+    four_bit: bool = setting(False, "load weights in 4 bits through bitsandbytes (CUDA only)", scope="model")
 
-    fps: float = setting(2.0, "frames sampled per second of clip")
-    tokens_per_step: int = setting(128, "video tokens per step of two frames, at most")
-    max_frames: int = setting(128, "frames per clip, at most; a longer clip is sampled more sparsely, evenly")
+    fps: float = setting(2.0, "frames sampled per second of clip", scope="clip", lowest=0.01)
+    tokens_per_step: int = setting(128, "video tokens per step of two frames, at most", scope="clip", lowest=4)
+    max_frames: int = setting(128, "frames per clip, at most; a longer clip is sampled more sparsely, evenly", scope="clip", lowest=2)
 
-    max_new_tokens: int = setting(256, "tokens an answer may have")
-    temperature: float = setting(0.0, "0 is greedy, the most likely token each time")
-    top_p: float = setting(1.0, "share of probability that sampling draws from")
-    seed: int = setting(0, "seed of sampling and of random methods")
+    max_new_tokens: int = setting(256, "tokens an answer may have", scope="answer", lowest=1)
+    temperature: float = setting(0.0, "0 is greedy, the most likely token each time", scope="answer", lowest=0)
+    top_p: float = setting(1.0, "share of probability that sampling draws from", scope="answer")
+    seed: int = setting(0, "seed of sampling and of random methods", scope="answer", lowest=0)
 
-    max_clip_s: float = setting(600.0, "longest clip accepted, seconds")
-    max_file_mb: float = setting(512.0, "largest file accepted, megabytes")
-    decode_pixels: int = setting(640 * 480, "pixels a decoded frame may have; larger ones are scaled down")
-    decode_timeout_s: float = setting(180.0, "seconds the decoder may take for one file")
-    decode_memory_mb: int = setting(4096, "memory the decoder may take, megabytes")
-    cached_clips: int = setting(4, "encoded clips kept in memory")
+    max_clip_s: float = setting(600.0, "longest clip accepted, seconds", scope="clip", lowest=0.001)
+    max_file_mb: float = setting(512.0, "largest file accepted, megabytes", scope="clip", lowest=0.001)
+    decode_pixels: int = setting(640 * 480, "pixels a decoded frame may have; larger ones are scaled down", scope="clip", lowest=1)
+    decode_timeout_s: float = setting(180.0, "seconds the decoder may take for one file", scope="clip", lowest=0.001)
+    decode_memory_mb: int = setting(4096, "memory the decoder may take, megabytes", scope="clip", lowest=1)
+    cached_clips: int = setting(4, "encoded clips kept in memory", scope="page", lowest=1)
 
-    host: str = setting("127.0.0.1", "address the page listens on")
-    port: int = setting(7860, "port the page listens on")
-    queue_size: int = setting(16, "visitors that may wait for an answer")
-    upload_mb_per_hour: float = setting(4096.0, "megabytes one visitor (one address) may upload within an hour")
-    keep_files_s: int = setting(3600, "seconds uploads and results are kept; they are deleted within twice that")
-    mcp: bool = setting(False, "offer the endpoints to agents over MCP too (needs requirements-mcp.txt)")
+    host: str = setting("127.0.0.1", "address the page listens on", scope="page")
+    port: int = setting(7860, "port the page listens on", scope="page", lowest=0)
+    queue_size: int = setting(16, "visitors that may wait for an answer", scope="page", lowest=1)
+    upload_mb_per_hour: float = setting(4096.0, "megabytes one visitor (one address) may upload within an hour", scope="page", lowest=0.001)
+    keep_files_s: int = setting(3600, "seconds uploads and results are kept; they are deleted within twice that", scope="page", lowest=1)
+    mcp: bool = setting(False, "offer the endpoints to agents over MCP too (needs requirements-mcp.txt)", scope="page")
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise OmniZipError(f"{field.name} is {value}; give a finite number.")
-            lowest = LOWEST.get(field.name)
+            lowest = field.metadata["lowest"]
             if lowest is not None and value < lowest:
                 raise OmniZipError(f"{field.name} is {value}; it must be at least {lowest}.")
         if not 0 < self.top_p <= 1:
@@ -88,6 +84,11 @@ class Settings:
             choices = field.metadata["choices"]
             if choices and getattr(self, field.name) not in choices:
                 raise OmniZipError(f"{field.name} is {getattr(self, field.name)!r}; choose one of {', '.join(choices)}.")
+
+    @classmethod
+    def names(cls, *scopes: str) -> tuple[str, ...]:
+        """The settings of these scopes, in the order in which they are declared."""
+        return tuple(field.name for field in dataclasses.fields(cls) if field.metadata["scope"] in scopes)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:

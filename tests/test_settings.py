@@ -6,7 +6,7 @@ import dataclasses
 import pytest
 
 from omnizip.errors import OmniZipError
-from omnizip.settings import LOWEST, Settings
+from omnizip.settings import SCOPES, Settings
 
 FIELDS = dataclasses.fields(Settings)
 OTHER = {bool: "true", int: "7", float: "0.75", str: "somewhere"}
@@ -53,11 +53,23 @@ def test_only_the_named_flags_are_added():
     assert set(vars(parser.parse_args([]))) == {"fps"}
 
 
-@pytest.mark.parametrize("name", LOWEST)
-def test_below_the_lowest_is_refused_by_name(name):
-    Settings(**{name: LOWEST[name]})
-    with pytest.raises(OmniZipError, match=rf"^{name} is .* at least .*\.$"):
-        Settings(**{name: LOWEST[name] - type(LOWEST[name])(1)})
+@pytest.mark.parametrize("field", [field for field in FIELDS if field.metadata["lowest"] is not None], ids=lambda f: f.name)
+def test_below_the_lowest_is_refused_by_name(field):
+    lowest = field.metadata["lowest"]
+    Settings(**{field.name: lowest})
+    with pytest.raises(OmniZipError, match=rf"^{field.name} is .* at least .*\.$"):
+        Settings(**{field.name: lowest - type(lowest)(1)})
+
+
+def test_every_number_but_top_p_has_a_lowest_value():
+    numbers = {field.name for field in FIELDS if type(field.default) in (int, float)}
+    assert numbers - {field.name for field in FIELDS if field.metadata["lowest"] is not None} == {"top_p"}
+
+
+def test_every_setting_belongs_to_one_scope():
+    assert all(Settings.names(scope) for scope in SCOPES)
+    assert sorted(name for scope in SCOPES for name in Settings.names(scope)) == sorted(field.name for field in FIELDS)
+    assert Settings.names(*SCOPES) == tuple(field.name for field in FIELDS)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

@@ -1,1 +1,1 @@
-"""The embedded model: a tiny Qwen2.5-Omni, the synthetic world it knows, and how it is trained."""
+"""The program that made the embedded model, a tiny Qwen2.5-Omni; it stays in the repository, and nothing of the package imports it."""

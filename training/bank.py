@@ -58,9 +58,11 @@ def encode(
         scene = scene_of(seed, duration_s, size, filmed)
         frames = render.frames(scene, np.arange(round(duration_s * 2)) / 2)
         if seed % 2:
-            frames = features.degraded(frames, np.random.default_rng([seed, 5]))
-        video.append(pretrain.look(student, [frames]).half().cpu())
-        heard = pretrain.listen(student, [render.waveform(scene)]).half().cpu() if sound else torch.empty(0, video[-1].shape[1]).half()
+            frames = features.degrade(frames, np.random.default_rng([seed, 5]))
+        video.append(pretrain.video_features(student, [frames]).half().cpu())
+        heard = (
+            pretrain.audio_features(student, [render.waveform(scene)]).half().cpu() if sound else torch.empty(0, video[-1].shape[1]).half()
+        )
         audio.append(heard)
     return Batch(seeds, duration_s, size, torch.stack(video), torch.stack(audio), filmed)
 
@@ -80,8 +82,8 @@ def _write(weights: str, path: str, *clips) -> None:
     unfinished.replace(path)
 
 
-class Inline(Executor):
-    """Does the work in the process that asks for it."""
+class InlineExecutor(Executor):
+    """An executor that runs each task in the process that submits it."""
 
     def submit(self, task: Callable, /, *arguments, **named) -> Future:
         done: Future = Future()
@@ -90,8 +92,8 @@ class Inline(Executor):
 
 
 def executor(workers: int) -> Executor:
-    """So many processes, or this one for 0."""
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else Inline()
+    """A pool of `workers` processes, or this process for 0."""
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else InlineExecutor()
 
 
 class Bank:
@@ -119,7 +121,7 @@ class Bank:
         self._coming: dict[int, Future] = {}
 
     def ask_for(self, number: int) -> None:
-        """Have a batch made, if it is not there yet."""
+        """Start making a batch that is not there yet."""
         path = self.folder / f"{number}.pt"
         if number not in self._coming and not path.exists():
             first = self.first_seed + number * self.clips
@@ -130,7 +132,7 @@ class Bank:
             self._coming[number] = self._pool.submit(_write, str(self.weights), str(path), seeds, duration_s, size, sound, self.filmed)
 
     def read(self, number: int) -> Batch:
-        """A batch, waiting for it if it is being made."""
+        """Read a batch; waits while it is being made."""
         self.ask_for(number)
         if number in self._coming:
             self._coming.pop(number).result()
@@ -143,5 +145,5 @@ class Bank:
                 path.unlink()
 
     def close(self) -> None:
-        """End the worker."""
+        """End the workers."""
         self._pool.shutdown(cancel_futures=True)

@@ -1,6 +1,6 @@
 """How often the model's answer is right word for word, per kind of question, on clips it was not trained on, with all tokens.
 
-All questions about a clip are read in one pass (`packing`), each as if it were asked alone. An answer counts as right if
+All questions about a clip are read in one pass (`packed_batch`), each as if it were asked alone. An answer counts as right if
 every token of it is the most likely one after the right beginning, end of turn included: that is when greedy decoding says it.
 """
 
@@ -18,12 +18,12 @@ from omnizip import media
 from omnizip.evaluation.packing import IGNORE, block_attention
 from omnizip.evaluation.world import render
 from omnizip.evaluation.world import scene as world
-from omnizip.evaluation.world.paraphrases import PARAPHRASES
+from omnizip.evaluation.world.phrasings import paraphrases
 from omnizip.evaluation.world.questions import Question, about
 from omnizip.model.encoders import Encoder
 from omnizip.settings import Settings
 
-from . import packing
+from . import packed_batch
 from .bank import Batch, encode
 from .model import Student
 
@@ -33,9 +33,9 @@ Tally = dict[str, tuple[int, int]]  # kind -> (right, asked)
 @torch.no_grad()
 def score(student: Student, batch: Batch, asked: list[list[Question]]) -> list[list[bool]]:
     """Which questions about each clip get the right answer."""
-    packed = packing.pack(student, batch, asked)
+    packed = packed_batch.pack(student, batch, asked)
     with block_attention(student.parts.language):
-        said = student.thinker.lm_head(packing.read(student, packed)).argmax(-1)
+        said = student.thinker.lm_head(packed_batch.read(student, packed)).argmax(-1)
     wrong = (said != packed.targets) & (packed.targets != IGNORE)
     return [[not bool(wrong[clip][packed.owner[clip] == n].any()) for n in range(len(found))] for clip, found in enumerate(asked)]
 
@@ -66,7 +66,7 @@ def validate(
     Args:
         per_clip: questions per clip, at most.
         files: go through .mp4 files and the product's decoder instead of the rendered arrays.
-        paraphrased: ask in the wordings of `paraphrases`, which training does not know.
+        paraphrased: ask in the wordings of `phrasings.paraphrases`, which training does not know.
         on_clip: called after each clip.
     """
     right, asked_of = defaultdict(int), defaultdict(int)
@@ -74,7 +74,7 @@ def validate(
         for number in range(clips):
             seed = world.HELD_OUT_SEEDS[-1 - number]
             scene = world.scene(seed, duration_s, size)
-            asked = about(scene, np.random.default_rng([6, number]), wordings=PARAPHRASES if paraphrased else None)[:per_clip]
+            asked = about(scene, np.random.default_rng([6, number]), wordings=paraphrases() if paraphrased else None)[:per_clip]
             batch = from_file(student, seed, duration_s, size, Path(folder)) if files else encode(student, (seed,), duration_s, size)
             for question, correct in zip(asked, score(student, batch, [asked])[0], strict=True):
                 right[question.kind] += correct

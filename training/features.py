@@ -34,7 +34,7 @@ MOMENT_LABELS = {
 SO_FAR_LABELS = {"sounds": len(COUNTS), "shapes": len(COUNTS)}
 
 
-def degraded(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def degrade(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Roughly what a video codec does to pixels: colour at half the resolution, brightness in coarser levels."""
     levels = float(rng.uniform(1, 5))
     picture = frames.astype(np.float32)

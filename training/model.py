@@ -121,7 +121,7 @@ def extractor() -> WhisperFeatureExtractor:
     return WhisperFeatureExtractor(**{name: PREPROCESSOR[name] for name in names})
 
 
-def untrained(words: PreTrainedTokenizerFast) -> Qwen2_5OmniThinkerForConditionalGeneration:
+def untrained_model(words: PreTrainedTokenizerFast) -> Qwen2_5OmniThinkerForConditionalGeneration:
     """The model with fresh weights (from torch's generator), in float32 and in evaluation mode."""
     from transformers import Qwen2_5OmniThinkerConfig, Qwen2_5OmniThinkerForConditionalGeneration
 
@@ -196,7 +196,7 @@ class Student:
     def fresh(cls) -> Student:
         """An untrained one, from torch's generator."""
         words = tokenizer()
-        return cls.of(untrained(words), words)
+        return cls.of(untrained_model(words), words)
 
     @classmethod
     def load(cls, folder: Path | str) -> Student:

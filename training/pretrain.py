@@ -37,7 +37,7 @@ def video_batch(seed: int, steps: int, filmed: float = 0.0) -> tuple[list[np.nda
         if filmed and rng.random() < filmed:
             scene = world.scene(scene.seed, 8.0, (scene.width, scene.height), footage="filmed")
         frames, found = _crowd(scene, rng) if rng.random() < 2 / 3 else _moment(scene, rng)
-        pictures.append(features.degraded(frames, rng) if rng.random() < 0.6 else frames)
+        pictures.append(features.degrade(frames, rng) if rng.random() < 0.6 else frames)
         found["thing"] = np.where(found["thing"] == features.IGNORE, features.IGNORE, found["thing"] + number * MOST)
         labels.append(found)
     return pictures, {name: np.concatenate([part[name] for part in labels]) for name in labels[0]}
@@ -68,8 +68,8 @@ def _crowd(scene: world.Scene, rng: np.random.Generator) -> tuple[np.ndarray, di
         picture = render.backdrop(scene, time_s)
         for (actor, times), shade in zip(shown.items(), shades, strict=False):
             if time_s in times:
-                picture = render.painted(picture, actor, time_s, shade, shaken=scene.shaken(time_s))
-        frames.append(render.photographed(picture, rng))
+                picture = render.paint(picture, actor, time_s, shade, shaken=scene.shaken(time_s))
+        frames.append(render.photograph(picture, rng))
     return np.stack(frames), features.token_labels(shown, width, height, None if scene.camera else scene.pattern, scene.shaken)
 
 
@@ -84,7 +84,7 @@ def audio_batch(seed: int, clips: int) -> tuple[list[np.ndarray], dict[str, np.n
     return waves, {"sound": np.concatenate(labels)}
 
 
-def look(student: Student, pictures: list[np.ndarray]) -> Tensor:
+def video_features(student: Student, pictures: list[np.ndarray]) -> Tensor:
     """(video tokens, width) of steps of any sizes, through the stock vision encoder.
 
     Args:
@@ -97,7 +97,7 @@ def look(student: Student, pictures: list[np.ndarray]) -> Tensor:
     return torch.cat(list(student.thinker.get_video_features(pixels.to(device), in_patches.to(device)).pooler_output))
 
 
-def listen(student: Student, waves: list[np.ndarray]) -> Tensor:
+def audio_features(student: Student, waves: list[np.ndarray]) -> Tensor:
     """(audio tokens, width) of waveforms of one length, through the stock audio encoder."""
     mel = torch.stack([student.layout.log_mel(w) for w in waves]).to(student.thinker.device)
     everything = torch.ones(mel.shape[0], mel.shape[2], dtype=torch.long, device=mel.device)

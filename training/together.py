@@ -16,8 +16,8 @@ from torch import Tensor, distributed
 
 
 @dataclass(frozen=True)
-class Share:
-    """Which process of how many this one is."""
+class ProcessShare:
+    """This process among several: its rank and their number."""
 
     rank: int = 0
     processes: int = 1
@@ -35,21 +35,21 @@ class Share:
         return bool(flat[-1] > 0)
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Wait until every process is here."""
         if self.processes > 1:
             distributed.barrier()
 
 
-ALONE = Share()
+ALONE = ProcessShare()
 
 
-def _follow(meeting: str, rank: int, processes: int, work, arguments: tuple) -> None:
-    with _joined(meeting, rank, processes):
-        work(*arguments, Share(rank, processes))
+def _run_process(meeting: str, rank: int, processes: int, work, arguments: tuple) -> None:
+    with _process_group(meeting, rank, processes):
+        work(*arguments, ProcessShare(rank, processes))
 
 
 @contextmanager
-def _joined(meeting: str, rank: int, processes: int) -> Iterator[None]:
+def _process_group(meeting: str, rank: int, processes: int) -> Iterator[None]:
     distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=processes)
     try:
         yield
@@ -58,7 +58,7 @@ def _joined(meeting: str, rank: int, processes: int) -> Iterator[None]:
 
 
 @contextmanager
-def together(processes: int, folder: Path, work, arguments: tuple = ()) -> Iterator[Share]:
+def start_processes(processes: int, folder: Path, work, arguments: tuple = ()) -> Iterator[ProcessShare]:
     """Start `work(*arguments, share)` in all processes but this one, whose share is the first.
 
     Args:
@@ -71,12 +71,12 @@ def together(processes: int, folder: Path, work, arguments: tuple = ()) -> Itera
     meeting = folder.resolve() / "meeting"
     meeting.unlink(missing_ok=True)
     context = get_context("spawn")
-    others = [context.Process(target=_follow, args=(str(meeting), rank, processes, work, arguments)) for rank in range(1, processes)]
+    others = [context.Process(target=_run_process, args=(str(meeting), rank, processes, work, arguments)) for rank in range(1, processes)]
     for other in others:
         other.start()
     try:
-        with _joined(str(meeting), 0, processes):
-            yield Share(0, processes)
+        with _process_group(str(meeting), 0, processes):
+            yield ProcessShare(0, processes)
     finally:
         for other in others:
             other.join(30)

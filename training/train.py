@@ -1,9 +1,9 @@
-"""Training the embedded model: eyes, then ears, then language on clips that grow longer.
+"""Training the embedded model: the vision encoder, then the audio encoder, then the language model on clips that grow longer.
 
 1. `look`: the vision encoder names what each token of a single step shows.
 2. `listen`: the audio encoder names the sound in each token of 40 ms.
 3. Then the encoders rest and the language model learns to answer, on short clips of few tokens first. Several questions
-   about a clip share one sequence but do not see each other (`packing`). One of them is a description of the whole clip.
+   about a clip share one sequence but do not see each other (`packed_batch`). One of them is a description of the whole clip.
    A linear reader after the second layer asks every audio token what is on screen at its time and which sound came with it,
    another after the fourth how many sounds and shapes there were so far: binding and counting are what answers alone teach
    slowly.
@@ -32,11 +32,11 @@ from omnizip.evaluation.world import scene as world
 from omnizip.evaluation.world.questions import BY_TIME, CROSS_MODAL, DESCRIPTION, KINDS, WITHOUT_SOUND, Question, about
 from omnizip.types import Turn
 
-from . import features, packing, pretrain
+from . import features, packed_batch, pretrain
 from .bank import Bank, Batch, executor
 from .model import TOKEN_SCALE, Student
 from .muon import Muon
-from .together import ALONE, Share
+from .together import ALONE, ProcessShare
 
 READ_AFTER = {"answer": 1, "so far": 3}  # index of the text layer after which audio tokens are asked what is now, and how often so far
 READER_WEIGHT = {"answer": 0.5, "so far": 0.2}
@@ -47,7 +47,7 @@ WINDOW = 120  # batches back from the newest that may be read again
 
 
 @dataclass(frozen=True)
-class Stage:
+class CurriculumStage:
     """One part of the curriculum."""
 
     name: str
@@ -65,22 +65,22 @@ class Stage:
         """What it trains: "look" the vision encoder, "listen" the audio encoder, "answer" the language model."""
         return "answer" if self.questions else self.name.split()[0]
 
-    def scaled(self, factor: float) -> Stage:
+    def scaled(self, factor: float) -> CurriculumStage:
         """The same stage with fewer or more steps."""
         return replace(self, steps=max(2, round(self.steps * factor)))
 
 
 SQUARE = ((128, 128),)
-STAGES = (
-    Stage("look", 720, 48, 2e-3, 4e-5),
-    Stage("listen", 200, 16, 1.5e-3, 3e-5),
-    Stage("four seconds", 240, 16, 1.5e-3, 1.5e-3, (4.0,), (world.SMALL,), 9),
-    Stage("eight seconds, small frames", 450, 16, 1.5e-3, 1e-3, (8.0,), (world.SMALL,), 10),
-    Stage("eight seconds", 400, 16, 1e-3, 2e-5, (8.0,), (*SQUARE, world.SMALL, *world.SIZES), 12),
-    Stage("asked in more words", 720, 16, 1e-3, 1e-5, (8.0,), (*SQUARE, world.SMALL, *world.SIZES), 18),
-    Stage("look at filmed pictures", 400, 48, 8e-4, 2e-5, filmed=0.5),
-    Stage("longer clips", 900, 16, 1.2e-3, 6e-4, (8.0, 12.0, 16.0), (world.SMALL, *SQUARE, *world.SIZES), 14, 0.3),
-    Stage("longest clips", 900, 16, 6e-4, 1e-5, (8.0, 16.0, 20.0, 24.0), (*SQUARE, *world.SIZES), 16, 0.3),
+CURRICULUM = (
+    CurriculumStage("look", 720, 48, 2e-3, 4e-5),
+    CurriculumStage("listen", 200, 16, 1.5e-3, 3e-5),
+    CurriculumStage("four seconds", 240, 16, 1.5e-3, 1.5e-3, (4.0,), (world.SMALL,), 9),
+    CurriculumStage("eight seconds, small frames", 450, 16, 1.5e-3, 1e-3, (8.0,), (world.SMALL,), 10),
+    CurriculumStage("eight seconds", 400, 16, 1e-3, 2e-5, (8.0,), (*SQUARE, world.SMALL, *world.SIZES), 12),
+    CurriculumStage("asked in more words", 720, 16, 1e-3, 1e-5, (8.0,), (*SQUARE, world.SMALL, *world.SIZES), 18),
+    CurriculumStage("look at filmed pictures", 400, 48, 8e-4, 2e-5, filmed=0.5),
+    CurriculumStage("longer clips", 900, 16, 1.2e-3, 6e-4, (8.0, 12.0, 16.0), (world.SMALL, *SQUARE, *world.SIZES), 14, 0.3),
+    CurriculumStage("longest clips", 900, 16, 6e-4, 1e-5, (8.0, 16.0, 20.0, 24.0), (*SQUARE, *world.SIZES), 16, 0.3),
 )
 WEIGHTS = {  # how often a kind is asked; 1 for the rest
     **dict.fromkeys(CROSS_MODAL, 2.0),
@@ -89,7 +89,7 @@ WEIGHTS = {  # how often a kind is asked; 1 for the rest
     "sound at shape": 6.0,
     DESCRIPTION: 20.0,
 }
-Progress = Callable[[Stage, int, dict[str, float]], None]
+Progress = Callable[[CurriculumStage, int, dict[str, float]], None]
 
 
 def choose(scene: world.Scene, rng: np.random.Generator, count: int, kinds: tuple[str, ...] = KINDS) -> list[Question]:
@@ -113,7 +113,7 @@ def _optimizers(parameters: list[nn.Parameter], layers: nn.Module | None) -> lis
     return [Muon([p for p in parameters if p in matrices]), adam] if matrices else [adam]
 
 
-def _fair(packed: packing.Packed, wanted: Tensor) -> Tensor:
+def _answer_weights(packed: packed_batch.Packed, wanted: Tensor) -> Tensor:
     """A weight for each answer token, such that an answer counts as the root of its length; else descriptions drown short answers."""
     clips = torch.arange(len(wanted), device=wanted.device)[:, None] * (int(packed.owner.max()) + 1)
     answer = (packed.owner + clips)[wanted]
@@ -131,8 +131,8 @@ class Training:
         scale: float = 1.0,
         device: str = "cpu",
         workers: int = 1,
-        stages: tuple[Stage, ...] = STAGES,
-        share: Share = ALONE,
+        stages: tuple[CurriculumStage, ...] = CURRICULUM,
+        share: ProcessShare = ALONE,
     ):
         torch.manual_seed(seed)
         self.folder, self.seed, self.device, self.workers, self.share = Path(folder), seed, device, workers, share
@@ -214,7 +214,7 @@ class Training:
         """Clips of this stage for this process."""
         return self.folder / f"bank-{self.stage}-{self.share.rank}"
 
-    def _steps(self, stage: Stage, name: str, loss_of: Callable[[int], tuple[Tensor, dict[str, float]]], on_step, until) -> None:
+    def _steps(self, stage: CurriculumStage, name: str, loss_of: Callable[[int], tuple[Tensor, dict[str, float]]], on_step, until) -> None:
         """The loop every stage shares: learning rate, gradient, progress, state."""
         optimizers, saved = self.optimizers[name], monotonic()
         while self.step < stage.steps and not self.paused:
@@ -238,11 +238,11 @@ class Training:
                 self.save()
                 saved = monotonic()
 
-    def _encode(self, stage: Stage, on_step: Progress | None, until: float) -> None:
+    def _encode(self, stage: CurriculumStage, on_step: Progress | None, until: float) -> None:
         """Train one encoder on its own labels; at the end scale its tokens to the size of words."""
         parts, sees = self.student.parts, stage.network == "look"
         make = partial(pretrain.video_batch, filmed=stage.filmed) if sees else pretrain.audio_batch
-        read, last = (pretrain.look, parts.vision.merger.mlp[-1]) if sees else (pretrain.listen, parts.audio.proj)
+        read, last = (pretrain.video_features, parts.vision.merger.mlp[-1]) if sees else (pretrain.audio_features, parts.audio.proj)
         with executor(self.workers) as pool:
             coming = {}
 
@@ -267,7 +267,7 @@ class Training:
         if self.step == stage.steps:
             pretrain.rescale(last, loss_of.tokens, TOKEN_SCALE)
 
-    def _answer(self, stage: Stage, on_step: Progress | None, until: float) -> None:
+    def _answer(self, stage: CurriculumStage, on_step: Progress | None, until: float) -> None:
         """Train the language model on questions about encoded clips."""
         weights = self.folder / f"encoders-{self.stage}.pt"  # as this stage finds them
         if not weights.exists() and not self.share.rank:
@@ -314,16 +314,16 @@ class Training:
         return self.student.parts.language.layers[READ_AFTER[name]].register_forward_hook(keep)
 
     def _answer_loss(
-        self, batch: Batch, stage: Stage, rng: np.random.Generator, caught: dict[str, Tensor]
+        self, batch: Batch, stage: CurriculumStage, rng: np.random.Generator, caught: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, float]]:
         scenes = batch.scenes
         heard = batch.audio.shape[1] > 0
         asked = [choose(scene, rng, stage.questions, KINDS if heard else WITHOUT_SOUND) for scene in scenes]
-        packed = packing.pack(self.student, batch, asked)
-        hidden = packing.read(self.student, packed)
+        packed = packed_batch.pack(self.student, batch, asked)
+        hidden = packed_batch.read(self.student, packed)
         wanted = packed.targets != IGNORE
         each = nn.functional.cross_entropy(self.thinker.lm_head(hidden[wanted]), packed.targets[wanted], reduction="none")
-        weights = _fair(packed, wanted)
+        weights = _answer_weights(packed, wanted)
         loss = (each * weights).sum() / weights.sum()
         if not heard:
             return loss, {"answer": loss.item()}

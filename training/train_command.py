@@ -10,21 +10,21 @@ import torch
 from tqdm import tqdm
 
 from . import model
-from .together import Share, together
+from .together import ProcessShare, start_processes
 from .train import Training
 
 
 def train(chosen: argparse.Namespace) -> None:
     """Train as the flags say, in one process or several, and write the checkpoint at the end or at a pause."""
     chosen.work.mkdir(parents=True, exist_ok=True)
-    with together(chosen.processes, chosen.work, _trained, (chosen,)) as share:
-        training = _trained(chosen, share)
+    with start_processes(chosen.processes, chosen.work, _train_here, (chosen,)) as share:
+        training = _train_here(chosen, share)
     if chosen.out:
         model.save(training.thinker.cpu(), training.student.words, chosen.out)
 
 
-def _trained(chosen: argparse.Namespace, share: Share) -> Training:
-    """Train in this process; the first of several tells how it goes."""
+def _train_here(chosen: argparse.Namespace, share: ProcessShare) -> Training:
+    """Train in this process; the first of several shows progress."""
     torch.set_num_threads(chosen.threads)
     training = Training(chosen.work, seed=chosen.seed, scale=chosen.scale, device=chosen.device, workers=chosen.workers, share=share)
     if chosen.start and not (chosen.work / "state.pt").exists():

@@ -32,7 +32,7 @@ from omnizip.evaluation.packing import IGNORE, block_attention
 from omnizip.evaluation.world import scene as world
 from omnizip.windows import AUDIO_TOKENS_PER_WINDOW, STEPS_PER_WINDOW
 
-from . import packing
+from . import packed_batch
 from .bank import Batch, encode
 from .model import Student
 from .train import choose
@@ -99,9 +99,9 @@ class SelectorTraining:
         return tuple(self._answers(replace(batch, video=video, audio=batch.audio.float() * gate[..., None]), asked) for gate in gates)
 
     def _answers(self, batch: Batch, asked: list[list]) -> Tensor:
-        packed = packing.pack(self.student, batch, asked)
+        packed = packed_batch.pack(self.student, batch, asked)
         with block_attention(self.student.parts.language):
-            hidden = packing.read(self.student, packed)
+            hidden = packed_batch.read(self.student, packed)
         wanted = packed.targets != IGNORE
         return functional.cross_entropy(self.student.thinker.lm_head(hidden[wanted]), packed.targets[wanted])
 

@@ -193,5 +193,5 @@ def evaluations() -> str:
     for name, shown in EVALUATIONS:
         if result := load(name):
             path = (FOLDER / f"{name}.json").relative_to(FOLDER.parent)
-            parts.append(f"### {shown}\n\n[{path.name}]({path}). {tables.short(result)}")
+            parts.append(f"### {shown}\n\n[{path.name}]({path}). {tables.compact_markdown(result)}")
     return "\n\n".join(parts)

@@ -2,7 +2,7 @@
 
 Encoders run at the embedded model's sizes, the way the product runs them; saliency and compression at those of Qwen2.5-Omni-7B,
 where saliency over the whole clip grows with the square of the length and is left out beyond `quadratic_s`. Memory is what is
-taken at the peak above the clip itself; what stays, the features, is told beside it.
+taken at the peak above the clip itself; what stays, the features, stands beside it.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ def measure(bench: Bench, seconds: list[int], retention: float, quadratic_s: int
 def _row(bench: Bench, encoder: Encoder, length: int, retention: float, quadratic_s: int) -> dict[str, Any]:
     stream = stream_of(length, bench)
     method = COMPRESSORS["omnizip"].at_retention(retention, stream, saliency_scope="window")
-    compress_ms, compress_peak, _ = _measured(bench, length, partial(method.compress, stream))
+    compress_ms, compress_peak, _ = _time_and_peak(bench, length, partial(method.compress, stream))
     del stream
     clip = noise(length, bench.seed)
-    encode_ms, encode_peak, features = _measured(bench, length, lambda: encoder.features(clip))
+    encode_ms, encode_peak, features = _time_and_peak(bench, length, lambda: encoder.features(clip))
     return {
         "seconds": length,
         "tokens": length * (ROWS * COLUMNS + AUDIO_TOKENS_PER_SECOND),
@@ -67,7 +67,7 @@ def _runs(bench: Bench, length: int) -> int:
     return bench.repeats if length <= ONCE_ABOVE_S else 1
 
 
-def _measured(bench: Bench, length: int, work: Callable[[], Any]) -> tuple[float, int | None, Any]:
+def _time_and_peak(bench: Bench, length: int, work: Callable[[], Any]) -> tuple[float, int | None, Any]:
     """Median ms, the first run's peak memory, and what it returned."""
     times, peaks = [], []
     for _ in range(_runs(bench, length)):

@@ -32,7 +32,7 @@ from ..stream import TokenStream
 WIDTH = 3584
 ROWS, COLUMNS = 9, 16  # 144 tokens a step
 AUDIO_HEADS, AUDIO_HEAD_DIM, FRAMES_PER_SECOND, WINDOW_FRAMES = 20, 64, 50, 100
-MEASURED_UP_TO_S = 600  # what is quadratic, unless told otherwise
+MEASURED_UP_TO_S = 600  # what is quadratic, unless `quadratic_s` says otherwise
 AUDIO_ID, VIDEO_ID = 1, 2
 
 
@@ -50,7 +50,7 @@ class Bench:
         return self.medians_ms(work)[0]
 
     def medians_ms(self, *works: Callable[[], Any]) -> list[float]:
-        """The same of several, run in turn, so that what else the machine does hits all alike."""
+        """Medians of several, run in turn, so that what else the machine does hits all alike."""
         times: list[list[float]] = [[] for _ in works]
         for _ in range(self.repeats + 1):
             for work, taken in zip(works, times, strict=True):
@@ -62,7 +62,7 @@ class Bench:
         return [median(taken[1:]) for taken in times]
 
     def synchronize(self) -> None:
-        """Wait for the device."""
+        """Synchronise with the device."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
@@ -155,7 +155,7 @@ def saliency_ms(seconds: int, scope: str, bench: Bench) -> float:
 
 @contextmanager
 def peak_bytes(device: torch.device) -> Iterator[list[int]]:
-    """Collects the most memory taken above what was taken at the start; empty where this cannot be told."""
+    """Collect the peak of memory above what was in use at the start; the list stays empty where it cannot be read."""
     found: list[int] = []
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -163,13 +163,13 @@ def peak_bytes(device: torch.device) -> Iterator[list[int]]:
         yield found
         found.append(torch.cuda.max_memory_allocated(device) - before)
         return
-    before = _resident("VmRSS") if _forget_peak() else None
+    before = _resident_bytes("VmRSS") if _reset_peak() else None
     yield found
     if before is not None:
-        found.append(max(0, _resident("VmHWM") - before))
+        found.append(max(0, _resident_bytes("VmHWM") - before))
 
 
-def _forget_peak() -> bool:
+def _reset_peak() -> bool:
     with suppress(OSError, AttributeError):  # glibc: give back what is free, else the next peak would hide in it
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     with suppress(OSError), open("/proc/self/clear_refs", "w") as file:  # Linux: 5 resets the peak of resident memory
@@ -178,7 +178,7 @@ def _forget_peak() -> bool:
     return False
 
 
-def _resident(name: str) -> int:
+def _resident_bytes(name: str) -> int:
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith(name))
 

@@ -3,7 +3,7 @@
 Speed and memory do not depend on what weights hold, so nothing is downloaded: the thinker is built from its sizes, directly on
 the device and in the precision asked for. What runs is the project's own path: encoders in batches, saliency, compressor, prefill
 of the last position, decoding; beside it the stock forward, which scores every position of the prompt, so that what each
-measure saves can be told apart.
+measure saves can be seen apart.
 
 Arms run in turn and in both directions, after a round that is not counted. The prompt is the clip alone; a question adds some
 dozens of tokens to every arm alike.
@@ -111,7 +111,7 @@ def stream_from(encoded: EncodedClip, seconds: int, bench: Bench) -> TokenStream
 
 
 @dataclass(frozen=True, eq=False)
-class Runner:
+class ArmTimer:
     """One model and one clip; runs arms and times them."""
 
     bench: Bench
@@ -180,7 +180,7 @@ def measure(
 
     Returns:
         {"shape", "seconds", "attention", "parameters", "weights_bytes", "encode_ms", "encode_peak_bytes", "rows": [...]}; rows hold
-        the medians of `Runner.run` with "speedup" = full prefill / (saliency + compress + prefill), "speedup_counted" what the
+        the medians of `ArmTimer.run` with "speedup" = full prefill / (saliency + compress + prefill), "speedup_counted" what the
         truthful count of operations allows, "speedup_paper" by the paper's equation 9, and bytes of the cache.
     """
     parts = build(shape, bench, attention)
@@ -189,11 +189,11 @@ def measure(
     with peak_bytes(bench.device) as encode_peak:
         encoded = encoder.encode(noise(seconds, bench.seed))
     stream = stream_from(encoded, seconds, bench)
-    runner = Runner(bench, parts, stream, encoded.saliency_ms, encoded.saliency_windowed_ms, new_tokens)
+    timer = ArmTimer(bench, parts, stream, encoded.saliency_ms, encoded.saliency_windowed_ms, new_tokens)
     runs: dict[tuple[str, float | None], list[dict[str, Any]]] = {arm: [] for arm in arms}
     for turn in range(bench.repeats + 1):
         for arm in arms if turn % 2 else arms[::-1]:
-            result = runner.run(*arm)
+            result = timer.run(*arm)
             if turn:  # the first round warms up every length
                 runs[arm].append(result)
     medians = {arm: {name: _median(run[name] for run in results) for name in results[0]} for arm, results in runs.items()}

@@ -37,19 +37,19 @@ def measure(repeats: int, method: str = "omnizip", retention: float = 0.35) -> d
         byte; `ready_s`: start to the model that answers; `compare_s`: question sent, with its clip, to both answers there.
 
     Raises:
-        UsageError: the page or its client is not installed. OmniZipError: the page did not come up.
+        UsageError: there is no app.py, as in an installed package, or Gradio is not installed. OmniZipError: the page did not come up.
     """
+    if not (APP.is_file() and EXAMPLE.is_file()):
+        raise UsageError("bench startup starts the page, app.py, which no installed package holds; run it in a clone of the repository.")
     try:
         from gradio_client import Client, handle_file
     except ImportError:
         raise UsageError("bench startup starts the page, and Gradio is not installed; pip install -r requirements.txt.") from None
-    if not APP.exists():
-        raise UsageError("bench startup needs the repository's app.py, which is not beside this package; run it in a clone.")
 
     models: list[dict[str, Any]] = []
 
-    def once() -> dict[str, float]:
-        with _served() as (url, started, page_s):
+    def measure_once() -> dict[str, float]:
+        with _serve_page() as (url, started, page_s):
             client = Client(url, verbose=False, httpx_kwargs={"timeout": PATIENCE_S})
             while True:
                 asked = time.monotonic()
@@ -68,7 +68,7 @@ def measure(repeats: int, method: str = "omnizip", retention: float = 0.35) -> d
                 models.append(report["model"])
                 return {"page_s": page_s, "ready_s": asked - started, "compare_s": done - asked}
 
-    runs = [once() for _ in range(repeats + 1)][1:]
+    runs = [measure_once() for _ in range(repeats + 1)][1:]
     return {
         "model": models[-1],
         "example": EXAMPLE.name,
@@ -82,7 +82,7 @@ def measure(repeats: int, method: str = "omnizip", retention: float = 0.35) -> d
 
 
 @contextmanager
-def _served() -> Iterator[tuple[str, float, float]]:
+def _serve_page() -> Iterator[tuple[str, float, float]]:
     """The page's address, when it was started (monotonic seconds) and how long its first byte took."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -116,8 +116,8 @@ def markdown(result: dict[str, Any]) -> str:
         "compare_s": f"first question about `{result['example']}` (8 s) to both answers",
     }
     lines = ["| from, to | median s | fastest to slowest s | aim s |", "| --- | ---: | ---: | ---: |"]
-    for name, told in named.items():
+    for name, text in named.items():
         times = [run[name] for run in result["runs"]]
         aim = f"under {result['targets'][name]}" if name in result["targets"] else "–"
-        lines.append(f"| {told} | {result['medians'][name]:.2f} | {min(times):.2f} to {max(times):.2f} | {aim} |")
+        lines.append(f"| {text} | {result['medians'][name]:.2f} | {min(times):.2f} to {max(times):.2f} | {aim} |")
     return "\n".join(lines)

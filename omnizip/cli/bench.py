@@ -1,51 +1,53 @@
 """`python -m omnizip bench compress|prefill|lengths|startup`: speed and memory as a table and as JSON with their conditions.
 
 `bench prefill` without flags measures what fits the machine: the real 3B and 7B shapes on a GPU, the embedded model's elsewhere.
+The published measurements lie in docs/results: `bench compress --json docs/results/compress-cpu.json`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-from datetime import UTC, datetime
-from importlib import metadata
 from typing import Any
 
 from ..compressors import COMPRESSORS
 from ..errors import ModelError, UsageError
+from ..settings import Settings
+from .command_line import spell
 from .console import check_target, say, write
 
+WHAT = {
+    "compress": "the compressor alone, by stage and clip length",
+    "prefill": "a model of random weights, with and without",
+    "lengths": "what comes before the language model, from 10 s to an hour",
+    "startup": "the page, from its start to its first answer; needs app.py, so it runs in a clone of the repository",
+}
+SETTINGS = ("device", "attention")  # precision is a flag of its own, since it has another default here
 DTYPES = ("float32", "bfloat16", "float16")
 SECONDS = {"compress": "10,30,60,300", "prefill": "60", "lengths": "10,60,600,3600"}
 METHODS = {"compress": "omnizip,omnizip-official,random", "prefill": "omnizip,omnizip-official", "lengths": "omnizip"}
-ATTENTION = ("auto", "sdpa", "eager", "flash_attention_2")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of `bench`."""
-    told = "compress: the compressor alone, by stage and clip length; prefill: a model of random weights, with and without; "
-    told += "lengths: what comes before the language model, from 10 s to an hour; startup: the page, from its start to its first answer"
-    parser.add_argument("what", choices=("compress", "prefill", "lengths", "startup"), help=told)
+    """Give `parser` the flags of `bench`."""
+    parser.add_argument("what", choices=tuple(WHAT), help="; ".join(f"{name}: {text}" for name, text in WHAT.items()))
     parser.add_argument("--seconds", metavar="S,S", help="clip lengths (default: 10,30,60,300; prefill: 60; lengths: 10,60,600,3600)")
     parser.add_argument("--methods", metavar="NAME,NAME", help="default: omnizip,omnizip-official, with random for compress")
     parser.add_argument("--retention", default=None, metavar="R,R", help="shares to keep (default: 0.35; prefill: 0.45,0.35,0.25)")
     parser.add_argument("--rows", type=int, default=9, help="compress: rows of 16 tokens a step has (default: %(default)s)")
-    told = "compress: longest clip for which what grows with its square is measured (default: %(default)s)"
-    parser.add_argument("--quadratic-s", type=int, default=600, metavar="S", help=told)
+    text = "compress, lengths: longest clip for which what grows with its square is measured (default: %(default)s)"
+    parser.add_argument("--quadratic-s", type=int, default=600, metavar="S", help=text)
     parser.add_argument("--shape", metavar="NAME,NAME", help="prefill: 3b, 7b, nano, tiny (default: 3b,7b on a GPU, nano elsewhere)")
     parser.add_argument("--tokens", type=int, default=32, help="prefill: tokens decoded after the first (default: %(default)s)")
-    parser.add_argument("--attention", choices=ATTENTION, default="auto", help="prefill: auto is flash-attn where it can run, else SDPA")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--dtype", choices=DTYPES, help="default: float32; prefill on a GPU: bfloat16")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=5, help="runs the median is taken of (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the measurements; - for standard output")
+    Settings.add_flags(parser.add_argument_group("settings"), SETTINGS)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure and tell. Raises UsageError or ModelError in one sentence for what cannot be measured here."""
+    """Measure, show and write. Raises UsageError or ModelError in one sentence for what cannot be measured here."""
     import torch
 
     from ..bench.compress import Bench
@@ -55,24 +57,24 @@ def run(arguments: argparse.Namespace) -> None:
         raise UsageError("--repeats, --threads, --tokens, --rows and --quadratic-s are whole numbers from 1 on.")
     what = arguments.what
     if what == "startup":
-        _startup(arguments)
+        _measure_startup(arguments)
         return
-    seconds, methods = _lengths(arguments.seconds or SECONDS[what]), _names(arguments.methods or METHODS[what])
+    seconds, methods = _parse_seconds(arguments.seconds or SECONDS[what]), _parse_methods(arguments.methods or METHODS[what])
     if arguments.device == "cuda" and not torch.cuda.is_available():
         raise ModelError("No CUDA device is available here; use --device cpu.")
     device = torch.device("cuda" if arguments.device != "cpu" and torch.cuda.is_available() else "cpu")
     torch.set_num_threads(arguments.threads)
     dtype = arguments.dtype or ("bfloat16" if what == "prefill" and device.type == "cuda" else "float32")
     bench = Bench(device, getattr(torch, dtype), arguments.repeats)
-    measured = {"compress": _compress, "prefill": _prefill, "lengths": _by_length}[what](arguments, bench, seconds, methods)
-    plain = {"conditions": _conditions(arguments, device, dtype), **measured}
-    write(arguments.json, lambda: json.dumps(plain, indent=2, allow_nan=False) + "\n")
+    measure = {"compress": _measure_compress, "prefill": _measure_prefill, "lengths": _measure_lengths}[what]
+    measured = measure(arguments, bench, seconds, methods)
+    _write_json(arguments, {"conditions": _conditions(arguments, device, dtype), **measured})
 
 
-def _compress(arguments: argparse.Namespace, bench: Any, seconds: list[int], methods: list[str]) -> dict[str, Any]:
+def _measure_compress(arguments: argparse.Namespace, bench: Any, seconds: list[int], methods: list[str]) -> dict[str, Any]:
     from ..bench import compress
 
-    (retention,) = _shares(arguments.retention or "0.35", 1)
+    (retention,) = _parse_shares(arguments.retention or "0.35", 1)
     result = compress.measure(bench, seconds, methods, retention, arguments.rows, arguments.quadratic_s)
     if arguments.json != "-":
         say(compress.markdown(result))
@@ -82,7 +84,7 @@ def _compress(arguments: argparse.Namespace, bench: Any, seconds: list[int], met
     return {"retention": retention, "tokens_per_step": arguments.rows * compress.COLUMNS, **result}
 
 
-def _prefill(arguments: argparse.Namespace, bench: Any, seconds: list[int], methods: list[str]) -> dict[str, Any]:
+def _measure_prefill(arguments: argparse.Namespace, bench: Any, seconds: list[int], methods: list[str]) -> dict[str, Any]:
     import torch
 
     from ..bench import prefill
@@ -91,8 +93,8 @@ def _prefill(arguments: argparse.Namespace, bench: Any, seconds: list[int], meth
     shapes = (arguments.shape or ("3b,7b" if bench.device.type == "cuda" else "nano")).split(",")
     if unknown := [shape for shape in shapes if shape not in prefill.SHAPES]:
         raise UsageError(f"There is no shape {unknown[0]!r}; choose of {', '.join(prefill.SHAPES)}.")
-    shares = _shares(arguments.retention or "0.45,0.35,0.25")
-    attention = attention_for(arguments.attention, bench.device.type, str(bench.dtype).removeprefix("torch."))
+    shares = _parse_shares(arguments.retention or "0.45,0.35,0.25")
+    attention = attention_for(arguments.attention or "auto", bench.device.type, str(bench.dtype).removeprefix("torch."))
     arms = [(prefill.STOCK, None), (prefill.FULL, None), *((method, share) for share in shares for method in methods if method != "full")]
     tables = []
     for shape in shapes:
@@ -105,19 +107,19 @@ def _prefill(arguments: argparse.Namespace, bench: Any, seconds: list[int], meth
     return {"tables": tables}
 
 
-def _by_length(arguments: argparse.Namespace, bench: Any, seconds: list[int], methods: list[str]) -> dict[str, Any]:
+def _measure_lengths(arguments: argparse.Namespace, bench: Any, seconds: list[int], methods: list[str]) -> dict[str, Any]:
     from ..bench import clip_length
 
     if methods != ["omnizip"]:
         raise UsageError("bench lengths measures omnizip; leave --methods out.")
-    (retention,) = _shares(arguments.retention or "0.35", 1)
+    (retention,) = _parse_shares(arguments.retention or "0.35", 1)
     result = clip_length.measure(bench, seconds, retention, arguments.quadratic_s)
     if arguments.json != "-":
         say(clip_length.markdown(result))
     return {"retention": retention, **result}
 
 
-def _startup(arguments: argparse.Namespace) -> None:
+def _measure_startup(arguments: argparse.Namespace) -> None:
     import torch
 
     from ..bench import startup
@@ -126,11 +128,15 @@ def _startup(arguments: argparse.Namespace) -> None:
     if arguments.json != "-":
         say(startup.markdown(result))
     model = result["model"]
-    known = _conditions(arguments, torch.device("cpu"), model["dtype"]) | {"threads": model["threads"]}
-    write(arguments.json, lambda: json.dumps({"conditions": known, **result}, indent=2, allow_nan=False) + "\n")
+    conditions = _conditions(arguments, torch.device("cpu"), model["dtype"]) | {"threads": model["threads"]}
+    _write_json(arguments, {"conditions": conditions, **result})
 
 
-def _shares(text: str, most: int = 99) -> list[float]:
+def _write_json(arguments: argparse.Namespace, result: dict[str, Any]) -> None:
+    write(arguments.json, lambda: json.dumps(result, indent=2, allow_nan=False) + "\n")
+
+
+def _parse_shares(text: str, most: int = 99) -> list[float]:
     try:
         shares = [float(part) for part in text.split(",")]
     except ValueError:
@@ -140,7 +146,7 @@ def _shares(text: str, most: int = 99) -> list[float]:
     return shares
 
 
-def _lengths(text: str) -> list[int]:
+def _parse_seconds(text: str) -> list[int]:
     try:
         lengths = [int(part) for part in text.split(",")]
     except ValueError:
@@ -150,7 +156,7 @@ def _lengths(text: str) -> list[int]:
     return lengths
 
 
-def _names(text: str) -> list[str]:
+def _parse_methods(text: str) -> list[str]:
     names = text.split(",")
     for name in names:
         if name not in COMPRESSORS:
@@ -159,26 +165,7 @@ def _names(text: str) -> list[str]:
 
 
 def _conditions(arguments: argparse.Namespace, device: Any, dtype: str) -> dict[str, Any]:
-    import torch
+    from ..model.conditions import machine_conditions
 
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg() if hasattr(os, "getloadavg") else None,
-        "threads": arguments.threads,
-        "dtype": dtype,
-        "repeats": arguments.repeats,
-        "torch": torch.__version__,
-        "transformers": metadata.version("transformers"),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-    }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or "cpu"
+    command = spell("python -m omnizip bench", add_flags, arguments, skipped=("json",))
+    return {**machine_conditions(device), "dtype": dtype, "repeats": arguments.repeats, "command": command}

@@ -22,18 +22,18 @@ from ..errors import UsageError
 from ..report.wording import STAGES
 from ..settings import Settings
 from . import plain_text
-from .console import Shown, check_target, say, write
+from .console import LiveOutput, check_target, say, write
 
 if TYPE_CHECKING:
     from ..report.report import RunReport
 
 DEFAULT_RETENTION = 0.45
-SERVER_ONLY = ("host", "port", "queue_size", "cached_clips")
-SHARED = ("seed", "retention")  # options that the command's own flags set
+SETTINGS = Settings.names("model", "clip", "answer")
+OWN_FLAGS = ("retention",)  # of the command, where a method may have an option of the same name
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Give `parser` what compare takes."""
+    """Give `parser` the flags of `compare`."""
     parser.add_argument("clip", metavar="CLIP", help="a video file")
     parser.add_argument("--question", required=True, help="what to ask about the clip")
     parser.add_argument("--method", action="append", metavar="NAME", help=f"one of {', '.join(COMPRESSORS)}; may be repeated")
@@ -43,16 +43,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", metavar="FILE", help="write a page that plays the clip and shows what was kept; opens without a server")
     parser.add_argument("--quiet", action="store_true", help="answers and costs only: no progress, no streaming")
     _add_method_flags(parser.add_argument_group("options of methods"))
-    settings = parser.add_argument_group("settings")
-    Settings.add_flags(settings, tuple(n for n in Settings.__dataclass_fields__ if n not in SERVER_ONLY))
+    Settings.add_flags(parser.add_argument_group("settings"), SETTINGS)
 
 
 def _options() -> dict[str, list[tuple[str, Option]]]:
-    """Every option of any method, with the methods that have it."""
+    """Every option of any method with the methods that have it, but for those that a flag or a setting of the command sets."""
     options: dict[str, list[tuple[str, Option]]] = {}
     for name, kind in COMPRESSORS.items():
         for option in kind.options():
-            if option.name not in SHARED:
+            if option.name not in (*OWN_FLAGS, *SETTINGS):
                 options.setdefault(option.name, []).append((name, option))
     return options
 
@@ -70,7 +69,7 @@ def _add_method_flags(group: Any) -> None:
 
 
 def _arms(arguments: argparse.Namespace) -> list[Arm]:
-    """What to run beside the full model. Raises OmniZipError for what the methods do not take."""
+    """The runs beside the full model's. Raises OmniZipError for what the methods do not take."""
     given = {name: value for name in _options() if (value := getattr(arguments, f"option_{name}")) is not None}
     names = list(dict.fromkeys(arguments.method or ["omnizip"]))
     kinds = {name: Arm(name).method_class() for name in names}
@@ -92,7 +91,7 @@ def _arms(arguments: argparse.Namespace) -> list[Arm]:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Compare, show and write. Raises OmniZipError for all a user can cause or cure, before the long work where possible."""
+    """Compare, show and write. Raises OmniZipError for what a user can cause or cure, before the long work where possible."""
     settings = Settings.from_environment(os.environ).override(arguments)
     arms = _arms(arguments)
     if arguments.json == "-" and arguments.csv == "-":
@@ -103,53 +102,56 @@ def run(arguments: argparse.Namespace) -> None:
         raise UsageError("--report writes a page; give a file's name, such as report.html.")
     if not arguments.question.strip():
         raise UsageError("--question is empty; ask something about the clip.")
-    media.digest(arguments.clip, settings)  # a file that is not there is told before the model is loaded
-    _hush()
+    media.digest(arguments.clip, settings)  # a file that is not there is an error before the model is loaded
+    _silence_libraries()
     from ..engine import Engine  # takes seconds to import
 
-    bare = "-" in (arguments.json, arguments.csv)
-    shown = Shown(streams=not (arguments.quiet or bare), progress=not (arguments.quiet or bare) and sys.stderr.isatty())
-    shown.stage("Loading the model")
+    bare = "-" in (arguments.json, arguments.csv)  # standard output is for a program
+    live = not (arguments.quiet or bare)
+    output = LiveOutput(answers=live, progress=live and sys.stderr.isatty())
+    output.show_progress("Loading the model")
     engine = Engine.open(settings)
-    report = _run(engine, arguments, arms, shown)
+    report = _compare(engine, arguments, arms, output)
     if not bare:
-        _say_result(report, answers=arguments.quiet, remarks=not arguments.quiet)
+        _say_report(report, answers=arguments.quiet, remarks=not arguments.quiet)
     write(arguments.json, lambda: json.dumps(report.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     write(arguments.csv, report.windows_csv)
-    write(arguments.report, lambda: _page(engine, arguments.clip, report))
+    write(arguments.report, lambda: _html_report(engine, arguments.clip, report))
 
 
-def _run(engine: Any, arguments: argparse.Namespace, arms: list[Arm], shown: Shown) -> RunReport:
+def _compare(engine: Any, arguments: argparse.Namespace, arms: list[Arm], output: LiveOutput) -> RunReport:
+    """Run the comparison and show its events."""
     labels = [plain_text.heading(COMPRESSORS[arm.method].label, arm.retention) for arm in (Arm("full"), *arms)]
     for event in engine.compare(arguments.clip, arguments.question, arms):
         match event:
             case Stage():
-                shown.stage(_stage_text(event, labels))
+                output.show_progress(_progress_text(event, labels))
                 if event.name == "answer":
-                    shown.begin(labels[event.arm])
+                    output.begin_answer(labels[event.arm])
             case Piece():
-                shown.piece(event.text)
+                output.extend_answer(event.text)
             case ArmDone():
-                shown.end()
+                output.end_answer()
             case Finished():
-                shown.stage("")
+                output.show_progress("")
                 return event.report
     raise AssertionError("a comparison that nobody stops ends with its report")
 
 
-def _page(engine: Any, path: str, report: RunReport) -> str:
+def _html_report(engine: Any, path: str, report: RunReport) -> str:
     from ..report.standalone import html_report
 
     encoded = engine.encode(path)
     return html_report(report, encoded.clip, encoded.second_per_step, engine.settings)
 
 
-def _stage_text(stage: Stage, labels: list[str]) -> str:
+def _progress_text(stage: Stage, labels: list[str]) -> str:
     done = "" if stage.fraction is None else f" {100 * stage.fraction:.0f} %"
     return f"{STAGES[stage.name]}{done}" + ("" if stage.arm is None else f" ({labels[stage.arm]})")
 
 
-def _say_result(report: RunReport, answers: bool, remarks: bool) -> None:
+def _say_report(report: RunReport, answers: bool, remarks: bool) -> None:
+    """Write what was measured, after the answers where they were not shown as they came."""
     if answers:
         for run in report.runs:
             say(f"{plain_text.heading(run.label, run.retention_target)}\n{plain_text.indent(run.answer.text)}\n")
@@ -162,8 +164,8 @@ def _say_result(report: RunReport, answers: bool, remarks: bool) -> None:
             say(line)
 
 
-def _hush() -> None:
-    """Keep the libraries' own messages off the terminal; what a user has to know comes as a warning of the report."""
+def _silence_libraries() -> None:
+    """Keep the libraries' own messages off the terminal; what a user has to know is a warning of the report."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     for name in ("transformers", "torch", "accelerate", "huggingface_hub"):

@@ -17,36 +17,42 @@ def say(text: str = "", end: str = "\n") -> None:
     sys.stdout.flush()
 
 
-class Shown:
-    """What has been written while the engine works: progress on a terminal's standard error, answers as they come."""
+def report_error(sentence: str) -> None:
+    """Write one line to standard error, in place of a progress line where one stands."""
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+    sys.stderr.write(f"{clear}omnizip: {' '.join(printable(sentence).split())}\n")
 
-    def __init__(self, streams: bool, progress: bool):
-        self._streams, self._progress = streams, progress
-        self._text = ""
 
-    def stage(self, text: str) -> None:
+class LiveOutput:
+    """Shows work while it is done: progress on a terminal's standard error, answers on standard output as they come."""
+
+    def __init__(self, answers: bool, progress: bool):
+        self._answers, self._progress = answers, progress
+        self._written = ""  # of the answer that is being shown
+
+    def show_progress(self, text: str) -> None:
         """Show what is being done in one line that the next one replaces; an empty text clears it."""
         if self._progress:
             sys.stderr.write(f"\r\x1b[K{text}")
             sys.stderr.flush()
 
-    def begin(self, heading: str) -> None:
-        """Start an answer."""
-        self.stage("")
-        self._text = ""
-        if self._streams:
+    def begin_answer(self, heading: str) -> None:
+        """Start an answer below its heading."""
+        self.show_progress("")
+        self._written = ""
+        if self._answers:
             say(f"{heading}\n  ", end="")
 
-    def piece(self, text: str) -> None:
-        """Show what is new in an answer, given the whole text so far."""
-        if self._streams:
-            new = text[len(self._text) :] if text.startswith(self._text) else f"\n{text}"
+    def extend_answer(self, text: str) -> None:
+        """Write what is new in an answer, given the whole text so far."""
+        if self._answers:
+            new = text[len(self._written) :] if text.startswith(self._written) else f"\n{text}"
             say(printable(new).replace("\n", "\n  "), end="")
-        self._text = text
+        self._written = text
 
-    def end(self) -> None:
+    def end_answer(self) -> None:
         """Finish an answer."""
-        if self._streams:
+        if self._answers:
             say("\n")
 
 
@@ -63,12 +69,19 @@ def check_target(flag: str, target: str | None) -> None:
         raise UsageError(f"{flag}: {target} cannot be written; choose another place.")
 
 
-def write(target: str | None, make: Callable[[], str]) -> None:
-    """Write what `make` gives to a file, to standard output for "-", nowhere for None."""
+def write(target: str | None, render: Callable[[], str]) -> None:
+    """Render a text and write it to a file, to standard output for "-"; for None nothing is rendered.
+
+    Raises:
+        OmniZipError: the file cannot be written. What `render` raises passes as it is: it is not the file's fault.
+    """
+    if target is None:
+        return
+    text = render()
     if target == "-":
-        say(make(), end="")
-    elif target is not None:
-        try:
-            Path(target).write_text(make(), encoding="utf-8", errors="backslashreplace")
-        except OSError as error:
-            raise OmniZipError(f"{target} could not be written ({error.strerror}); choose another place.") from None
+        say(text, end="")
+        return
+    try:
+        Path(target).write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise OmniZipError(f"{target} could not be written ({error.strerror}); choose another place.") from None

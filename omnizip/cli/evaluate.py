@@ -1,7 +1,7 @@
 """`python -m omnizip eval nano`: accuracy of methods on held-out clips of the synthetic world, as tables and as JSON.
 
 Without --methods and --arm it makes the paper's table: all tokens, random choice, OmniZip in both readings and with parts
-taken away, at 45, 35 and 25 %.
+taken away, at 45, 35 and 25 %. The published results lie in docs/results: `eval nano --json docs/results/nano.json`.
 """
 
 from __future__ import annotations
@@ -10,22 +10,18 @@ import argparse
 import json
 import logging
 import os
-import platform
 import re
-import shlex
 import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__
 from ..compressors import COMPRESSORS
 from ..errors import UsageError
 from ..settings import Settings
+from .command_line import spell
 from .console import check_target, say, write
 
 if TYPE_CHECKING:
@@ -34,26 +30,26 @@ if TYPE_CHECKING:
     from ..model.qwen import QwenOmni
 
 SHARES, SECONDS = "0.45,0.35,0.25", "8"
-OWN_SETTINGS = ("model", "device", "dtype", "attention")
-PACKAGES = ("torch", "transformers", "numpy", "av")
+SETTINGS = Settings.names("model")
+WHERE_RESULTS_GO = ("json", "markdown", "state", "workers")  # flags that change no number
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of `eval`."""
+    """Give `parser` the flags of `eval`."""
     parser.add_argument("what", choices=("nano",), help="nano: the synthetic world that the embedded model knows")
-    told = "methods at every --retention; all for every method (default, without --arm: the paper's table)"
-    parser.add_argument("--methods", metavar="NAME,NAME", help=told)
+    text = "methods at every --retention; all for every method (default, without --arm: the paper's table)"
+    parser.add_argument("--methods", metavar="NAME,NAME", help=text)
     parser.add_argument("--retention", default=SHARES, metavar="R,R", help="shares to keep (default: %(default)s)")
-    told = "one more line, such as omnizip@0.35:dynamic=false,anchors=false; without @ at every --retention; may be repeated"
-    parser.add_argument("--arm", action="append", default=[], metavar="METHOD@R:OPTION=VALUE", help=told)
+    text = "one more line, such as omnizip@0.35:dynamic=false,anchors=false; without @ at every --retention; may be repeated"
+    parser.add_argument("--arm", action="append", default=[], metavar="METHOD@R:OPTION=VALUE", help=text)
     parser.add_argument("--seeds", type=int, default=5, help="seeds of random choice, pooled (default: %(default)s)")
     parser.add_argument("--limit", type=int, default=200, metavar="CLIPS", help="held-out clips per length (default: %(default)s)")
     parser.add_argument("--seconds", default=SECONDS, metavar="S,S", help="clip lengths, 2 to 24 (default: %(default)s)")
     parser.add_argument("--ambient", metavar="NAME", help="only clips with silence, hiss, hum or music under the events")
     parser.add_argument("--pattern", metavar="NAME", help="only clips with a plain, striped, dotted or checked backdrop")
     parser.add_argument("--per-clip", type=int, default=10, metavar="N", help="questions per clip, at most (default: %(default)s)")
-    told = "of so many clips one is described, 0 for none (default: %(default)s)"
-    parser.add_argument("--describe-every", type=int, default=1, metavar="N", help=told)
+    text = "of so many clips one is described, 0 for none (default: %(default)s)"
+    parser.add_argument("--describe-every", type=int, default=1, metavar="N", help=text)
     parser.add_argument("--by-time", action="store_true", help="also ask what is at which second, apart from the listed kinds")
     parser.add_argument("--controls", action="store_true", help="also: media blanked, and sound and picture of different clips")
     parser.add_argument("--density", action="store_true", help="also: how well OmniZip's S_a follows what happens")
@@ -62,14 +58,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", metavar="FOLDER", help="remember each clip there; the same command goes on after a stop")
     parser.add_argument("--json", metavar="FILE", help="write the results; - for standard output")
     parser.add_argument("--markdown", metavar="FILE", help="write the tables there (default: standard output)")
-    Settings.add_flags(parser.add_argument_group("settings"), OWN_SETTINGS)
+    Settings.add_flags(parser.add_argument_group("settings"), SETTINGS)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure and tell. Raises OmniZipError for all a user can cause or cure, before the long work where possible."""
+    """Measure, show and write. Raises OmniZipError for what a user can cause or cure, before the long work where possible."""
     check_target("--json", arguments.json)
     check_target("--markdown", arguments.markdown)
-    _check(arguments)
+    _check_flags(arguments)
     job = _job(arguments)
     logging.getLogger("transformers").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
@@ -79,8 +75,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     model = QwenOmni.load(job.settings)
     weights = runner.digest(model)
-    state = runner.State(Path(arguments.state) if arguments.state else None, runner.identity(job, weights))
-    records = runner.run(job, model, arguments.limit, state, arguments.workers, sys.stderr)
+    store = runner.RecordStore(Path(arguments.state) if arguments.state else None, runner.identity(job, weights))
+    records = runner.run(job, model, arguments.limit, store, arguments.workers, sys.stderr)
     result = _result(arguments, job, records, _conditions(arguments, job, records, model, weights))
     write(arguments.json, lambda: _json(result))
     if arguments.markdown is not None:
@@ -94,14 +90,14 @@ def _result(arguments: argparse.Namespace, job: Job, records: Sequence[Record], 
 
     result = {"conditions": conditions, "results": summary.results(records, job.entries)}
     if arguments.controls:
-        result["controls"] = controls.measured(records)
+        result["controls"] = controls.measure(records)
     if arguments.density:
         result["density"] = summary.densities(records)
     return result
 
 
 def _json(result: dict[str, Any]) -> str:
-    """Five digits are more than any of these numbers is good for; a list of plain values takes one line."""
+    """A result as JSON; numbers have five digits, more than any of them is good for, and a list of plain values takes one line."""
     text = json.dumps(_rounded(result), indent=1, ensure_ascii=False, allow_nan=False)
     return re.sub(r"\[\n\s+([^\[\]{}]*?)\n\s+\]", lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
 
@@ -118,8 +114,8 @@ def _job(arguments: argparse.Namespace) -> Job:
     from ..evaluation.dataset import Choice
     from ..evaluation.examiner import Job
 
-    shares = _numbers("--retention", arguments.retention, 0.0, 1.0, "shares above 0 and up to 1 such as 0.45,0.35")
-    lengths = _numbers("--seconds", arguments.seconds, 1.0, 24.0, "whole seconds from 2 to 24 such as 8,16", whole=True)
+    shares = _parse_numbers("--retention", arguments.retention, 0.0, 1.0, "shares above 0 and up to 1 such as 0.45,0.35")
+    lengths = _parse_numbers("--seconds", arguments.seconds, 1.0, 24.0, "whole seconds from 2 to 24 such as 8,16", whole=True)
     settings = replace(Settings.from_environment(os.environ).override(arguments), temperature=0.0)
     choice = Choice(
         per_clip=arguments.per_clip,
@@ -137,15 +133,15 @@ def _entries(arguments: argparse.Namespace, shares: tuple[float, ...]) -> tuple[
     from ..evaluation import arms
 
     if not arguments.methods and not arguments.arm:
-        return arms.with_full(arms.table(shares, arguments.seeds))
+        return arms.with_full(arms.paper_table(shares, arguments.seeds))
     names = list(COMPRESSORS) if arguments.methods == "all" else (arguments.methods or "full").split(",")
-    found = arms.of_methods(names, shares, arguments.seeds)
+    found = arms.method_entries(names, shares, arguments.seeds)
     for text in arguments.arm:
-        found += arms.parsed(text, shares, arguments.seeds)
+        found += arms.parse_arm(text, shares, arguments.seeds)
     return arms.with_full(found)
 
 
-def _numbers(flag: str, text: str, above: float, most: float, wanted: str, whole: bool = False) -> tuple[float, ...]:
+def _parse_numbers(flag: str, text: str, above: float, most: float, wanted: str, whole: bool = False) -> tuple[float, ...]:
     try:
         values = tuple(dict.fromkeys(float(part) for part in text.split(",")))
     except ValueError:
@@ -155,7 +151,7 @@ def _numbers(flag: str, text: str, above: float, most: float, wanted: str, whole
     return values
 
 
-def _check(arguments: argparse.Namespace) -> None:
+def _check_flags(arguments: argparse.Namespace) -> None:
     from ..evaluation.world.scene import PATTERNS
     from ..evaluation.world.sounds import AMBIENTS
 
@@ -176,23 +172,19 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _conditions(arguments: argparse.Namespace, job: Job, records: Sequence[Record], model: QwenOmni, weights: str) -> dict[str, Any]:
-    questions = sum(len(record["questions"]) for record in records)
+    from ..model.conditions import machine_conditions
+
     return {
+        **machine_conditions(model.parts.device),
         **asdict(model.conditions),
         "weights": weights,
         "threads": 1 if arguments.workers > 1 else model.conditions.threads,
         "workers": arguments.workers,
-        "omnizip": __version__,
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in PACKAGES if name not in ("torch", "transformers")},
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "load_average": os.getloadavg() if hasattr(os, "getloadavg") else None,
-        "cores": os.cpu_count(),
         "seconds": [choice.seconds for choice in job.choices],
         "clips": arguments.limit,
         "first_seed": min(record["seed"] for record in records),
         "last_seed": max(record["seed"] for record in records),
-        "questions": questions,
+        "questions": sum(len(record["questions"]) for record in records),
         "questions_per_clip": arguments.per_clip,
         "describe_every": arguments.describe_every,
         "seed": arguments.seed,
@@ -201,21 +193,5 @@ def _conditions(arguments: argparse.Namespace, job: Job, records: Sequence[Recor
         "pattern": arguments.pattern,
         "headline": "all: mean of the accuracies of the listed kinds; descriptions apart",
         "interval": "95 %, bootstrap over clips",
-        "command": _command(arguments),
+        "command": spell("python -m omnizip eval", add_flags, arguments, skipped=WHERE_RESULTS_GO),
     }
-
-
-def _command(arguments: argparse.Namespace) -> str:
-    """The command line that gives these numbers, without where they go."""
-    parser = argparse.ArgumentParser(add_help=False)
-    add_flags(parser)
-    skipped = ("what", "json", "markdown", "state", "workers")
-    parts = ["python -m omnizip eval", arguments.what]
-    for action in parser._actions:
-        value = getattr(arguments, action.dest, None)
-        if action.dest in skipped or value == action.default:
-            continue
-        flag = action.option_strings[-1]
-        values = value if isinstance(value, list) else [value]
-        parts += [flag] if value is True else [f"{flag} {shlex.quote(str(part))}" for part in values]
-    return " ".join(parts)

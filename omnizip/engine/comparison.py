@@ -9,15 +9,13 @@ In a follow-up question on the same clip and settings each arm goes on from what
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib import metadata
 from time import perf_counter
 
-from .. import __version__
 from ..compressors.base import Compressor
 from ..compressors.layer_pruner import LayerPruner
+from ..model.conditions import installed_versions
 from ..model.generate import Prefilled
 from ..model.prefix_cache import Prefixes
 from ..model.qwen import EncodedClip, QwenOmni
@@ -29,8 +27,7 @@ from ..stream import Compression, TokenStream
 from ..types import Agreement, Answer, Sampling, Timing, Turn
 from .events import Arm, ArmDone, Event, Piece, Stage
 
-SERVING = ("host", "port", "queue_size", "upload_mb_per_hour", "keep_files_s", "mcp")  # settings that no number depends on
-PACKAGES = ("torch", "transformers", "accelerate", "numpy", "av")
+SERVING = Settings.names("page")  # settings that no number depends on
 History = Sequence[Turn] | Mapping[int, Sequence[Turn]]
 
 
@@ -240,15 +237,6 @@ class Comparison:
         clip = self.encoded.clip.clip
         record = ClipRecord.of(self.name, clip, stream)
         plain = {name: value for name, value in asdict(settings).items() if name not in SERVING}
-        return RunReport(self.model.conditions, self.model.shape, self.sampling, plain, _versions(), self.question, record, tuple(runs))
-
-
-def _versions() -> dict[str, str | None]:
-    """Versions of all that numbers depend on; None for a package that is not installed."""
-    versions: dict[str, str | None] = {"python": platform.python_version(), "omnizip": __version__}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
-    return versions
+        return RunReport(
+            self.model.conditions, self.model.shape, self.sampling, plain, installed_versions(), self.question, record, tuple(runs)
+        )

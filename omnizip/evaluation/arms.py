@@ -37,8 +37,8 @@ class Entry:
     def name(self) -> str:
         """As it is written on the command line: method@retention:option=value,option=value."""
         share = "" if self.retention is None else f"@{self.retention:g}"
-        told = ",".join(f"{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in self.options)
-        return f"{self.method}{share}{':' if told else ''}{told}"
+        options = ",".join(f"{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in self.options)
+        return f"{self.method}{share}{':' if options else ''}{options}"
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -57,35 +57,35 @@ def _has_seed(method: str) -> bool:
     return any(option.name == "seed" for option in COMPRESSORS[method].options())
 
 
-def entry(method: str, retention: float | None, options: dict[str, Any], seeds: int) -> Entry:
+def make_entry(method: str, retention: float | None, options: dict[str, Any], seeds: int) -> Entry:
     """A line of the table; methods that draw at random get all the seeds. Raises MethodError for what the method does not take."""
     if method == FULL:
         return Entry(FULL)
-    made = Entry(method, retention, tuple(options.items()), seeds if method == RANDOM else 1)
-    made.arm(0).method_class()
-    return made
-
-
-def table(retentions: Sequence[float], seeds: int) -> list[Entry]:
-    """All tokens, random choice, both readings of OmniZip, and OmniZip with parts of it taken away."""
-    found = [Entry(FULL)]
-    for retention in retentions:
-        found.append(entry(RANDOM, retention, {}, seeds))
-        found += [entry("omnizip", retention, options, seeds) for options in ABLATIONS]
-        found.append(entry("omnizip-official", retention, {}, seeds))
+    found = Entry(method, retention, tuple(options.items()), seeds if method == RANDOM else 1)
+    found.arm(0).method_class()
     return found
 
 
-def of_methods(names: Sequence[str], retentions: Sequence[float], seeds: int) -> list[Entry]:
-    """Methods at retentions. Raises UsageError for a name that is none."""
+def paper_table(retentions: Sequence[float], seeds: int) -> list[Entry]:
+    """The lines of the paper's table: all tokens, random choice, both readings of OmniZip, and OmniZip with parts of it taken away."""
+    found = [Entry(FULL)]
+    for retention in retentions:
+        found.append(make_entry(RANDOM, retention, {}, seeds))
+        found += [make_entry("omnizip", retention, options, seeds) for options in ABLATIONS]
+        found.append(make_entry("omnizip-official", retention, {}, seeds))
+    return found
+
+
+def method_entries(names: Sequence[str], retentions: Sequence[float], seeds: int) -> list[Entry]:
+    """One line per method and retention. Raises UsageError for a name that is none."""
     for name in names:
         if name not in COMPRESSORS:
             raise UsageError(f"There is no method {name!r}; choose of {', '.join(COMPRESSORS)}, or all.")
-    return [entry(name, retention, {}, seeds) for retention in retentions for name in names]
+    return [make_entry(name, retention, {}, seeds) for retention in retentions for name in names]
 
 
-def parsed(text: str, retentions: Sequence[float], seeds: int) -> list[Entry]:
-    """One --arm: METHOD, METHOD@SHARE, each with :OPTION=VALUE,OPTION=VALUE; without a share, at every retention.
+def parse_arm(text: str, retentions: Sequence[float], seeds: int) -> list[Entry]:
+    """Parse one --arm: METHOD, METHOD@SHARE, each with :OPTION=VALUE,OPTION=VALUE; without a share, at every retention.
 
     Raises:
         UsageError: it is not written like that. MethodError: no such option, or a value it does not take.
@@ -100,15 +100,15 @@ def parsed(text: str, retentions: Sequence[float], seeds: int) -> list[Entry]:
         name, equals, value = pair.partition("=")
         if not equals or name not in known:
             raise UsageError(f"--arm {text}: {pair!r} is not option=value; {method} has {', '.join(known) or 'no options'}.")
-        options[name] = _value(text, known[name], value)
+        options[name] = _parse_value(text, known[name], value)
     if any(known[name].is_rate for name in options):
         if at:
             raise UsageError(f"--arm {text}: it has both a share and a rate; leave out one of them.")
-        return [entry(method, None, options, seeds)]
-    return [entry(method, retention, options, seeds) for retention in (_shares(text, share) if at else retentions)]
+        return [make_entry(method, None, options, seeds)]
+    return [make_entry(method, retention, options, seeds) for retention in (_parse_share(text, share) if at else retentions)]
 
 
-def _shares(text: str, share: str) -> tuple[float]:
+def _parse_share(text: str, share: str) -> tuple[float]:
     try:
         value = float(share)
     except ValueError:
@@ -118,7 +118,7 @@ def _shares(text: str, share: str) -> tuple[float]:
     return (value,)
 
 
-def _value(text: str, option: Option, value: str) -> Any:
+def _parse_value(text: str, option: Option, value: str) -> Any:
     kinds = {"switch": {"true": True, "false": False}.__getitem__, "integer": int, "number": float, "choice": str}
     try:
         return kinds[option.kind](value)

@@ -11,27 +11,27 @@ import numpy as np
 from . import dataset
 from .arms import FULL
 from .examiner import Record
-from .summary import KINDS, Outcomes, by_length, scored
+from .summary import KINDS, Outcomes, by_length, score
 from .world.questions import DESCRIPTION
 
 LEFT = {dataset.OTHER_SOUND: "by eye", dataset.OTHER_PICTURE: "by ear"}  # the sense that a control leaves intact
 
 
-def measured(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Per clip length: the full model on changed clips beside the priors the cross-modal kinds must fall to."""
+def measure(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Measure per clip length: the full model on changed clips beside the priors the cross-modal kinds must fall to."""
     found = []
     for seconds, of_length in by_length(records):
         runs = {dataset.UNCHANGED: [[r["arms"][FULL]] for r in of_length]}
         runs |= {name: [[r["controls"][name]] for r in of_length] for name in dataset.CONTROLS}
         priors = _priors(of_length)
-        rows = [{"control": name, **scored(Outcomes(of_length, run))} for name, run in runs.items()]
+        rows = [{"control": name, **score(Outcomes(of_length, run))} for name, run in runs.items()]
         for row in rows:
-            row["above_guessing"] = _above(row, priors)
+            row["above_guessing"] = _above_guessing(row, priors)
         found.append({"seconds": seconds, "clips": len(of_length), "prior": priors, "rows": rows})
     return found
 
 
-def _above(row: dict[str, Any], priors: dict[str, dict[str, float]]) -> list[str]:
+def _above_guessing(row: dict[str, Any], priors: dict[str, dict[str, float]]) -> list[str]:
     """Cross-modal kinds whose whole interval lies above the better guess that the control leaves: constant, or by one sense."""
     asked = [kind for kind in dataset.GROUPS["cross-modal"] if kind in row["accuracy"]]
     guess = {kind: max(priors[kind]["constant"], priors[kind].get(LEFT.get(row["control"], ""), 0.0)) for kind in asked}

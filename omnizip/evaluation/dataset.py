@@ -84,15 +84,15 @@ def encode(model: QwenOmni, scene: world.Scene, folder: Path, settings: Settings
         path.unlink()
 
 
-def blanked(model: QwenOmni, encoded: EncodedClip) -> EncodedClip:
-    """The clip with a black picture and a silent sound of the same length."""
+def blank(model: QwenOmni, encoded: EncodedClip) -> EncodedClip:
+    """Replace picture and sound of a clip by black frames and silence of the same length."""
     clip = encoded.clip
     sound = None if clip.waveform is None else np.zeros_like(clip.waveform)
     return model.encode(replace(clip, frames=np.zeros_like(clip.frames), waveform=sound, silent=sound is not None))
 
 
-def mixed(picture: EncodedClip, sound: EncodedClip) -> EncodedClip:
-    """The picture of one clip with the sound of another; the encoders do not look at each other."""
+def mix(picture: EncodedClip, sound: EncodedClip) -> EncodedClip:
+    """Combine the picture of one clip with the sound of another; the encoders do not look at each other."""
     heard = ("audio", "saliency", "saliency_windowed", "saliency_ms", "saliency_windowed_ms", "saliency_kind")
     clip = replace(picture.clip, waveform=sound.clip.waveform, silent=sound.clip.silent)
     return replace(picture, clip=clip, **{name: getattr(sound, name) for name in heard})

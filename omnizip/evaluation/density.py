@@ -45,7 +45,7 @@ def _shares(stretches: Sequence[tuple[float, float]], duration_s: float, windows
     return [round(float(covered[window == i].mean()), 4) if (window == i).any() else 0.0 for i in range(windows)]
 
 
-def guidance(stream: TokenStream, retentions: Sequence[float]) -> dict[str, list[float | None]]:
+def guide_by_window(stream: TokenStream, retentions: Sequence[float]) -> dict[str, list[float | None]]:
     """S_a of each window at each retention; None in a window without sound."""
     found = {}
     for retention in retentions:
@@ -54,8 +54,8 @@ def guidance(stream: TokenStream, retentions: Sequence[float]) -> dict[str, list
     return found
 
 
-def summarised(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Correlations within clips, averaged over the clips of each ambient and pattern, with the clips that are worst."""
+def summarise(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Summarise correlations within clips, averaged over the clips of each ambient and pattern, with the clips that are worst."""
     rows = []
     for retention in records[0]["density"]["guidance"]:
         for group, of_group in groups(records):
@@ -89,7 +89,7 @@ def groups(records: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, 
 
 
 def _correlation(record: dict[str, Any], retention: str, series: str, measure: Any) -> float | None:
-    """Over the windows of a clip that have sound; None where one of the two never varies."""
+    """Correlation over the windows of a clip that have sound; None where one of the two never varies."""
     guide, truth = record["density"]["guidance"][retention], record["density"][series]
     pairs = [(g, t) for g, t in zip(guide, truth, strict=True) if g is not None]
     return measure(*zip(*pairs, strict=True)) if len(pairs) > 1 else None

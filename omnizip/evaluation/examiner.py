@@ -24,13 +24,13 @@ from ..stream import Modality, TokenStream
 from ..types import Sampling, Turn
 from . import dataset, packing
 from .arms import Entry
-from .density import densities, guidance
-from .facts import compared
-from .marking import Draft, Reader, Sheet
+from .density import densities, guide_by_window
+from .facts import compare_facts
+from .marking import Draft, Marker, Sheet
 from .world.questions import DESCRIPTION, Question
 from .world.scene import Scene
 
-ANY = Turn("?")  # stands where the questions come; a method that reads the question never sees it
+ANY_QUESTION = Turn("?")  # stands where the questions come; a method that reads the question never sees it
 Record = dict[str, Any]  # a clip's outcomes, as one JSON line
 
 
@@ -45,7 +45,7 @@ class Job:
     density: tuple[float, ...] = ()  # retentions at which S_a is compared with the truth
 
 
-class Failed(Exception):
+class MethodFailure(Exception):
     """A method could not do a clip; the text is its sentence."""
 
 
@@ -55,33 +55,33 @@ class Examiner:
 
     job: Job
     model: QwenOmni
-    reader: Reader = field(init=False)
+    marker: Marker = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reader = Reader(self.model)
+        self.marker = Marker(self.model)
 
     def examine(self, choice: dataset.Choice, number: int) -> Record:
         """Every arm on one clip. Raises MediaError for a clip that cannot be made or read, which is no method's fault."""
         scene, questions = choice.scene(number), choice.questions(number)
         with TemporaryDirectory() as folder:
             encoded = dataset.encode(self.model, scene, Path(folder), self.job.settings)
-            stream = self.model.stream(encoded, [ANY])
-            record = _about(scene, choice, number, questions, stream)
+            stream = self.model.stream(encoded, [ANY_QUESTION])
+            record = _clip_record(scene, choice, number, questions, stream)
             sheet = Sheet.of(self.model, questions)
             arms = {key: (entry.arm(scene.seed, n), encoded) for entry in self.job.entries for n, key in enumerate(entry.keys)}
             record["arms"] = self._outcomes(arms, sheet, scene)
             if self.job.controls:
                 record["controls"] = self._outcomes(self._controls(choice, number, encoded, Path(folder)), sheet, scene)
         if self.job.density:
-            record["density"] = {**densities(scene, stream.n_windows), "guidance": guidance(stream, self.job.density)}
+            record["density"] = {**densities(scene, stream.n_windows), "guidance": guide_by_window(stream, self.job.density)}
         return record
 
     def _controls(self, choice: dataset.Choice, number: int, encoded: EncodedClip, folder: Path) -> dict[str, tuple[Arm, EncodedClip]]:
         partner = dataset.encode(self.model, choice.partner(number), folder, self.job.settings)
         changed = {
-            dataset.BLANK: dataset.blanked(self.model, encoded),
-            dataset.OTHER_SOUND: dataset.mixed(encoded, partner),
-            dataset.OTHER_PICTURE: dataset.mixed(partner, encoded),
+            dataset.BLANK: dataset.blank(self.model, encoded),
+            dataset.OTHER_SOUND: dataset.mix(encoded, partner),
+            dataset.OTHER_PICTURE: dataset.mix(partner, encoded),
         }
         return {name: (Arm("full"), clip) for name, clip in changed.items()}
 
@@ -91,10 +91,10 @@ class Examiner:
         drafts: dict[str, Draft] = {}
         streams: dict[int, TokenStream] = {}
         for key, (arm, encoded) in arms.items():
-            stream = streams.get(id(encoded)) or streams.setdefault(id(encoded), self.model.stream(encoded, [ANY]))
+            stream = streams.get(id(encoded)) or streams.setdefault(id(encoded), self.model.stream(encoded, [ANY_QUESTION]))
             try:
                 outcomes[key], draft = self._outcome(arm, encoded, stream, sheet)
-            except Failed as failure:
+            except MethodFailure as failure:
                 outcomes[key] = {"failed": str(failure), "right": [None] * len(sheet.questions), "kept": None, "notes": []}
                 continue
             if draft is not None:
@@ -102,24 +102,24 @@ class Examiner:
         described = next((q for q in sheet.questions if q.kind == DESCRIPTION), None)
         if described is None:
             return outcomes
-        most = self._most(len(self.model.layout.tokenizer(described.answer)["input_ids"]))
-        said = dict(zip(drafts, self.reader.finish(list(drafts.values()), most), strict=True))
+        most = self._longest_description(len(self.model.layout.tokenizer(described.answer)["input_ids"]))
+        finished = dict(zip(drafts, self.marker.finish(list(drafts.values()), most), strict=True))
         for key, outcome in outcomes.items():
             if "failed" not in outcome:
-                text = outcome.pop("text") if "text" in outcome else said.get(key, described.answer)
-                outcome["told"] = {"text": text, **vars(compared(text, scene))}
+                text = outcome.pop("text") if "text" in outcome else finished.get(key, described.answer)
+                outcome["told"] = {"text": text, **vars(compare_facts(text, scene))}
         return outcomes
 
     def _outcome(self, arm: Arm, encoded: EncodedClip, stream: TokenStream, sheet: Sheet) -> tuple[Record, Draft | None]:
         with torch.inference_mode():
-            compressor = _made(arm, stream)
+            compressor = _make_compressor(arm, stream)
             if not compressor.reads_question:
                 return self._read_once(compressor, stream, sheet)
             read = self._ask if isinstance(compressor, LayerPruner) else self._read_once
             parts = []
             for question in sheet.questions:
                 own = self.model.stream(encoded, [*question.history, Turn(question.text)])
-                parts.append(read(_made(arm, own), own, Sheet.of(self.model, [question])))
+                parts.append(read(_make_compressor(arm, own), own, Sheet.of(self.model, [question])))
         right = [part["right"][0] for part, _ in parts]
         kept = {name: sum(part["kept"][name] for part, _ in parts) / len(parts) for name in ("audio", "video")}
         notes = sorted({note for part, _ in parts for note in part["notes"]})
@@ -133,17 +133,17 @@ class Examiner:
             compression = compressor.compress(stream)
             prefilled = self.model.prefill(stream.prompt(compression), compressor, stream)
         except Exception as error:
-            raise Failed(_sentence(error)) from error
+            raise MethodFailure(_sentence(error)) from error
         wanted = int((sheet.targets != packing.IGNORE).sum())
         described = question.kind == DESCRIPTION
-        ids = list(self.model.decode(prefilled, Sampling(self._most(wanted) if described else wanted)))
-        said, layers = self.model.text(ids), prefilled.kept.layers
+        ids = list(self.model.decode(prefilled, Sampling(self._longest_description(wanted) if described else wanted)))
+        answer, layers = self.model.text(ids), prefilled.kept.layers
         kept = {m.name.lower(): sum(layer[m] for layer in layers) / len(layers) for m in (Modality.AUDIO, Modality.VIDEO)}
         notes = [note for note in (*compression.notes, prefilled.kept.shortfall) if note]
-        right = said == question.answer and len(ids) < wanted
-        return {"right": [right], "kept": kept, "notes": notes, **({"text": said} if described else {})}, None
+        right = answer == question.answer and len(ids) < wanted
+        return {"right": [right], "kept": kept, "notes": notes, **({"text": answer} if described else {})}, None
 
-    def _most(self, wanted: int) -> int:
+    def _longest_description(self, wanted: int) -> int:
         """Tokens a description may have whose right one has `wanted`."""
         return min(self.job.settings.max_new_tokens, 32 + 2 * wanted)
 
@@ -152,31 +152,31 @@ class Examiner:
             compression = compressor.compress(stream)
             prompt = stream.prompt(compression)
         except Exception as error:  # whatever a method raises belongs to the method's record
-            raise Failed(_sentence(error)) from error
-        marks = self.reader.mark(prompt, clip_rows(self.model, stream, sheet.questions[0] if compressor.reads_question else None), sheet)
+            raise MethodFailure(_sentence(error)) from error
+        marks = self.marker.mark(prompt, clip_rows(self.model, stream, sheet.questions[0] if compressor.reads_question else None), sheet)
         kept = {m.name.lower(): int((compression.keep & (stream.modality == m)).sum()) for m in (Modality.AUDIO, Modality.VIDEO)}
         return {"right": list(marks.right), "kept": kept, "notes": list(compression.notes)}, marks.draft
 
 
 def clip_rows(model: QwenOmni, stream: TokenStream, question: Question | None) -> int:
     """Rows of the unpruned stream up to the end of the clip, before the question (None: the one that stands for any)."""
-    turns = [ANY] if question is None else [*question.history, Turn(question.text)]
+    turns = [ANY_QUESTION] if question is None else [*question.history, Turn(question.text)]
     behind = model.layout.prompt_ids(turns, torch.empty(0, dtype=torch.int64))[1]
     return stream.n_tokens - behind.numel()
 
 
-def _made(arm: Arm, stream: TokenStream) -> Compressor:
+def _make_compressor(arm: Arm, stream: TokenStream) -> Compressor:
     try:
         return arm.compressor(stream)
     except Exception as error:
-        raise Failed(_sentence(error)) from error
+        raise MethodFailure(_sentence(error)) from error
 
 
 def _sentence(error: Exception) -> str:
     return str(error) if isinstance(error, OmniZipError) else f"{type(error).__name__}: {error}"
 
 
-def _about(scene: Scene, choice: dataset.Choice, number: int, questions: Sequence[Question], stream: TokenStream) -> Record:
+def _clip_record(scene: Scene, choice: dataset.Choice, number: int, questions: Sequence[Question], stream: TokenStream) -> Record:
     return {
         "seconds": choice.seconds,
         "number": number,

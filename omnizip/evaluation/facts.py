@@ -1,7 +1,7 @@
 """A description as facts: what it leaves out and what it makes up.
 
 A description tells moments in order; a moment has at most a colour, a shape and a sound. Those are the facts; that a moment
-has no sound is none, but a sound said in its place is made up. Told and true moments are paired in order, so that as many
+has no sound is none, but a sound said in its place is made up. Described and true moments are paired in order, so that as many
 facts as possible agree; a thing said at the wrong place in the order, or of the wrong shape, is missed once and invented once.
 """
 
@@ -18,7 +18,7 @@ WORDS = frozenset((*COLOURS, *SHAPES, *SOUNDS))
 
 
 @dataclass(frozen=True)
-class Told:
+class FactCounts:
     """How a description compares with what happened."""
 
     facts: int  # true ones
@@ -26,7 +26,7 @@ class Told:
     invented: int
 
 
-def true_moments(scene: Scene) -> list[Facts]:
+def scene_moments(scene: Scene) -> list[Facts]:
     """What happened, moment by moment."""
     moments = []
     for moment in scene.moments:
@@ -35,26 +35,26 @@ def true_moments(scene: Scene) -> list[Facts]:
     return moments
 
 
-def told_moments(text: str) -> list[Facts]:
+def described_moments(text: str) -> list[Facts]:
     """What a description says, moment by moment; words that are no fact of the world say nothing."""
     found = (Counter(w for w in re.findall(r"[a-z]+", part) if w in WORDS) for part in re.split(r",|;|\.|\bthen\b", text.lower()))
     return [facts for facts in found if facts]
 
 
-def compared(text: str, scene: Scene) -> Told:
-    """Facts missed and invented by `text`."""
-    true, told = true_moments(scene), told_moments(text)
-    agreed = _most_agreed(true, told)
+def compare_facts(text: str, scene: Scene) -> FactCounts:
+    """Count the facts that `text` misses and invents."""
+    true, described = scene_moments(scene), described_moments(text)
+    agreed = _most_agreed(true, described)
     facts = sum(sum(moment.values()) for moment in true)
-    return Told(facts, facts - agreed, sum(sum(moment.values()) for moment in told) - agreed)
+    return FactCounts(facts, facts - agreed, sum(sum(moment.values()) for moment in described) - agreed)
 
 
-def _most_agreed(true: list[Facts], told: list[Facts]) -> int:
+def _most_agreed(true: list[Facts], described: list[Facts]) -> int:
     """The most facts that agree over all ways to pair moments in order."""
-    best = [0] * (len(told) + 1)
+    best = [0] * (len(described) + 1)
     for moment in true:
         row = [0]
-        for j, said in enumerate(told):
+        for j, said in enumerate(described):
             row.append(max(row[j], best[j + 1], best[j] + sum((moment & said).values())))
         best = row
     return best[-1]

@@ -14,8 +14,10 @@ from .statistics import clip_weights, interval, ratios
 WORST = 3
 
 
-def located(records: Sequence[Record], right: np.ndarray, other: np.ndarray, asked: np.ndarray, retention: float | None) -> dict[str, Any]:
-    """Differences of the share of listed questions that were right.
+def locate_differences(
+    records: Sequence[Record], right: np.ndarray, other: np.ndarray, asked: np.ndarray, retention: float | None
+) -> dict[str, Any]:
+    """Find where a method gains and loses: differences of the share of listed questions that were right.
 
     Args:
         right, other, asked: (clips,) listed questions right for the method, right for random choice, and answered by both.

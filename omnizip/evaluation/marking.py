@@ -3,7 +3,7 @@
     [what is left of the clip][question answer][question answer] ...
 
 Each question sees the clip and itself alone and starts at the same position, so it is read as if it were the only one
-(packing.py). An answer is right if every token of it, end of turn included, is the most
+(`packing`). An answer is right if every token of it, end of turn included, is the most
 likely one after the right beginning: exactly then greedy decoding says it. Where a description goes wrong, what greedy
 decoding says instead is decoded from there on, for many methods in one batch, each with its own keys and values.
 """
@@ -59,7 +59,7 @@ class Draft:
 
     keys: list[Tensor]  # per layer (kv heads, N, head width)
     values: list[Tensor]
-    said: tuple[int, ...]  # ids so far, the last of which was not read yet
+    ids: tuple[int, ...]  # of the answer so far, the last of which was not read yet
     position: int  # mRoPE position of that id
 
 
@@ -72,7 +72,7 @@ class Marks:
 
 
 @dataclass(frozen=True, eq=False)
-class Reader:
+class Marker:
     """The language model, reading a compressed clip with questions behind it."""
 
     model: QwenOmni
@@ -96,14 +96,14 @@ class Reader:
         with packing.block_attention(parts.language):
             hidden = self._hidden(embeds[None], places[:, None], mask[None, None], cache)[0, clip.shape[0] :]
         wanted = sheet.targets != packing.IGNORE
-        said = self._likeliest(hidden[wanted])
+        predicted = self._likeliest(hidden[wanted])
         targets, owner = sheet.targets[wanted], sheet.owner[wanted]
-        wrong = (said != targets) & ~(self._ends(targets) & self._ends(said))
+        wrong = (predicted != targets) & ~(self._ends(targets) & self._ends(predicted))
         right = tuple(not bool(wrong[owner == number].any()) for number in range(len(sheet.questions)))
-        return Marks(right, self._draft(sheet, right, said, wrong, cache, clip.shape[0], start))
+        return Marks(right, self._draft(sheet, right, predicted, wrong, cache, clip.shape[0], start))
 
     def _draft(
-        self, sheet: Sheet, right: tuple[bool, ...], said: Tensor, wrong: Tensor, cache: DynamicCache, clip: int, start: int
+        self, sheet: Sheet, right: tuple[bool, ...], predicted: Tensor, wrong: Tensor, cache: DynamicCache, clip: int, start: int
     ) -> Draft | None:
         number = next((n for n, question in enumerate(sheet.questions) if question.kind == DESCRIPTION), None)
         if number is None or right[number]:
@@ -115,19 +115,19 @@ class Reader:
         read = own[: own.numel() - answer.numel() + first]
         rows = torch.cat([torch.arange(clip, device=own.device), clip + read])
         keys, values = [layer.keys[0][:, rows] for layer in cache.layers], [layer.values[0][:, rows] for layer in cache.layers]
-        return Draft(keys, values, (*answer[:first].tolist(), int(said[mine][first])), start + read.numel())
+        return Draft(keys, values, (*answer[:first].tolist(), int(predicted[mine][first])), start + read.numel())
 
     @torch.inference_mode()
     def finish(self, drafts: Sequence[Draft], most: int) -> list[str]:
         """Decode drafts to their ends, all at once, up to `most` tokens each; returns what they say."""
-        said = [list(draft.said) for draft in drafts]
-        going = [n for n, ids in enumerate(said) if ids[-1] not in self.model.layout.end_ids]
+        answers = [list(draft.ids) for draft in drafts]
+        going = [n for n, ids in enumerate(answers) if ids[-1] not in self.model.layout.end_ids]
         if going:
-            self._decode([drafts[n] for n in going], [said[n] for n in going], most)
-        return [self.model.text([i for i in ids if i not in self.model.layout.end_ids]) for ids in said]
+            self._decode([drafts[n] for n in going], [answers[n] for n in going], most)
+        return [self.model.text([i for i in ids if i not in self.model.layout.end_ids]) for ids in answers]
 
-    def _decode(self, drafts: list[Draft], said: list[list[int]], most: int) -> None:
-        """Extend `said`. Shorter drafts are padded in front, where nothing looks."""
+    def _decode(self, drafts: list[Draft], answers: list[list[int]], most: int) -> None:
+        """Extend `answers`, the ids of each. Shorter drafts are padded in front, where nothing looks."""
         device, ends = drafts[0].keys[0].device, self.model.layout.end_ids
         lengths = [draft.keys[0].shape[1] for draft in drafts]
         longest = max(lengths)
@@ -137,15 +137,15 @@ class Reader:
         first = torch.tensor([longest - n for n in lengths], device=device)[:, None]
         positions = torch.tensor([draft.position for draft in drafts], device=device)
         alive = list(range(len(drafts)))
-        for step in range(most - min(len(ids) for ids in said)):
-            token = torch.tensor([said[n][-1] for n in alive], device=device)
+        for step in range(most - min(len(ids) for ids in answers)):
+            token = torch.tensor([answers[n][-1] for n in alive], device=device)
             seen = torch.arange(longest + step + 1, device=device) >= first
             embeds = self.model.parts.thinker.get_input_embeddings()(token)[:, None]
             places = (positions + step).expand(3, -1)[..., None]
             likeliest = self._likeliest(self._hidden(embeds, places, seen[:, None, None], cache)[:, 0]).tolist()
             for n, i in zip(alive, likeliest, strict=True):
-                said[n].append(i)
-            stay = [row for row, n in enumerate(alive) if said[n][-1] not in ends and len(said[n]) < most]
+                answers[n].append(i)
+            stay = [row for row, n in enumerate(alive) if answers[n][-1] not in ends and len(answers[n]) < most]
             if not stay:
                 return
             if len(stay) < len(alive):

@@ -51,7 +51,7 @@ def identity(job: Job, weights: str) -> dict[str, Any]:
     }
 
 
-class State:
+class RecordStore:
     """Clips that are done, one JSON line each, in a folder or in memory alone."""
 
     def __init__(self, folder: Path | None, known: dict[str, Any]) -> None:
@@ -94,7 +94,7 @@ class State:
                 file.write(json.dumps([task, record]) + "\n")
 
 
-def run(job: Job, model: QwenOmni, clips: int, state: State, workers: int = 1, bar: TextIO | None = None) -> list[Record]:
+def run(job: Job, model: QwenOmni, clips: int, store: RecordStore, workers: int = 1, bar: TextIO | None = None) -> list[Record]:
     """Examine clips 0 to `clips` - 1 of every choice; returns their records in order, whoever made them and when.
 
     Args:
@@ -105,13 +105,13 @@ def run(job: Job, model: QwenOmni, clips: int, state: State, workers: int = 1, b
         OmniZipError: a clip cannot be made or read, or a process ended early.
     """
     tasks = [(which, number) for which in range(len(job.choices)) for number in range(clips)]
-    todo = [task for task in tasks if task not in state.records]
+    todo = [task for task in tasks if task not in store.records]
     shown = tqdm(total=len(tasks), initial=len(tasks) - len(todo), unit="clip", file=bar, dynamic_ncols=True, disable=bar is None)
     with shown, _records(job, model, todo, workers) as made:
         for task, record in made:
-            state.add(task, record)
+            store.add(task, record)
             shown.update()
-    return [state.records[task] for task in tasks]
+    return [store.records[task] for task in tasks]
 
 
 @contextmanager

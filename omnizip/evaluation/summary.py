@@ -19,7 +19,7 @@ from ..compressors import COMPRESSORS
 from . import dataset, density
 from .arms import FULL, RANDOM, Entry
 from .examiner import Record
-from .losses import located
+from .losses import locate_differences
 from .statistics import clip_weights, interval, interval_of_mean, macro, mcnemar, ratios, sign_flip
 from .world.questions import DESCRIPTION
 
@@ -69,7 +69,8 @@ def accuracies(right: np.ndarray, asked: np.ndarray) -> dict[str, np.ndarray]:
     return found | {kind: rates[..., i] for i, kind in enumerate(KINDS)}
 
 
-def scored(outcomes: Outcomes) -> dict[str, Any]:
+def score(outcomes: Outcomes) -> dict[str, Any]:
+    """Accuracies with their intervals, and how many questions of each kind were asked."""
     right, asked = outcomes.counts()
     weights = clip_weights(len(outcomes.records))
     point, drawn = accuracies(right.sum(0), asked.sum(0)), accuracies(weights @ right, weights @ asked)
@@ -81,8 +82,8 @@ def scored(outcomes: Outcomes) -> dict[str, Any]:
     }
 
 
-def compared(one: Outcomes, other: Outcomes) -> dict[str, Any]:
-    """`one` less `other` on the items both answered."""
+def compare(one: Outcomes, other: Outcomes) -> dict[str, Any]:
+    """Compare two lines on the items both answered: `one` less `other`, with intervals and tests."""
     (right, asked), (right_other, _) = one.counts(other.values), other.counts(one.values)
     weights = clip_weights(len(one.records))
     found: dict[str, Any] = {}
@@ -145,16 +146,16 @@ def _failures(outcomes: Outcomes) -> dict[str, Any]:
 
 def _descriptions(outcomes: Outcomes) -> dict[str, Any] | None:
     """Facts left out and made up per description, apart from accuracy."""
-    told = [[f["told"] for f in seeds if "told" in f] for seeds in outcomes.found]
-    told = [seeds for seeds in told if seeds]
-    if not told:
+    described = [[f["told"] for f in seeds if "told" in f] for seeds in outcomes.found]
+    described = [seeds for seeds in described if seeds]
+    if not described:
         return None
     place = KINDS.index(DESCRIPTION)
     right, asked = (part[:, place] for part in outcomes.counts())
     exact = ratios(right, asked)
-    per_clip = {name: [float(np.mean([t[name] for t in seeds])) for seeds in told] for name in ("facts", "missed", "invented")}
+    per_clip = {name: [float(np.mean([t[name] for t in seeds])) for seeds in described] for name in ("facts", "missed", "invented")}
     return {
-        "n": sum(len(seeds) for seeds in told),
+        "n": sum(len(seeds) for seeds in described),
         "facts": float(np.mean(per_clip["facts"])),
         "exact": interval_of_mean(exact[np.isfinite(exact)].tolist()),
         "missed": interval_of_mean(per_clip["missed"]),
@@ -175,11 +176,11 @@ def label(entry: Entry) -> str:
     known = {option.name: option for option in COMPRESSORS[entry.method].options()}
     parts = [COMPRESSORS[entry.method].label]
     for name, value in entry.options:
-        said = known[name].label.lower()
+        option = known[name].label.lower()
         parts.append(
-            (f"with {said}" if value else f"without {said}")
+            (f"with {option}" if value else f"without {option}")
             if isinstance(value, bool)
-            else f"{said} {value}".replace(" by random", " at random")
+            else f"{option} {value}".replace(" by random", " at random")
         )
     return ", ".join(parts)
 
@@ -193,7 +194,7 @@ def _row(entry: Entry, outcomes: Outcomes) -> dict[str, Any]:
         "parameters": dict(entry.options),
         "clips": len(outcomes.records),
         "n": _answered(outcomes),
-        **scored(outcomes),
+        **score(outcomes),
         "retained": _retained(outcomes),
         **_failures(outcomes),
         "descriptions": _descriptions(outcomes),
@@ -215,22 +216,22 @@ def results(records: Sequence[Record], entries: Sequence[Entry]) -> list[dict[st
         for entry, found in outcomes.items():
             row = {"seconds": seconds, **_row(entry, found)}
             if entry.method != FULL:
-                row["vs_full"] = compared(found, outcomes[Entry(FULL)])
+                row["vs_full"] = compare(found, outcomes[Entry(FULL)])
             if entry.retention in drawn and drawn[entry.retention] is not found:
-                row["vs_random"] = compared(found, drawn[entry.retention])
-                if entry.method in LOCATED and not entry.options:
-                    row["vs_random"] |= _located(found, drawn[entry.retention], entry.retention)
+                row["vs_random"] = compare(found, drawn[entry.retention])
+                if entry.method in LOCATED_METHODS and not entry.options:
+                    row["vs_random"] |= _locate(found, drawn[entry.retention], entry.retention)
             rows.append(row)
     return rows
 
 
-LOCATED = ("omnizip", "omnizip-official")  # methods whose gains and losses against random choice are told by kind of clip
+LOCATED_METHODS = ("omnizip", "omnizip-official")  # methods whose gains and losses against random choice are listed by kind of clip
 
 
-def _located(one: Outcomes, other: Outcomes, retention: float | None) -> dict[str, Any]:
+def _locate(one: Outcomes, other: Outcomes, retention: float | None) -> dict[str, Any]:
     listed = [KINDS.index(kind) for kind in dataset.LISTED]
     (right, asked), (right_other, _) = one.counts(other.values), other.counts(one.values)
-    return located(one.records, *(part[:, listed].sum(1) for part in (right, right_other, asked)), retention)
+    return locate_differences(one.records, *(part[:, listed].sum(1) for part in (right, right_other, asked)), retention)
 
 
 def by_length(records: Sequence[Record]) -> list[tuple[float, list[Record]]]:
@@ -243,4 +244,4 @@ def by_length(records: Sequence[Record]) -> list[tuple[float, list[Record]]]:
 
 def densities(records: Sequence[Record]) -> list[dict[str, Any]]:
     """Per clip length: how well S_a follows what happens."""
-    return [{"seconds": seconds, **density.summarised(of_length)} for seconds, of_length in by_length(records)]
+    return [{"seconds": seconds, **density.summarise(of_length)} for seconds, of_length in by_length(records)]

@@ -13,19 +13,19 @@ NONE = "–"
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """Everything that was measured, under headings."""
-    return "\n\n".join([told(result["conditions"]), *_sections(result, "### {0}\n\n{1}", whole=True)]) + "\n"
+    """A whole result as Markdown: conditions and everything that was measured, under headings."""
+    return "\n\n".join([conditions_text(result["conditions"]), *_sections(result, "### {0}\n\n{1}", whole=True)]) + "\n"
 
 
-def short(result: dict[str, Any]) -> str:
-    """The same without headings and without single kinds of question."""
-    return "\n\n".join([told(result["conditions"]), *_sections(result, "{0}. {1}", whole=False)])
+def compact_markdown(result: dict[str, Any]) -> str:
+    """A result as Markdown without headings and without single kinds of question, for a page that shows several."""
+    return "\n\n".join([conditions_text(result["conditions"]), *_sections(result, "{0}. {1}", whole=False)])
 
 
 def _sections(result: dict[str, Any], heading: str, whole: bool) -> Iterator[str]:
     for seconds in dict.fromkeys(row["seconds"] for row in result["results"]):
         rows = [row for row in result["results"] if row["seconds"] == seconds]
-        yield heading.format(f"Clips of {seconds:g} s", ACCURACY_TOLD)
+        yield heading.format(f"Clips of {seconds:g} s", ACCURACY_NOTE)
         yield accuracy(rows)
         if whole:
             yield from ("Per kind of question:", kinds(rows))
@@ -33,35 +33,35 @@ def _sections(result: dict[str, Any], heading: str, whole: bool) -> Iterator[str
             yield from ("Descriptions, facts per description:", descriptions(rows))
         yield from (text for row in rows for text in failures(row))
         if any("by_kind_of_clip" in row.get("vs_random", ()) for row in rows):
-            yield from (LOSSES_TOLD, losses(rows), *lost(rows))
+            yield from (LOSSES_NOTE, losses(rows), *worst_clips(rows))
     for found in result.get("controls", ()):
-        yield heading.format(f"Controls, clips of {found['seconds']:g} s", CONTROLS_TOLD)
+        yield heading.format(f"Controls, clips of {found['seconds']:g} s", CONTROLS_NOTE)
         yield controls(found)
-        yield from (above(row) for row in found["rows"] if row["control"] != dataset.UNCHANGED)
+        yield from (kinds_above_guessing(row) for row in found["rows"] if row["control"] != dataset.UNCHANGED)
     for found in result.get("density", ()):
-        yield heading.format(f"S_a beside what happens, clips of {found['seconds']:g} s", DENSITY_TOLD)
+        yield heading.format(f"S_a beside what happens, clips of {found['seconds']:g} s", DENSITY_NOTE)
         yield density(found)
-        yield from map(case, found["worst"])
+        yield from map(density_case, found["worst"])
 
 
-ACCURACY_TOLD = (
+ACCURACY_NOTE = (
     "Percent, with 95 % intervals from a bootstrap over clips. All: mean over the listed kinds of question. Less full, less random: the "
     "paired difference of that on the same questions, random at the same share. p: McNemar's exact test over questions against full where "
     "both ran once, else a sign-flip test over clips. Failed: questions a method could not do, in no accuracy."
 )
-LOSSES_TOLD = "By kind of clip, share of questions right less that of random choice at the same share, in points:"
-CONTROLS_TOLD = (
+LOSSES_NOTE = "By kind of clip, share of questions right less that of random choice at the same share, in points:"
+CONTROLS_NOTE = (
     "All tokens, on changed clips. Prior: the best constant answer. By eye, by ear: a guess among the answers that picture or sound alone "
     "leaves open, which is what a cross-modal kind has to fall to where only that is right."
 )
-DENSITY_TOLD = (
+DENSITY_NOTE = (
     "Correlation over the windows of a clip, mean over clips. Sound: share of a window in which an event is heard; picture: in which a "
     "shape appears, vanishes or moves. Clips on which either never varies have none."
 )
 
 
-def told(conditions: dict[str, Any]) -> str:
-    """What the numbers depend on, in a paragraph."""
+def conditions_text(conditions: dict[str, Any]) -> str:
+    """The conditions of a result in one paragraph."""
     c = conditions
     threads = f"{c['threads']} thread{'s' if c['threads'] > 1 else ''} and {c['workers']} process{'es' if c['workers'] > 1 else ''}"
     hard = "".join(f", {name} {c[name]}" for name in ("ambient", "pattern") if c[name])
@@ -83,7 +83,7 @@ def _accuracy_row(row: Row) -> Iterable[str]:
     yield row["label"] + (f", {seeds['count']} seeds (spread {100 * seeds['sd']:.1f})" if seeds else "")
     yield NONE if row["retention_target"] is None else f"{100 * row['retention_target']:.0f}"
     yield from (percent(row["retained"][name]) for name in ("total", "audio", "video"))
-    yield from (_bounded(row, name) for name in ("all", *dataset.GROUPS))
+    yield from (_with_interval(row, name) for name in ("all", *dataset.GROUPS))
     full, drawn = row.get("vs_full"), row.get("vs_random")
     yield _difference(full)
     yield _p(full.get("mcnemar_p", full["sign_flip_p"]) if full else None)
@@ -119,7 +119,7 @@ def descriptions(rows: Sequence[Row]) -> str:
 
 def _description(found: Row) -> list[str]:
     exact, missed, invented = (found[name] for name in ("exact", "missed", "invented"))
-    return [str(found["n"]), _mean(exact, percent), f"{found['facts']:.1f}", _mean(missed, _two), _mean(invented, _two)]
+    return [str(found["n"]), _mean(exact, percent), f"{found['facts']:.1f}", _mean(missed, _decimals), _mean(invented, _decimals)]
 
 
 def failures(row: Row) -> list[str]:
@@ -137,7 +137,7 @@ def losses(rows: Sequence[Row]) -> str:
     return table(head, ([group, str(clips), *(cell.get(group, NONE) for cell in cells)] for group, clips in groups.items()), left=1)
 
 
-def lost(rows: Sequence[Row]) -> Iterator[str]:
+def worst_clips(rows: Sequence[Row]) -> Iterator[str]:
     """The clips on which OmniZip loses most, with its guide window by window where that was measured."""
     for row in (row for row in rows if row["method"] == "omnizip" and "worst" in row.get("vs_random", ())):
         for found in row["vs_random"]["worst"]:
@@ -156,15 +156,15 @@ def controls(found: Row) -> str:
         [
             kind,
             *(percent(found["prior"][kind].get(name)) for name in ("constant", "by eye", "by ear")),
-            *(_bounded(row, kind) for row in found["rows"]),
+            *(_with_interval(row, kind) for row in found["rows"]),
         ]
         for kind in asked
     )
     return table(head, rows, left=1)
 
 
-def above(row: Row) -> str:
-    """Which cross-modal kinds a control leaves above what it leaves to guess."""
+def kinds_above_guessing(row: Row) -> str:
+    """A sentence that names the cross-modal kinds which a control leaves above guessing."""
     kinds = ", ".join(row["above_guessing"]) or "none"
     return f"Cross-modal kinds clearly above guessing with the {row['control']}: {kinds}."
 
@@ -172,11 +172,13 @@ def above(row: Row) -> str:
 def density(found: Row) -> str:
     """Correlation of S_a with the density of events, per kind of clip."""
     names = [f"{series} {measure}" for series in SERIES for measure in ("spearman", "pearson")]
-    rows = ([f"{100 * r['retention']:.0f}", r["group"], str(r["clips"]), *(_mean(r[name], _two) for name in names)] for r in found["rows"])
+    rows = (
+        [f"{100 * r['retention']:.0f}", r["group"], str(r["clips"]), *(_mean(r[name], _decimals) for name in names)] for r in found["rows"]
+    )
     return table(["asked for", "clips with", "clips", *names], rows, left=2)
 
 
-def case(found: Row) -> str:
+def density_case(found: Row) -> str:
     """One clip on which the guide fails, window by window."""
     return (
         f"Seed {found['seed']} ({found['seconds']:g} s, ambient {found['ambient']}, backdrop {found['pattern']}), Spearman "
@@ -185,10 +187,10 @@ def case(found: Row) -> str:
 
 
 def _series(found: Row) -> str:
-    return "; ".join(f"{name} {' '.join(NONE if v is None else f'{v:.2f}' for v in found[key])}" for name, key in _CASE)
+    return "; ".join(f"{name} {' '.join(NONE if v is None else f'{v:.2f}' for v in found[key])}" for name, key in _CASE_SERIES)
 
 
-_CASE = (("S_a", "s_a"), ("sound", "sound"), ("picture", "picture"))
+_CASE_SERIES = (("S_a", "s_a"), ("sound", "sound"), ("picture", "picture"))
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable[str]], left: int) -> str:
@@ -202,11 +204,11 @@ def percent(value: float | None) -> str:
     return NONE if value is None else f"{100 * value:.1f}"
 
 
-def _two(value: float) -> str:
+def _decimals(value: float) -> str:
     return f"{value:.2f}"
 
 
-def _bounded(row: Row, name: str) -> str:
+def _with_interval(row: Row, name: str) -> str:
     if name not in row["accuracy"]:
         return NONE
     low, high = row["ci95"][name]

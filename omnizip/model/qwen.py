@@ -7,14 +7,12 @@ runs on releases 5.17 and 5.23.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import torch
-import transformers
 from torch import Tensor
 from torch.nn.functional import embedding
 
@@ -24,8 +22,9 @@ from ..compressors.layer_pruner import LayerPruner, Rows
 from ..media import Clip
 from ..settings import Settings
 from ..stream import Modality, Prompt, TokenStream
-from ..types import Agreement, Conditions, ModelShape, Sampling, Turn
+from ..types import Agreement, ModelShape, Sampling, Turn
 from ..windows import window_of
+from .conditions import model_conditions
 from .encoders import Ahead, EncodedClip, Encoder
 from .generate import Decoder, Prefilled
 from .joint_attention import joint_attention
@@ -57,7 +56,7 @@ class QwenOmni:
             torch.set_num_threads(1)
         self.host_rows = loaded.host_rows
         self.shape = shape_of(self.parts)
-        self.conditions = _conditions(loaded, settings, parameters)
+        self.conditions = model_conditions(loaded, settings, parameters)
         self._positions_cached = lru_cache(maxsize=8)(self._media_positions)
         self._warmed: set[int] = set()
 
@@ -228,21 +227,4 @@ def shape_of(parts: Parts) -> ModelShape:
         ffn=text.intermediate_size,
         vocabulary=text.vocab_size,
         kv_bytes=parts.thinker.dtype.itemsize,
-    )
-
-
-def _conditions(loaded: Loaded, settings: Settings, parameters: int) -> Conditions:
-    thinker, device = loaded.parts.thinker, loaded.parts.device
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if device.type == "cuda" else []
-    return Conditions(
-        model=loaded.mark.get("name") or settings.model,
-        embedded=bool(loaded.mark.get("embedded", False)),
-        parameters=parameters,
-        device=" + ".join(gpus) or "cpu",
-        dtype=str(thinker.dtype).removeprefix("torch.") + (" (weights in 4 bits)" if settings.four_bit else ""),
-        attention=loaded.parts.language.config._attn_implementation,
-        threads=torch.get_num_threads(),
-        torch=torch.__version__,
-        transformers=transformers.__version__,
-        platform=platform.platform(),
     )

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from omnizip.bench import clip_length, compress, prefill, startup
 from omnizip.cli.main import main
+from omnizip.model import conditions
 from omnizip.model.qwen import shape_of
 from omnizip.report.flops import prefill_flops
 
@@ -20,6 +21,7 @@ def bench_json(capsys, *flags):
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_rows_and_conditions(capsys):
     result = bench_json(capsys)
     assert {(row["seconds"], row["method"]) for row in result["rows"]} == {
@@ -55,14 +57,18 @@ def test_prefill_rows_and_conditions(capsys):
     assert rows["omnizip", 0.35]["speedup_counted"] == pytest.approx(allowed)
     assert rows["stock forward", None]["speedup_counted"] < 1 == rows["full", None]["speedup_counted"]
     assert table["weights_bytes"] == 4 * table["parameters"] and table["encode_ms"] > 0
-    assert result["conditions"]["torch"] == torch.__version__ and result["conditions"]["dtype"] == "float32"
+    known = result["conditions"]
+    assert known["torch"] == torch.__version__ and (known["dtype"], known["repeats"]) == ("float32", 1)
+    assert {*conditions.machine_conditions(torch.device("cpu")), "dtype", "repeats", "command"} == set(known)
+    spelled = "bench prefill --seconds 3 --methods omnizip --retention 0.35,0.25 --shape tiny --tokens 2 --repeats 1"
+    assert known["command"] == f"python -m omnizip {spelled}"
 
 
 def test_the_stock_forward_says_what_ours_says():
     """The two prefills that are compared for speed give the same scores."""
     bench = compress.Bench(torch.device("cpu"), torch.float32, 1)
     parts = prefill.build("tiny", bench, "sdpa")
-    runner = prefill.Runner(bench, parts, compress.stream_of(2, bench, 64), 0.0, 0.0, 1)
+    runner = prefill.ArmTimer(bench, parts, compress.stream_of(2, bench, 64), 0.0, 0.0, 1)
     prompt = runner._prompt("full", None)
     ours = prefill.Decoder(parts, torch.empty(0, dtype=torch.int64), frozenset()).prefill(prompt)
     torch.testing.assert_close(runner._stock(prompt).logits, ours.logits, atol=1e-5, rtol=1e-5)
@@ -78,8 +84,8 @@ def test_the_real_shapes_have_as_many_parameters_as_the_checkpoints(shape, billi
 
 def test_arms_take_turns_in_both_directions(monkeypatch):
     order = []
-    real = prefill.Runner.run
-    monkeypatch.setattr(prefill.Runner, "run", lambda self, *arm: order.append(arm) or real(self, *arm))
+    real = prefill.ArmTimer.run
+    monkeypatch.setattr(prefill.ArmTimer, "run", lambda self, *arm: order.append(arm) or real(self, *arm))
     arms = [(prefill.FULL, None), ("omnizip", 0.35)]
     prefill.measure(compress.Bench(torch.device("cpu"), torch.float32, 2), "tiny", 2, arms, 1, "sdpa")
     assert order == [*arms[::-1], *arms, *arms[::-1]]
@@ -170,12 +176,20 @@ def test_encoders_hold_one_batch_beside_what_they_return():
     assert 1e6 < above[1] < 1.1 * above[0]
 
 
+@pytest.mark.slow
 def test_starting_the_page_is_timed():
     result = startup.measure(1)
     (run,) = result["runs"]
     assert 0 < run["page_s"] <= run["ready_s"] and run["compare_s"] > 0
     assert result["medians"] == run and result["model"]["embedded"]
     assert "| start to the page |" in startup.markdown(result)
+
+
+def test_an_installed_package_says_that_the_page_is_not_in_it(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(startup, "APP", tmp_path / "app.py")
+    assert main(["bench", "startup", "--repeats", "1"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and "app.py" in err and "clone of the repository" in err
 
 
 @pytest.mark.parametrize("what", ["compress", "prefill", "lengths"])
@@ -190,7 +204,9 @@ def test_bad_flags_end_in_one_line(what, flags, capsys):
 @pytest.mark.parametrize(
     ("flags", "row"),
     [
-        (["compress", "--seconds", "2", "--methods", "random", "--repeats", "1"], "| 2 s | 338 | random |"),
+        pytest.param(
+            ["compress", "--seconds", "2", "--methods", "random", "--repeats", "1"], "| 2 s | 338 | random |", marks=pytest.mark.slow
+        ),
         (["prefill", "--shape", "tiny", "--seconds", "2", "--methods", "random", "--repeats", "1", "--tokens", "1"], "| full | 338 |"),
     ],
 )
@@ -198,7 +214,7 @@ def test_it_runs_where_the_page_is_absent(flags, row):
     """With the page's libraries made unimportable."""
     code = (
         "import sys; sys.modules.update(dict.fromkeys(['gradio', 'av', 'plotly', 'moviepy', 'PIL'])); "
-        f"from omnizip.cli import main; sys.exit(main(['bench', *{flags!r}]))"
+        f"from omnizip.cli.main import main; sys.exit(main(['bench', *{flags!r}]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -40,6 +40,7 @@ def evaluate(checkpoint, tmp_path, capsys):
 ARMS = ["--methods", "random,omnizip", "--retention", "0.45", "--seeds", "2"]
 
 
+@pytest.mark.slow
 def test_result_follows_the_contract(evaluate):
     result, out = evaluate(*ARMS, "--limit", "2", "--arm", "omnizip@0.25:dynamic=false,merge_size=2", "--controls", "--density")
     assert [row["name"] for row in result["results"]] == [
@@ -75,6 +76,7 @@ def test_result_follows_the_contract(evaluate):
         assert words in out
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(evaluate, tmp_path):
     straight, _ = evaluate(*ARMS, "--limit", "3")
     state = tmp_path / "state"
@@ -141,9 +143,9 @@ def test_a_mistake_is_one_line_before_the_long_work(flags, words, capsys, monkey
 
 
 def test_the_papers_table():
-    entries = arms.table(arms.RETENTIONS, 5)
+    entries = arms.paper_table(arms.RETENTIONS, 5)
     assert len(entries) == 1 + 3 * 7
     assert sum(len(entry.keys) for entry in entries) == 1 + 3 * 11
     assert len({key for entry in entries for key in entry.keys}) == 34
     for entry in entries:
-        assert arms.parsed(entry.name, (), 5) == [entry] or entry.method == "full"
+        assert arms.parse_arm(entry.name, (), 5) == [entry] or entry.method == "full"

@@ -73,18 +73,18 @@ def test_questions_are_the_same_every_time_and_right():
 
 
 def test_a_blanked_clip_has_nothing_left_but_its_length(product, pair):
-    blank = dataset.blanked(product, pair[0])
+    blank = dataset.blank(product, pair[0])
     assert blank.clip.frames.shape == pair[0].clip.frames.shape and not blank.clip.frames.any()
     assert blank.clip.waveform.shape == pair[0].clip.waveform.shape and not blank.clip.waveform.any()
     assert blank.saliency_kind == "uniform"
-    assert torch.equal(blank.video, dataset.blanked(product, pair[0]).video)
+    assert torch.equal(blank.video, dataset.blank(product, pair[0]).video)
     steps = blank.video.view(blank.grid[0], -1)
     assert torch.allclose(steps, steps[:1].expand_as(steps), atol=1e-5), "every black step looks alike"
     assert not torch.equal(blank.video, pair[0].video) and not torch.equal(blank.audio, pair[0].audio)
 
 
 def test_a_mixed_clip_is_what_one_file_with_both_would_be(product, pair):
-    mixed = dataset.mixed(*pair)
+    mixed = dataset.mix(*pair)
     whole = product.encode(replace(pair[0].clip, waveform=pair[1].clip.waveform, silent=pair[1].clip.silent))
     assert whole.saliency_kind == "attention"
     assert torch.equal(mixed.video, whole.video) and torch.equal(mixed.audio, whole.audio)
@@ -96,7 +96,7 @@ def test_priors_and_what_one_sense_leaves_open():
     moments = tuple(
         world.Moment(
             world.Actor(shape, colour, start, start + 1.5, 0.5, 0.5, 0.2, "still", 0.0, 0.0),
-            world.Sound(sound, start, start + 1, 0.5) if sound else None,
+            world.SoundEvent(sound, start, start + 1, 0.5) if sound else None,
             start,
             start + 1.5,
         )
@@ -114,7 +114,7 @@ def test_density_is_the_share_of_a_window_in_which_something_happens():
         world.Actor("star", "red", 0.0, 1.5, 0.5, 0.5, 0.2, "still", 0.0, 0.0),
         world.Actor("ring", "blue", 3.0, 5.0, 0.5, 0.5, 0.2, "left", 0.1, 0.0),
     )
-    sounds = (world.Sound("bell", 0.25, 1.0, 0.5), world.Sound("drum", 3.5, 4.5, 0.5))
+    sounds = (world.SoundEvent("bell", 0.25, 1.0, 0.5), world.SoundEvent("drum", 3.5, 4.5, 0.5))
     moments = tuple(world.Moment(a, s, a.start_s, a.end_s) for a, s in zip(actors, sounds, strict=True))
     scene = world.Scene(0, 7.0, 128, 128, "plain", (60.0, 60.0, 60.0), 0.0, "silence", 0.0, moments)
     found = density.densities(scene, 4)
@@ -129,7 +129,7 @@ def test_guidance_names_the_clips_on_which_it_is_worst():
 
     good, bad, flat = [0.2, 0.4, 0.6, 0.8], [0.8, 0.6, 0.4, 0.2], [0.5] * 4
     records = [record(1, good, "hum"), record(2, bad, "hiss"), record(3, flat, "hum"), record(4, [0.2, None, 0.6, 0.1], "hum")]
-    found = density.summarised(records)
+    found = density.summarise(records)
     assert [case["seed"] for case in found["worst"]] == [2, 4, 1]
     everything, hiss, hum = found["rows"][:3]
     assert (everything["group"], hiss["group"], hum["group"]) == ("all", "ambient: hiss", "ambient: hum")

@@ -14,8 +14,8 @@ from omnizip.evaluation.world.questions import description
 def test_the_worlds_own_description_is_read_back_whole(seconds):
     for seed in range(60):
         scene = world.scene(world.HELD_OUT_SEEDS.start + seed, seconds)
-        assert facts.told_moments(description(scene)) == facts.true_moments(scene)
-        told = facts.compared(description(scene), scene)
+        assert facts.described_moments(description(scene)) == facts.scene_moments(scene)
+        told = facts.compare_facts(description(scene), scene)
         assert (told.missed, told.invented) == (0, 0)
         assert told.facts == sum(2 * (m.actor is not None) + (m.sound is not None) for m in scene.moments)
 
@@ -25,7 +25,7 @@ def scene_of(*moments):
     made = []
     for i, (colour, shape, sound) in enumerate(moments):
         actor = world.Actor(shape, colour, 2.0 * i, 2.0 * i + 1.5, 0.5, 0.5, 0.2, "still", 0.0, 0.0) if shape else None
-        made.append(world.Moment(actor, world.Sound(sound, 2.0 * i, 2.0 * i + 1, 0.5) if sound else None, 2.0 * i, 2.0 * i + 1.5))
+        made.append(world.Moment(actor, world.SoundEvent(sound, 2.0 * i, 2.0 * i + 1, 0.5) if sound else None, 2.0 * i, 2.0 * i + 1.5))
     return world.Scene(0, 8.0, 128, 128, "plain", (60.0, 60.0, 60.0), 0.0, "silence", 0.0, tuple(made))
 
 
@@ -49,7 +49,7 @@ SCENE = scene_of(("red", "circle", "bell"), (None, None, "drum"), ("orange", "st
     ],
 )
 def test_what_is_missed_and_invented(text, missed, invented):
-    told = facts.compared(text, SCENE)
+    told = facts.compare_facts(text, SCENE)
     assert (told.facts, told.missed, told.invented) == (6, missed, invented)
 
 

@@ -15,7 +15,7 @@ from omnizip.evaluation.world.questions import DESCRIPTION, Question
 from omnizip.model.qwen import QwenOmni
 from omnizip.settings import Settings
 from omnizip.types import Turn
-from training import check, model, packing
+from training import check, model, packed_batch
 from training.model import Student
 
 CHOICE = dataset.Choice(seconds=4.0, per_clip=5)
@@ -32,9 +32,9 @@ def settings(tmp_path_factory):
     learned = [*student.parts.language.parameters(), *student.thinker.lm_head.parameters()]
     optimiser = torch.optim.AdamW(learned, lr=2e-3)
     for step in range(42):
-        packed = packing.pack(student, batches[step % CLIPS], [CHOICE.questions(step % CLIPS)])
+        packed = packed_batch.pack(student, batches[step % CLIPS], [CHOICE.questions(step % CLIPS)])
         with block_attention(student.parts.language):
-            logits = student.thinker.lm_head(packing.read(student, packed))[0]
+            logits = student.thinker.lm_head(packed_batch.read(student, packed))[0]
         loss = torch.nn.functional.cross_entropy(logits, packed.targets[0], ignore_index=IGNORE)
         optimiser.zero_grad()
         loss.backward()
@@ -44,7 +44,7 @@ def settings(tmp_path_factory):
 
 
 def test_verdicts_and_descriptions_are_those_of_engine_compare(settings, tmp_path):
-    entries = arms.with_full(arms.of_methods(["random", "omnizip", "omnizip-official"], [0.45, 0.1], 2))
+    entries = arms.with_full(arms.method_entries(["random", "omnizip", "omnizip-official"], [0.45, 0.1], 2))
     engine = Engine.open(settings)
     examiner = Examiner(Job(settings, entries, (CHOICE,)), engine.model)
     verdicts, drafts = [], 0
@@ -110,7 +110,7 @@ INSIDE = [name for name, kind in COMPRESSORS.items() if issubclass(kind, LayerPr
 def test_methods_inside_the_model_answer_as_engine_compare_does(settings, tmp_path):
     assert INSIDE
     engine = Engine.open(settings)
-    entries = arms.with_full(arms.of_methods(INSIDE, [0.5], 1))
+    entries = arms.with_full(arms.method_entries(INSIDE, [0.5], 1))
     choice = dataset.Choice(seconds=4.0, per_clip=2)
     record = Examiner(Job(settings, entries, (choice,)), engine.model).examine(choice, 0)
     path = render.write_mp4(choice.scene(0), tmp_path / "clip.mp4")
@@ -129,7 +129,7 @@ def test_methods_inside_the_model_answer_as_engine_compare_does(settings, tmp_pa
 
 
 def test_seeds_differ_between_clips_and_between_runs():
-    entry = arms.entry("random", 0.45, {}, 3)
+    entry = arms.make_entry("random", 0.45, {}, 3)
     seeds = [entry.arm(CHOICE.scene(clip).seed, n).options["seed"] for clip in range(3) for n in range(3)]
     assert len(set(seeds)) == 9
     assert entry.arm(CHOICE.scene(0).seed, 1) == Arm("random", 0.45, {"seed": seeds[1]})

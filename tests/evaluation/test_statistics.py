@@ -79,7 +79,7 @@ def _outcome(rng, n):
     return {"right": [bool(v) for v in rng.random(n) < 0.7], "kept": kept, "notes": []}
 
 
-ENTRIES = (arms.Entry("full"), arms.entry("omnizip", 0.35, {}, 2), arms.entry("random", 0.35, {}, 2))
+ENTRIES = (arms.Entry("full"), arms.make_entry("omnizip", 0.35, {}, 2), arms.make_entry("random", 0.35, {}, 2))
 
 
 def _by_kind(records, keys):
@@ -170,7 +170,7 @@ def test_controls_name_the_kinds_that_stay_above_what_is_left_to_guess(control, 
         half = {"right": [number % 2 == 0, True], "kept": {"audio": 1, "video": 1}, "notes": []}
         changed = {name: half for name in ("media blanked", "sound of another clip", "picture of another clip")}
         records.append({"seconds": 8.0, "seed": number, "questions": questions, "arms": {"full": half}, "controls": changed})
-    (found,) = controls.measured(records)
+    (found,) = controls.measure(records)
     assert found["prior"]["colour at sound"] == pytest.approx({"constant": 1 / 6, "by eye": 1 / 2})
     row = next(row for row in found["rows"] if row["control"] == control)
     above = {"colour at sound"} if "by eye" not in kept else set()

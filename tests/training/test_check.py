@@ -12,7 +12,7 @@ from omnizip.model.qwen import QwenOmni
 from omnizip.settings import Settings
 from omnizip.stream import Compression, Reason
 from omnizip.types import Sampling, Turn
-from training import check, model, packing
+from training import check, model, packed_batch
 from training.model import Student
 
 SEED = world.HELD_OUT_SEEDS.start + 12
@@ -40,9 +40,9 @@ def test_the_answer_scored_is_the_one_the_product_decodes(folder, tmp_path):
         stream = product.stream(encoded, [Turn(question.text)])
         everything = Compression.of(stream, torch.where(stream.modality == 0, Reason.TEXT, Reason.SALIENT).to(torch.uint8))
         (said,) = product.decode(product.prefill(stream.prompt(everything)), Sampling(max_new_tokens=1))
-        packed = packing.pack(student, batch, [[question]])
+        packed = packed_batch.pack(student, batch, [[question]])
         with torch.no_grad(), block_attention(student.parts.language):
-            logits = student.thinker.lm_head(packing.read(student, packed))[0]
+            logits = student.thinker.lm_head(packed_batch.read(student, packed))[0]
         first = (packed.targets[0] != IGNORE).nonzero()[0]
         logits[:, product.layout.suppressed_ids] = -torch.inf
         assert int(logits[first].argmax()) == said
@@ -52,11 +52,11 @@ def test_score_wants_every_token_of_an_answer(folder, tmp_path):
     student = Student.load(folder)
     batch = check.from_file(student, SEED, 2.0, world.SMALL, tmp_path)
     asked = questions.about(batch.scenes[0], np.random.default_rng(0))[:4]
-    packed = packing.pack(student, batch, [asked])
+    packed = packed_batch.pack(student, batch, [asked])
     wanted = packed.targets[0] != IGNORE
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
         table = torch.nn.functional.one_hot(packed.targets[0].clamp(min=0), model.VOCABULARY).float()
-        patch.setattr(packing, "read", lambda *_: table[None])
+        patch.setattr(packed_batch, "read", lambda *_: table[None])
         patch.setattr(student.thinker, "lm_head", torch.nn.Identity())
         assert check.score(student, batch, [asked]) == [[True] * 4]
         last = wanted.nonzero()[-1]

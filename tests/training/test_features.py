@@ -70,7 +70,7 @@ def test_audio_tokens_know_what_was_heard_with_the_shape_that_is_there_and_how_m
 
 def test_degraded_pictures_stay_close():
     frames = render.frames(world.scene(1), np.arange(4) / 2)
-    worse = features.degraded(frames, np.random.default_rng(0))
+    worse = features.degrade(frames, np.random.default_rng(0))
     assert worse.shape == frames.shape
     assert worse.dtype == np.uint8
     assert 0 < np.abs(worse.astype(int) - frames).mean() < 6

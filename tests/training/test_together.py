@@ -6,7 +6,7 @@ import torch
 from torch import distributed
 
 from training import __main__ as command
-from training.together import ALONE, Share, together
+from training.together import ALONE, ProcessShare, start_processes
 
 
 def meet(folder, share):
@@ -21,8 +21,8 @@ def meet(folder, share):
 
 
 def test_gradients_are_averaged_and_one_wish_stops_all(tmp_path):
-    with together(2, tmp_path, meet, (tmp_path,)) as share:
-        assert share == Share(0, 2)
+    with start_processes(2, tmp_path, meet, (tmp_path,)) as share:
+        assert share == ProcessShare(0, 2)
         meet(tmp_path, share)
     assert not distributed.is_initialized()
     for rank in range(2):
@@ -33,7 +33,7 @@ def test_gradients_are_averaged_and_one_wish_stops_all(tmp_path):
 def test_one_process_needs_nobody(tmp_path):
     weight = torch.nn.Parameter(torch.zeros(2))
     weight.grad = torch.ones(2)
-    with together(1, tmp_path, meet) as share:
+    with start_processes(1, tmp_path, meet) as share:
         assert share is ALONE
         assert share.average([weight], True) and not share.average([weight])
         share.wait()

@@ -8,14 +8,14 @@ import torch
 
 from omnizip.evaluation.world import questions, scene
 from training import __main__ as command
-from training import model, packing, pretrain, train
+from training import model, packed_batch, pretrain, train
 from training.bank import Bank
-from training.train import Stage, Training
+from training.train import CurriculumStage, Training
 
 STAGES = (
-    Stage("look", 3, 4, 1e-3, 1e-4),
-    Stage("listen", 3, 1, 1e-3, 1e-4),
-    Stage("two seconds", 16, 4, 2e-3, 1e-3, (2.0,), (scene.SMALL,), 4),
+    CurriculumStage("look", 3, 4, 1e-3, 1e-4),
+    CurriculumStage("listen", 3, 1, 1e-3, 1e-4),
+    CurriculumStage("two seconds", 16, 4, 2e-3, 1e-3, (2.0,), (scene.SMALL,), 4),
 )
 
 
@@ -32,7 +32,7 @@ def test_a_few_steps_lower_the_loss(tmp_path):
     losses = [loss for name, _, loss in seen if name == "two seconds"]
     assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:2]), losses
     assert not list(tmp_path.glob("bank-*"))
-    tokens = pretrain.listen(training.student, [np.zeros(32000, np.float32)])
+    tokens = pretrain.audio_features(training.student, [np.zeros(32000, np.float32)])
     assert 0.05 < tokens.pow(2).mean().sqrt() < 1  # the size of words
 
 
@@ -44,7 +44,7 @@ def test_the_audio_encoder_can_learn_a_clip_by_heart():
     optimizer = torch.optim.AdamW([*heads.parameters(), *student.parts.audio.parameters()], 1e-3)
     losses = []
     for _ in range(25):
-        loss, _ = heads.losses(pretrain.listen(student, waves), truth)
+        loss, _ = heads.losses(pretrain.audio_features(student, waves), truth)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -53,7 +53,7 @@ def test_the_audio_encoder_can_learn_a_clip_by_heart():
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path, monkeypatch):
-    stages = (Stage("listen", 3, 1, 1e-3, 1e-4), Stage("two seconds", 3, 2, 1e-3, 1e-3, (2.0,), (scene.SMALL,), 3))
+    stages = (CurriculumStage("listen", 3, 1, 1e-3, 1e-4), CurriculumStage("two seconds", 3, 2, 1e-3, 1e-3, (2.0,), (scene.SMALL,), 3))
     straight, _ = run(tmp_path / "straight", stages)
     ticks = iter(range(1000))
     monkeypatch.setattr(train, "monotonic", lambda: next(ticks))
@@ -87,7 +87,7 @@ def test_a_run_may_begin_with_a_checkpoint(tmp_path):
     ]
     assert command.main(["train", *flags]) == 0
     state = torch.load(tmp_path / "work" / "state.pt", weights_only=True)
-    assert (state["stage"], state["step"]) == (len(train.STAGES) - 1, 1)
+    assert (state["stage"], state["step"]) == (len(train.CURRICULUM) - 1, 1)
     name = next(name for name in state["model"] if name.endswith("visual.merger.mlp.2.weight"))  # the encoders rest
     assert torch.equal(state["model"][name], student.thinker.state_dict()[name].bfloat16().float())
 
@@ -95,9 +95,9 @@ def test_a_run_may_begin_with_a_checkpoint(tmp_path):
 def test_an_answer_counts_as_the_root_of_its_length():
     owner = torch.tensor([[0, 0, 0, 1, 1, 1], [0, 1, 1, 1, 1, -1]])
     wanted = torch.tensor([[0, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0]]).bool()
-    packed = packing.Packed(None, None, None, None, owner, None)
+    packed = packed_batch.Packed(None, None, None, None, owner, None)
     expected = [2**-0.5] * 2 + [3**-0.5] * 3 + [1.0] + [0.5] * 4
-    assert train._fair(packed, wanted).tolist() == pytest.approx(expected)
+    assert train._answer_weights(packed, wanted).tolist() == pytest.approx(expected)
 
 
 def test_cross_modal_questions_and_the_description_come_often():
@@ -136,9 +136,9 @@ def test_tokens_of_one_shape_name_it_together():
 
 def test_a_checkpoint_is_trained_on_from_a_named_stage_with_filmed_and_longer_clips(tmp_path):
     stages = (
-        Stage("look", 2, 3, 1e-3, 1e-4),
-        Stage("look at filmed pictures", 2, 3, 1e-3, 1e-4, filmed=1.0),
-        Stage("longer", 3, 2, 1e-3, 1e-3, (2.0, 4.0), (scene.SMALL,), 3, filmed=0.5),
+        CurriculumStage("look", 2, 3, 1e-3, 1e-4),
+        CurriculumStage("look at filmed pictures", 2, 3, 1e-3, 1e-4, filmed=1.0),
+        CurriculumStage("longer", 3, 2, 1e-3, 1e-3, (2.0, 4.0), (scene.SMALL,), 3, filmed=0.5),
     )
     torch.manual_seed(0)
     fresh = model.Student.fresh()

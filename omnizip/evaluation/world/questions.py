@@ -7,14 +7,13 @@ one bell is heard. `about` gives every question a scene supports, in an order an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...types import Turn
-from .more_phrasings import MORE
-from .phrasings import COUNTS, WORDINGS, article, loosened, spoken
+from .phrasings import COUNTS, Wordings, article, sound_phrases, trained_wordings, vary
 from .scene import SOUNDS, Actor, Moment, Scene
 
 CROSS_MODAL = ("colour at sound", "shape at sound", "seen at sound", "sound at shape")
@@ -23,7 +22,6 @@ VIDEO_ONLY = ("first shape", "last shape", "shape count", "colour of shape", "wh
 BY_TIME = ("sound at second", "shape at second", "when sound", "when shape")
 DESCRIPTION = "description"
 WITHOUT_SOUND = (*VIDEO_ONLY, "shape at second", "when shape")  # what may be asked of a clip that has no sound track
-WAYS = {kind: (*few, *MORE[kind]) for kind, few in WORDINGS.items()}
 KINDS = (*CROSS_MODAL, *AUDIO_ONLY, *VIDEO_ONLY, *BY_TIME, DESCRIPTION)
 
 
@@ -41,18 +39,19 @@ def about(
     scene: Scene,
     rng: np.random.Generator,
     kinds: tuple[str, ...] = KINDS,
-    wordings: Mapping[str, tuple[str, ...]] | None = None,
+    wordings: Wordings | None = None,
 ) -> list[Question]:
     """Every question of these kinds that the scene supports, once each, shuffled.
 
     Args:
         rng: draws wording and order.
-        wordings: by kind, used as they are; None draws from WAYS and varies them further.
+        wordings: by kind, used as they are; None draws from the trained ones and varies them further.
     """
     asked: dict[str, Question] = {}
+    trained = trained_wordings()
     for kind in kinds:
         for slots, answer in _facts(scene, kind, rng):
-            wording = str(rng.choice(wordings[kind])) if wordings else loosened(str(rng.choice(WAYS[kind])), rng)
+            wording = str(rng.choice(wordings[kind])) if wordings else vary(str(rng.choice(trained[kind])), rng)
             capitals = {name.capitalize(): slot[:1].upper() + slot[1:] for name, slot in slots.items()}
             text = wording.format(**slots, **capitals)
             asked.setdefault(text, Question(kind, text, answer))
@@ -65,10 +64,10 @@ def description(scene: Scene) -> str:
     """The clip in one sentence: every moment in order, what is seen and what is heard."""
     if not scene.moments:
         return "Nothing happens."
-    return f"{', then '.join(_told(m) for m in scene.moments)}.".capitalize()
+    return f"{', then '.join(_moment_text(m) for m in scene.moments)}.".capitalize()
 
 
-def _told(moment: Moment) -> str:
+def _moment_text(moment: Moment) -> str:
     if moment.actor is None:
         return f"a {moment.sound.name} with no shape"
     heard = f"a {moment.sound.name}" if moment.sound else "no sound"
@@ -93,17 +92,17 @@ def _facts_in_time(scene: Scene, kind: str, rng: np.random.Generator) -> Iterato
         actor, sound = moment.actor, moment.sound
         once = sound is not None and heard[sound.name] == 1
         if kind == "seen at sound" and once:
-            yield {"sound": spoken(sound.name, rng)}, actor.name if actor else "nothing"
+            yield {"sound": str(rng.choice(sound_phrases(sound.name)))}, actor.name if actor else "nothing"
         elif kind == "colour at sound" and once and actor:
-            yield {"sound": spoken(sound.name, rng)}, actor.colour
+            yield {"sound": str(rng.choice(sound_phrases(sound.name)))}, actor.colour
         elif kind == "shape at sound" and once and actor:
-            yield {"sound": spoken(sound.name, rng)}, actor.shape
+            yield {"sound": str(rng.choice(sound_phrases(sound.name)))}, actor.shape
         elif kind == "sound at shape" and actor:
-            yield {"shape": _called(scene, actor, rng)}, sound.name if sound else "none"
+            yield {"shape": _reference(scene, actor, rng)}, sound.name if sound else "none"
         elif kind == "when sound" and once:
-            yield {"sound": spoken(sound.name, rng)}, f"second {int(sound.start_s)}"
+            yield {"sound": str(rng.choice(sound_phrases(sound.name)))}, f"second {int(sound.start_s)}"
         elif kind == "when shape" and actor:
-            yield {"shape": _called(scene, actor, rng)}, f"second {int(actor.start_s)}"
+            yield {"shape": _reference(scene, actor, rng)}, f"second {int(actor.start_s)}"
     if kind in ("sound at second", "shape at second"):
         yield from _facts_by_second(scene, kind)
 
@@ -147,12 +146,12 @@ def _facts_seen(scene: Scene, kind: str, rng: np.random.Generator) -> Iterator[t
         if kind == "colour of shape" and shapes[actor.shape] == 1:
             yield {"shape": f"the {actor.shape}"}, actor.colour
         elif kind == "where" and actor.motion == "still" and min(abs(actor.x - 1 / 3), abs(actor.x - 2 / 3)) > 0.05:
-            yield {"shape": _called(scene, actor, rng)}, actor.place
+            yield {"shape": _reference(scene, actor, rng)}, actor.place
         elif kind == "motion":
-            yield {"shape": _called(scene, actor, rng)}, actor.motion
+            yield {"shape": _reference(scene, actor, rng)}, actor.motion
 
 
-def _called(scene: Scene, actor: Actor, rng: np.random.Generator) -> str:
+def _reference(scene: Scene, actor: Actor, rng: np.random.Generator) -> str:
     """A name that fits this shape and no other of the clip."""
     names = [actor.name]
     if sum(a.shape == actor.shape for a in scene.actors) == 1:

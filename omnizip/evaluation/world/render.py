@@ -95,7 +95,7 @@ def backdrop(scene: Scene, time_s: float, scale: int = 1) -> np.ndarray:
 def _filmed_backdrop(scene: Scene, camera: Camera, time_s: float, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """A textured surface with highlights and a change of light across it, as far as the camera has moved by now."""
     right, down = (p + s for p, s in zip(camera.panned(time_s, scene.height), scene.shaken(time_s), strict=True))
-    surface = _sampled(_surface(scene.seed), rows - down, columns - right)
+    surface = _sample(_surface(scene.seed), rows - down, columns - right)
     rng = np.random.default_rng([scene.seed, 6])
     angle, reach = float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(0.1, 0.3))
     slope = (columns / scene.width - 0.5) * np.cos(angle) + (rows / scene.height - 0.5) * np.sin(angle)
@@ -122,7 +122,7 @@ def _surface(seed: int) -> np.ndarray:
     return np.clip(surface, 0.2, 2.2).astype(np.float32)
 
 
-def _sampled(surface: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _sample(surface: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """A surface without seams at places between its pixels, linear between the four around each."""
     top, left = np.floor(rows), np.floor(columns)
     down, right = (rows - top)[..., None], (columns - left)[..., None]
@@ -143,12 +143,12 @@ def frames(scene: Scene, times_s: np.ndarray, scale: int = 1) -> np.ndarray:
         picture = backdrop(scene, time_s, scale) if scene.drift or scene.camera else still.copy()
         actor = scene.actor_at(time_s + LEAD_S)
         if actor:
-            picture = painted(picture, actor, time_s, shade[actor], scale, scene.shaken(time_s))
-        pictures[index] = photographed(picture, rng) if scale == 1 else np.clip(picture, 0, 255)
+            picture = paint(picture, actor, time_s, shade[actor], scale, scene.shaken(time_s))
+        pictures[index] = photograph(picture, rng) if scale == 1 else np.clip(picture, 0, 255)
     return pictures
 
 
-def painted(
+def paint(
     picture: np.ndarray, actor: Actor, time_s: float, shade: np.ndarray, scale: int = 1, shaken: tuple[float, float] = STILL
 ) -> np.ndarray:
     """A picture (H, W, 3) with a shape on top; `shade` (3,) scales its colour a little, `shaken` is as in `coverage`."""
@@ -156,7 +156,7 @@ def painted(
     return picture * (1 - mask) + mask * (np.array(RGB[actor.colour]) * shade).astype(np.float32)
 
 
-def photographed(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def photograph(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A picture as uint8, with a little sensor noise."""
     noise = rng.integers(-5, 6, picture.shape[:2], dtype=np.int8)[..., None]
     return np.clip(picture + noise, 0, 255).astype(np.uint8)

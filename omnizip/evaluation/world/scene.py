@@ -78,7 +78,7 @@ class Actor:
 
 
 @dataclass(frozen=True)
-class Sound:
+class SoundEvent:
     """One sound event."""
 
     name: str
@@ -92,7 +92,7 @@ class Moment:
     """A stretch of the clip in which one thing happens: a shape, a sound, or both."""
 
     actor: Actor | None
-    sound: Sound | None
+    sound: SoundEvent | None
     start_s: float
     end_s: float
 
@@ -147,7 +147,7 @@ class Scene:
         return tuple(m.actor for m in self.moments if m.actor)
 
     @property
-    def sounds(self) -> tuple[Sound, ...]:
+    def sounds(self) -> tuple[SoundEvent, ...]:
         """Sound events in the order they are heard."""
         return tuple(m.sound for m in self.moments if m.sound)
 
@@ -155,7 +155,7 @@ class Scene:
         """The shape on screen at a time."""
         return next((a for a in self.actors if a.start_s <= time_s < a.end_s), None)
 
-    def sound_at(self, time_s: float) -> Sound | None:
+    def sound_at(self, time_s: float) -> SoundEvent | None:
         """The sound event heard at a time."""
         return next((s for s in self.sounds if s.start_s <= time_s < s.end_s), None)
 
@@ -239,15 +239,15 @@ def _moments(rng: np.random.Generator, duration_s: float, training: bool) -> tup
     return tuple(moments)
 
 
-def _sound(rng: np.random.Generator, start_s: float, end_s: float, used: set[str], late: bool) -> Sound:
+def _sound(rng: np.random.Generator, start_s: float, end_s: float, used: set[str], late: bool) -> SoundEvent:
     """A sound inside the moment; mostly one that has not been heard yet, sometimes a repetition."""
     fresh = [s for s in SOUNDS if s not in used]
     name = str(rng.choice(fresh if fresh and rng.random() < 0.85 else SOUNDS))
     onset = start_s + (float(rng.uniform(0.5, 0.7)) if late else float(rng.uniform(0.0, 0.25)))
-    return Sound(name, onset, min(onset + float(rng.uniform(0.6, 1.1)), end_s), float(rng.uniform(0.35, 0.8)))
+    return SoundEvent(name, onset, min(onset + float(rng.uniform(0.6, 1.1)), end_s), float(rng.uniform(0.35, 0.8)))
 
 
-def draw_actor(rng: np.random.Generator, start_s: float, end_s: float, used: set[str], avoid: Sound | None = None) -> Actor:
+def draw_actor(rng: np.random.Generator, start_s: float, end_s: float, used: set[str], avoid: SoundEvent | None = None) -> Actor:
     """A shape that is not in `used` with this colour, and whose combination with the sound `avoid` is not reserved."""
     while True:
         shape, colour = str(rng.choice(SHAPES)), str(rng.choice(COLOURS))

@@ -8,7 +8,6 @@ import pytest
 
 from omnizip.evaluation.world import phrasings, questions
 from omnizip.evaluation.world import scene as world
-from omnizip.evaluation.world.paraphrases import PARAPHRASES
 from omnizip.evaluation.world.questions import KINDS
 from omnizip.evaluation.world.scene import COLOURS, SHAPES, SOUNDS
 
@@ -58,7 +57,7 @@ def test_every_kind_is_asked_and_in_every_wording(asked):
     assert {q.kind for _, q in asked} == set(KINDS)
     starts = Counter(q.text.split("{")[0] for _, q in asked)
     assert len(starts) > 600
-    assert all(len(several) >= 40 for several in questions.WAYS.values())
+    assert all(len(several) >= 40 for several in phrasings.trained_wordings().values())
 
 
 def test_a_question_about_a_clip_never_has_two_answers(asked):
@@ -157,7 +156,7 @@ def test_wording_follows_the_generator():
 
 
 def test_sixty_paraphrases_are_in_no_wording_and_ask_the_same():
-    plain = {word: kept for kept, several in phrasings.SYNONYMS.items() for word in several}
+    plain = {word: kept for kept, several in phrasings.synonyms().items() for word in several}
 
     def bare(text):
         words = re.sub(r"[^a-z{} ]", "", text.lower())
@@ -165,13 +164,13 @@ def test_sixty_paraphrases_are_in_no_wording_and_ask_the_same():
             words = re.sub(rf"\b{word}\b", kept, words)
         return words
 
-    trained = {bare(w) for several in questions.WAYS.values() for w in several}
-    written = [w for several in PARAPHRASES.values() for w in several]
-    assert set(PARAPHRASES) == set(KINDS)
+    trained = {bare(w) for several in phrasings.trained_wordings().values() for w in several}
+    written = [w for several in phrasings.paraphrases().values() for w in several]
+    assert set(phrasings.paraphrases()) == set(KINDS)
     assert len(set(written)) == 60
     assert not trained & {bare(w) for w in written}
     scene = world.scene(world.HELD_OUT_SEEDS.start)
-    asked = questions.about(scene, np.random.default_rng(0), wordings=PARAPHRASES)
+    asked = questions.about(scene, np.random.default_rng(0), wordings=phrasings.paraphrases())
     trained_answers = Counter((q.kind, q.answer) for q in questions.about(scene, np.random.default_rng(1)))
     assert Counter((q.kind, q.answer) for q in asked if q.kind != "sound present") == Counter(
         {pair: n for pair, n in trained_answers.items() if pair[0] != "sound present"}

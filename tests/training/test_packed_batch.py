@@ -10,7 +10,7 @@ from omnizip.evaluation.packing import IGNORE, block_attention
 from omnizip.evaluation.world import questions, render
 from omnizip.evaluation.world import scene as world
 from omnizip.types import Turn
-from training import bank, packing
+from training import bank, packed_batch
 from training.model import Student
 
 
@@ -28,9 +28,9 @@ def batch(student):
 def test_each_question_is_read_as_if_it_were_alone(student, batch):
     rng = np.random.default_rng(0)
     asked = [questions.about(scene, rng)[:n] for scene, n in zip(batch.scenes, (5, 3), strict=True)]
-    packed = packing.pack(student, batch, asked)
+    packed = packed_batch.pack(student, batch, asked)
     with torch.no_grad(), block_attention(student.parts.language):
-        together = packing.read(student, packed)
+        together = packed_batch.read(student, packed)
     scene, layout, thinker = batch.scenes[1], student.layout, student.thinker
     mel = layout.log_mel(render.waveform(scene))
     pixels = layout.patches(render.frames(scene, np.arange(8) / 2), 6, 6)
@@ -58,9 +58,9 @@ def test_a_follow_up_and_a_clip_without_sound_are_read_as_in_use(student):
     (scene,) = silent.scenes
     first, second = questions.about(scene, np.random.default_rng(0), questions.WITHOUT_SOUND)[:2]
     follow_up = replace(second, history=(Turn(first.text, first.answer),))
-    packed = packing.pack(student, silent, [[first, follow_up]])
+    packed = packed_batch.pack(student, silent, [[first, follow_up]])
     with torch.no_grad(), block_attention(student.parts.language):
-        mine = student.thinker.lm_head(packing.read(student, packed)[0][packed.owner[0] == 1])
+        mine = student.thinker.lm_head(packed_batch.read(student, packed)[0][packed.owner[0] == 1])
     turns = [Turn(first.text, first.answer), Turn(second.text)]
     before, after = student.layout.prompt_ids(turns, student.layout.media_ids((4, 6, 6), 0, 1.0))
     ids = torch.cat([before, after])[None]
@@ -77,7 +77,7 @@ def test_a_follow_up_and_a_clip_without_sound_are_read_as_in_use(student):
 
 def test_targets_are_the_answers(student, batch):
     asked = [questions.about(scene, np.random.default_rng(1))[:4] for scene in batch.scenes]
-    packed = packing.pack(student, batch, asked)
+    packed = packed_batch.pack(student, batch, asked)
     for clip, found in enumerate(asked):
         for number, question in enumerate(found):
             mine = packed.targets[clip][packed.owner[clip] == number]
@@ -86,7 +86,7 @@ def test_targets_are_the_answers(student, batch):
 
 def test_no_question_sees_another(student, batch):
     asked = [questions.about(scene, np.random.default_rng(2))[:4] for scene in batch.scenes]
-    packed = packing.pack(student, batch, asked)
+    packed = packed_batch.pack(student, batch, asked)
     clip = packed.embeds.shape[1] - packed.targets.shape[1]
     for seen, owner in zip(packed.mask[:, 0], packed.owner, strict=True):
         assert seen[:, :clip].all()
