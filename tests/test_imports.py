@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TORCH = {"torch"}
 # Rows from the bottom of the project to its top: (modules, third parties).
 ROWS = [
-    (["omnizip.errors", "omnizip.settings", "omnizip.types"], set()),
+    (["omnizip.errors", "omnizip.settings", "omnizip.types", "omnizip.assets"], set()),
     (["omnizip.windows"], TORCH),
     (["omnizip.stream", "omnizip.budget"], TORCH),
     (["omnizip.compressors"], TORCH),

@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from omnizip.assets import asset
 from omnizip.media import Clip, transcode_preview
 from omnizip.report.report import Run, RunReport, differing_words
 from omnizip.settings import Settings
@@ -19,7 +20,6 @@ from omnizip.settings import Settings
 from . import markup, words
 from .lens import packed as lens_data
 
-STYLE = lens_data.ASSETS.parent / "style.css"
 AS_IT_IS_BYTES = 4_000_000  # a larger film is made small
 SMALLER = "The film shown here is a smaller copy; the models read the original."
 OTHER_CODEC = "Browsers cannot play the original, so this is a copy; the models read the original."
@@ -39,15 +39,19 @@ def html_report(report: RunReport, clip: Clip, second_per_step: float, settings:
     packed = lens_data.pack_clip(clip, report.clip.grid, second_per_step, b64encode(film).decode("ascii"), report.clip.name, note)
     runs = [run for run in report.runs if run.method != "full"] or list(report.runs)
     data = {"clip": packed, "film": kind, "maps": [lens_data.pack_map(run.compression, _title(run)) for run in runs]}
-    style = f"{STYLE.read_text('utf-8')}\n{packed.style()}\n{(lens_data.ASSETS / 'report.css').read_text('utf-8')}"
-    start = (lens_data.ASSETS / "report.js").read_text("utf-8")
+    style = "\n".join((_text("style.css"), lens_data.style(), _text("lens/report.css")))
+    start = _text("lens/report.js")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(words.TITLE)}: {escape(report.clip.name)}</title><link rel='icon' href='data:,'><style>{style}</style></head>"
         f'<body><main class="gradio-container"><div class="report">{_body(report)}</div></main>'
         f"{_json('lens-data', data)}{_json('report-data', report.to_json())}"
-        f"<script>{packed.script()}\n{start}</script></body></html>\n"
+        f"<script>{lens_data.script()}\n{start}</script></body></html>\n"
     )
+
+
+def _text(name: str) -> str:
+    return asset(name).read_text("utf-8")
 
 
 def _film(clip: Clip, settings: Settings) -> tuple[bytes, str, str]:

@@ -27,7 +27,7 @@ from ..compressors import COMPRESSORS
 from ..media import Clip
 from ..model.encoders import EncodedClip, Encoder
 from ..model.generate import Decoder, Prefilled
-from ..model.loading import EMBEDDED, Parts
+from ..model.loading import Parts, embedded
 from ..model.processor import Layout
 from ..model.qwen import shape_of
 from ..report.flops import kv_cache_bytes, paper_flops, prefill_flops
@@ -52,7 +52,7 @@ STOCK, FULL = "stock forward", "full"
 def config_of(shape: str) -> Qwen2_5OmniThinkerConfig:
     """The sizes of a released thinker, of the embedded model ("nano") or of one for tests ("tiny")."""
     if shape == "nano":
-        return Qwen2_5OmniThinkerConfig.from_pretrained(EMBEDDED)
+        return Qwen2_5OmniThinkerConfig.from_pretrained(embedded())
     tiny, width = shape == "tiny", TEXT[shape]["hidden_size"]
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": ROPE_SECTIONS.get(shape, [16, 24, 24])}
     return Qwen2_5OmniThinkerConfig(

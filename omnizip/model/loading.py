@@ -20,11 +20,11 @@ from transformers import AutoTokenizer, PreTrainedConfig, WhisperFeatureExtracto
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration as Thinker
 from transformers.utils import cached_file, is_flash_attn_2_available, logging
 
-from ..errors import ModelError
+from ..assets import asset
+from ..errors import ModelError, OmniZipError
 from ..settings import Settings
 from .memory import free_bytes, weight_bytes
 
-EMBEDDED = Path(__file__).resolve().parents[2] / "assets" / "nano"
 MARK = "omnizip.json"  # what a checkpoint says of itself: name, embedded
 MODEL_TYPES = ("qwen2_5_omni", "qwen2_5_omni_thinker")
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -178,12 +178,20 @@ def attention_for(wanted: str, device: str, dtype: str) -> str:
     return wanted
 
 
+def embedded() -> Path:
+    """The folder of the embedded model. Raises ModelError where this installation lacks it."""
+    try:
+        return asset("nano")
+    except OmniZipError as error:
+        raise ModelError(
+            "The embedded model is not part of this installation; install it again, run from a clone of the repository or give --model."
+        ) from error
+
+
 def _source(model: str) -> str:
     """A folder that is complete, or a hub id."""
     if not model:
-        if not (EMBEDDED / "config.json").exists():
-            raise ModelError("The embedded model is not part of this installation; run from a clone of the repository or give --model.")
-        return str(EMBEDDED)
+        return str(embedded())
     folder = Path(model).expanduser()
     if folder.is_dir():
         _check_complete(folder)

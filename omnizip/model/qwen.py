@@ -29,7 +29,7 @@ from ..windows import window_of
 from .encoders import Ahead, EncodedClip, Encoder
 from .generate import Decoder, Prefilled
 from .joint_attention import joint_attention
-from .loading import EMBEDDED, Loaded, Parts, load
+from .loading import Loaded, Parts, embedded, load
 from .prefix_cache import Prefix
 from .processor import AUDIO_STRIDE, Layout
 
@@ -71,7 +71,7 @@ class QwenOmni:
         report = on_progress or (lambda name, fraction: None)
         report("load", None)
         model = cls(load(settings, report, host_rows), settings)
-        folder = Path(settings.model).expanduser() if settings.model else EMBEDDED
+        folder = Path(settings.model).expanduser() if settings.model else embedded()
         if folder.is_dir():
             model._selector = AudioSelector.from_checkpoint(folder)  # OmniSIFT's, where the checkpoint has one
         report("load", 1.0)

@@ -236,7 +236,7 @@ def test_verbosity_and_bars_are_as_before(folder):
 
 
 def test_the_embedded_model_is_laid_out_as_its_maker_lays_it_out():
-    stored = loading.EMBEDDED
+    stored = loading.embedded()
     assert (stored / "tokenizer.json").read_text() == nano.tokenizer().backend_tokenizer.to_str(pretty=True)
     assert json.loads((stored / "preprocessor_config.json").read_text()) == nano.PREPROCESSOR
     kept = load_file(stored / "model.safetensors")

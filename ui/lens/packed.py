@@ -10,20 +10,19 @@ import base64
 import io
 import json
 from html import escape
-from pathlib import Path
 from string import Template
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from omnizip.assets import asset
 from omnizip.report.decision import CompressionRecord
 
 from .. import words
 from ..figures import envelope
 from ..frames import SOUND_HZ, frame_of_step
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets" / "lens"
 SCRIPTS = ("unpack.js", "picture.js", "timeline.js", "lens.js")
 AUDIO, VIDEO = 1, 2  # omnizip.stream.Modality
 FOLDED = 6  # omnizip.stream.Reason
@@ -37,18 +36,18 @@ WINDOW_FIELDS = ("start", "end", "audio", "audioKept", "video", "videoKept", "sa
 def markup() -> str:
     """The lens's elements, the same for every clip."""
     said = {name: escape(text, quote=True) for name, text in words.LENS.items() if isinstance(text, str)}
-    return Template((ASSETS / "lens.html").read_text("utf-8")).substitute(said)
+    return Template(asset("lens/lens.html").read_text("utf-8")).substitute(said)
 
 
 def script() -> str:
     """The lens's program and what it says; it defines `mountLens(element, options)`."""
     said = json.dumps(words.LENS, ensure_ascii=False).replace("<", "\\u003c")
-    return "\n".join((f"const WORDS = {said};", *((ASSETS / name).read_text("utf-8") for name in SCRIPTS)))
+    return "\n".join((f"const WORDS = {said};", *(asset(f"lens/{name}").read_text("utf-8") for name in SCRIPTS)))
 
 
 def style() -> str:
     """The lens's look."""
-    return (ASSETS / "lens.css").read_text("utf-8")
+    return asset("lens/lens.css").read_text("utf-8")
 
 
 def _text(data: bytes) -> str:
