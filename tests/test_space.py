@@ -78,11 +78,12 @@ def test_the_cache_is_a_volume_of_the_user_and_the_port_is_the_pages():
     assert STEPS[position("EXPOSE")][1] == "7860" and "OMNIZIP_PORT=7860" in environment and "OMNIZIP_HOST=0.0.0.0" in environment
 
 
-def test_the_image_holds_the_embedded_model_and_no_tests():
+def test_the_image_holds_the_page_and_the_embedded_model_and_nothing_else():
     names = docker.context(ROOT)
-    assert {"app.py", "requirements.txt", "assets/style.css"} <= set(names)
+    assert {name.split("/")[0] for name in names} == {"app.py", "requirements.txt", "LICENSE", "omnizip", "ui", "assets"}
+    assert {name.split("/")[1] for name in names if name.startswith("assets/")} >= {"style.css", "lens", "examples"}
+    assert not any(name.startswith("assets/screenshots/") for name in names)
     assert any(name.startswith("assets/nano/") and name.endswith(".safetensors") for name in names)
-    assert not any(name.startswith(("tests/", ".ci/", ".git/")) for name in names)
 
 
 def test_an_instruction_that_is_not_known_is_refused():
