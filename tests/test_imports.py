@@ -12,7 +12,8 @@ TORCH = {"torch"}
 # Rows from the bottom of the project to its top: (packages and modules, third parties).
 ROWS = [
     (["omnizip.errors", "omnizip.settings", "omnizip.types", "omnizip.assets"], set()),
-    (["omnizip.windows", "omnizip.stream", "omnizip.budget"], TORCH),
+    (["omnizip.windows"], TORCH),
+    (["omnizip.stream", "omnizip.budget"], TORCH),
     (["omnizip.compressors"], TORCH),
     (["omnizip"], TORCH),
     (["omnizip.media.decoder_main"], {"av"}),
@@ -84,27 +85,13 @@ def room_of(module):
     return parts[0] if parts[0] == "training" else ".".join(parts[:2])
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_of)
-def test_imports_point_downwards(path):
-    module = module_of(path)
-    row = row_of(module)
-    assert row is not None, f"{module} stands in no row of tests/test_imports.py"
-    allowed = set().union(*(names for _, names in ROWS[row : row + 1]))
-    for name in imports_of(path, module):
-        top = name.split(".")[0]
-        if top in OURS:
-            assert row_of(name) is not None and row_of(name) <= row, f"{module} imports {name}, which stands above it"
-            assert module != STANDALONE, f"{module} runs on its own and imports {name}"
-        else:
-            assert top in sys.stdlib_module_names or top in allowed, f"{module} imports {name}, which is not among its third parties"
-
-
 def test_every_package_of_the_library_stands_in_one_row():
     listed = [name for names, _ in ROWS for name in names]
     assert len(listed) == len(set(listed)) and len(FOLDERS) >= 8
     for folder in FOLDERS:
         assert listed.count(f"omnizip.{folder.name}") == 1, f"omnizip/{folder.name} needs a row"
-    assert [name for name in listed if name.startswith("omnizip.") and name.count(".") > 1] == [STANDALONE]
+    deeper = [name for name in listed if name.startswith("omnizip.") and name.count(".") > 1]
+    assert all(name.startswith("omnizip.media.decoder") for name in deeper)  # what runs as a program of its own
 
 
 def test_no_row_speaks_of_what_is_not_there():
@@ -127,3 +114,18 @@ def test_packages_import_each_other_in_no_circle():
 def test_few_files_lie_beside_the_packages():
     beside = sorted(path.name for path in (ROOT / "omnizip").iterdir() if path.is_file())
     assert "__init__.py" in beside and len(beside) <= 10, beside
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_imports_point_downwards(path):
+    module = module_of(path)
+    row = row_of(module)
+    assert row is not None, f"{module} stands in no row of tests/test_imports.py"
+    allowed = set().union(*(names for _, names in ROWS[row : row + 1]))
+    for name in imports_of(path, module):
+        top = name.split(".")[0]
+        if top in OURS:
+            assert row_of(name) is not None and row_of(name) <= row, f"{module} imports {name}, which stands above it"
+            assert module != STANDALONE, f"{module} runs on its own and imports {name}"
+        else:
+            assert top in sys.stdlib_module_names or top in allowed, f"{module} imports {name}, which is not among its third parties"
