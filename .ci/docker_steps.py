@@ -45,7 +45,8 @@ def instructions(text: str) -> list[tuple[str, str]]:
 
 def context(root: Path) -> list[str]:
     """The files of a build: all that neither git nor .dockerignore leaves out."""
-    ignored = [line.strip() for line in (root / ".dockerignore").read_text().splitlines() if line.strip()]
+    said = (line.strip() for line in (root / ".dockerignore").read_text().splitlines())
+    ignored = [line for line in said if line and not line.startswith("#")]
     names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=root, check=True, capture_output=True, text=True
     ).stdout.splitlines()

@@ -1,13 +1,15 @@
-"""Who may import whom: every module may use only modules of the rows above its own, and only its third parties."""
+"""Who may import whom: every package may use only those of its row and the rows above, and its own third parties; no circles."""
 
 import ast
+import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = {"torch"}
-# Rows from the bottom of the project to its top: (modules, third parties).
+# Rows from the bottom of the project to its top: (packages and modules, third parties).
 ROWS = [
     (["omnizip.errors", "omnizip.settings", "omnizip.types", "omnizip.assets"], set()),
     (["omnizip.windows"], TORCH),
@@ -61,8 +63,8 @@ def imports_of(path, module):
             base = ".".join(package.split(".")[: len(package.split(".")) - node.level + 1]) if node.level else ""
             name = f"{base}.{node.module}" if base and node.module else base or node.module
             for alias in node.names:
-                deeper = ROOT / (f"{name}.{alias.name}".replace(".", "/") + ".py")
-                yield f"{name}.{alias.name}" if deeper.exists() else name
+                deeper = ROOT / f"{name}.{alias.name}".replace(".", "/")
+                yield f"{name}.{alias.name}" if deeper.with_suffix(".py").exists() or (deeper / "__init__.py").exists() else name
 
 
 SOURCES = sorted(
@@ -70,17 +72,56 @@ SOURCES = sorted(
 )
 
 
+OURS = ("omnizip", "ui", "training", "app")
+FOLDERS = sorted(path.parent for path in (ROOT / "omnizip").glob("*/__init__.py"))
+
+
+def room_of(module):
+    """The package below `omnizip` or `ui` that a module is part of, or the module itself where it is part of none."""
+    parts = module.split(".")
+    return parts[0] if parts[0] == "training" else ".".join(parts[:2])
+
+
+def test_every_package_of_the_library_stands_in_one_row():
+    listed = [name for names, _ in ROWS for name in names]
+    assert len(listed) == len(set(listed)) and len(FOLDERS) >= 8
+    for folder in FOLDERS:
+        assert listed.count(f"omnizip.{folder.name}") == 1, f"omnizip/{folder.name} needs a row"
+    deeper = [name for name in listed if name.startswith("omnizip.") and name.count(".") > 1]
+    assert all(name.startswith("omnizip.media.decoder") for name in deeper)  # what runs as a program of its own
+
+
+def test_no_row_speaks_of_what_is_not_there():
+    rooms = {module_of(path) for path in SOURCES}
+    assert [name for names, _ in ROWS for name in names if name not in rooms] == []
+
+
+def test_packages_import_each_other_in_no_circle():
+    graph = {room_of(module_of(path)): set() for path in SOURCES}
+    for path in SOURCES:
+        here = room_of(module_of(path))
+        graph[here] |= {room_of(name) for name in imports_of(path, module_of(path)) if name.split(".")[0] in OURS} - {here}
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError as circle:
+        pytest.fail(" -> ".join(circle.args[1]))
+    assert order.index("omnizip.errors") < order.index("omnizip.compressors") < order.index("omnizip.engine") < order.index("app")
+
+
+def test_few_files_lie_beside_the_packages():
+    beside = sorted(path.name for path in (ROOT / "omnizip").iterdir() if path.is_file())
+    assert "__init__.py" in beside and len(beside) <= 10, beside
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
 def test_imports_point_downwards(path):
-    import sys
-
     module = module_of(path)
     row = row_of(module)
     assert row is not None, f"{module} stands in no row of tests/test_imports.py"
     allowed = set().union(*(names for _, names in ROWS[row : row + 1]))
     for name in imports_of(path, module):
         top = name.split(".")[0]
-        if top in ("omnizip", "ui", "training", "app"):
+        if top in OURS:
             assert row_of(name) is not None and row_of(name) <= row, f"{module} imports {name}, which stands above it"
             assert module != STANDALONE, f"{module} runs on its own and imports {name}"
         else:

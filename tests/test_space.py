@@ -1,6 +1,9 @@
 """The folder as a Space: front matter that the Hub takes, and steps of the Dockerfile that a container can follow."""
 
 import importlib.util
+import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -78,11 +81,28 @@ def test_the_cache_is_a_volume_of_the_user_and_the_port_is_the_pages():
     assert STEPS[position("EXPOSE")][1] == "7860" and "OMNIZIP_PORT=7860" in environment and "OMNIZIP_HOST=0.0.0.0" in environment
 
 
-def test_the_image_holds_the_embedded_model_and_no_tests():
+def test_the_image_holds_the_page_and_the_embedded_model_and_nothing_else():
     names = docker.context(ROOT)
-    assert {"app.py", "requirements.txt", "assets/style.css"} <= set(names)
+    assert {name.split("/")[0] for name in names} == {"app.py", "requirements.txt", "LICENSE", "omnizip", "ui", "assets"}
+    assert {name.split("/")[1] for name in names if name.startswith("assets/")} >= {"style.css", "lens", "examples"}
+    assert not any(name.startswith("assets/screenshots/") for name in names)
     assert any(name.startswith("assets/nano/") and name.endswith(".safetensors") for name in names)
-    assert not any(name.startswith(("tests/", ".ci/", ".git/")) for name in names)
+
+
+@pytest.mark.slow
+def test_the_page_starts_from_those_files_alone(tmp_path):
+    """In a folder of what an image or a Space holds, with nothing of the checkout installed or in reach."""
+    for name in docker.context(ROOT):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    build = (
+        "import app, omnizip, ui.page; from omnizip.settings import Settings; from ui.model_host import Serving;"
+        "ui.page.build_page(Serving(Settings(device='cpu'))); print(omnizip.__file__)"
+    )
+    done = subprocess.run([sys.executable, "-c", build], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1] == str(tmp_path / "omnizip" / "__init__.py")
 
 
 def test_an_instruction_that_is_not_known_is_refused():

@@ -11,6 +11,7 @@ from clips import make_clip
 from gradio_client import Client, handle_file
 from served import free_port, served
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent
 SPACE = {
     "SYSTEM": "spaces",

@@ -281,6 +281,7 @@ def test_whoever_hears_the_end_may_use_the_engine_at_once(engine, clip):
             assert not engine._device.locked()
 
 
+@pytest.mark.slow
 def test_closing_a_comparison_anywhere_leaves_the_engine_usable(opened, clip):
     counted = len(list(Engine(opened.model, opened.settings).compare(clip, QUESTION, ARMS[:1], sampling=Sampling(max_new_tokens=2))))
     for steps in (1, 2, counted // 2, counted - 3, counted - 1):

@@ -100,6 +100,7 @@ def test_problems_on_either_side_are_sentences(engine, clip, tmp_path):
     assert set(threading.enumerate()) <= before
 
 
+@pytest.mark.slow
 def test_the_page_runs_with_the_call_in_another_process(engine, clip):
     page = build_page(engine)
     options = {**launch_options(SETTINGS), "server_port": None, "prevent_thread_lock": True, "quiet": True}

@@ -256,6 +256,7 @@ def test_preview_of_an_unreadable_file_leaves_nothing(made, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_decoding_costs_little_more_than_plain_decoding(made):
     """At most twice is the aim, start of the helper included. The bound here is looser, since test machines are shared."""
     path, plain, ours = made("thirty seconds"), [], []

@@ -38,6 +38,7 @@ def ask(engine, clip, question, histories, arms=ARMS, **more):
     return report.runs
 
 
+@pytest.mark.slow
 def test_several_turns_say_what_fresh_ones_say(engine, opened, clip):
     histories = {}
     for turn, question in enumerate(QUESTIONS):
@@ -98,6 +99,7 @@ def test_all_arms_reuse_or_none_does(engine, clip):
     assert not any(run.reused_tokens for run in ask(engine, clip, QUESTIONS[1], dict(histories), arms=(Arm("omnizip", 0.3),)))
 
 
+@pytest.mark.slow
 def test_a_new_chat_and_a_method_that_reads_the_question_read_everything(engine, clip, monkeypatch):
     histories = {}
     ask(engine, clip, QUESTIONS[0], histories)

@@ -18,6 +18,7 @@ from ui import access, words
 from ui.model_host import Serving
 from ui.page import build_page, launch_options
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "only the server may read this"
 

@@ -102,6 +102,7 @@ def test_a_choice_redraws_without_asking_the_model(engine, clip, answered, monke
     assert list(wrong) == ["status"] and "rho_min" in wrong["status"]
 
 
+@pytest.mark.slow
 def test_a_slider_move_redraws_a_30_s_clip_at_once(engine, tmp_path):
     long = str(make_clip(tmp_path / "long.mp4", seconds=30, size=(640, 360), fps=10))  # what is kept of 720p
     chat = next(u["chat"] for u in ask(engine, long) if "chat" in u)

@@ -53,6 +53,7 @@ def test_progress_of_the_weights_is_told(folder):
     assert known == sorted(known) and len(set(known)) > 10 and known[-1] == 1.0
 
 
+@pytest.mark.slow
 def test_another_model_takes_over_and_back(folder):
     serving = Serving(Settings(model=folder))
     serving.load(folder)
@@ -91,6 +92,7 @@ def test_what_cannot_be_loaded_is_one_sentence_and_the_embedded_model_is_offered
     assert serving.model.conditions.embedded and not serving.state.problem
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "sentence"), [("missing", "neither a folder"), ("half", "cut short"), ("large", "GB of memory are free")])
 def test_the_page_is_up_says_why_and_works_with_the_embedded_model(folder, tmp_path, monkeypatch, kind, sentence):
     if kind == "large":
