@@ -4,9 +4,9 @@ Importing this loads torch and nothing heavier; the model side is in `omnizip.en
 """
 
 from .compressors import COMPRESSORS
-from .compressors.audio_selector import AudioSelector
 from .compressors.full import Full
 from .compressors.omnisift import OmniSIFT
+from .compressors.omnisift_selector import AudioSelector
 from .compressors.omnizip import OmniZip
 from .compressors.omnizip_official import OmniZipOfficial
 from .compressors.random import Random
