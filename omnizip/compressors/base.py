@@ -75,6 +75,7 @@ class Compressor(ABC):
     fidelity: ClassVar[str] = "faithful"  # "exact", "faithful", "adapted" or "proxy", and what that means if it needs saying
     needs: ClassVar[frozenset[str]] = frozenset()  # of "saliency", "saliency_windowed", "saliency_video"; may be narrowed per instance
 
+    meets_retention: ClassVar[bool] = True  # whether at_retention keeps what it is asked to, or says in `shortfall` why not
     reads_question: ClassVar[bool] = False  # whether the question changes what is kept; then a follow-up reads the clip anew
     later: ClassVar[str] = (  # what the answer, and a further question, can still see; one sentence
         "Chosen without the question: every layer reads all that was kept, and so does a further question."

@@ -47,6 +47,7 @@ def test_a_quadtree_by_recursion(rows, columns):
             torch.testing.assert_close(node[0, r * columns + c], mean_of.get((r, c), x[r, c]))
 
 
+@pytest.mark.independent("omnirefine")
 def test_blocks_are_the_best_of_all_divisions(monkeypatch):
     """Small blocks, so that every division can be tried."""
     monkeypatch.setattr(omnirefine_blocks, "STEPS_PER_BLOCK", range(2, 4))

@@ -70,6 +70,7 @@ def slow_istc(stream, kept_per_step, k):
     return kept
 
 
+@pytest.mark.independent("omnizip")
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(
     "clip", [{}, {"steps": 7}, {"steps": 5, "audio": 230}, {"audio": 70}, {"seconds_per_step": 2.5}, {"seconds_per_step": 0.5}]
@@ -148,6 +149,7 @@ def test_folding_averages_what_the_sources_say():
             assert survivor == max(kept, key=lambda i: cosine(stream.embeds[token], stream.embeds[i]))
 
 
+@pytest.mark.independent("full")
 def test_nothing_pruned_is_the_full_model():
     for clip in ({}, {"steps": 7, "audio": 33}, {"steps": 0}, {"audio": 0}):
         stream = make_stream(**clip)
