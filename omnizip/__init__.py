@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .compressors import COMPRESSORS
-    from .compressors.audio_selector import AudioSelector
+    from .compressors.omnisift_selector import AudioSelector
     from .compressors.full import Full
     from .compressors.omnisift import OmniSIFT
     from .compressors.omnizip import OmniZip
@@ -38,7 +38,7 @@ __all__ = [
 
 _HOMES = {
     "COMPRESSORS": ".compressors",
-    "AudioSelector": ".compressors.audio_selector",
+    "AudioSelector": ".compressors.omnisift_selector",
     "Full": ".compressors.full",
     "OmniSIFT": ".compressors.omnisift",
     "OmniZip": ".compressors.omnizip",

@@ -46,23 +46,6 @@ def _preset_rho_audio(retention: float) -> float:
     return min(MAX_RATE, max(0.0, rho_middle + slope * (retention - middle)))
 
 
-def video_share_for(retention: float, n_audio: int, n_video: int, least: int = 0) -> tuple[float, str]:
-    """(share of the video to keep, why not less or more) for a method that keeps every audio token.
-
-    Args:
-        retention: share of audio and video tokens to keep, in (0, 1]; least: video tokens the method always keeps.
-    """
-    wanted = round(retention * (n_audio + n_video)) - n_audio
-    video = min(n_video, max(least, wanted, 0))
-    sentence = ""
-    if video != wanted:
-        reached = (n_audio + video) / max(1, n_audio + n_video)
-        sentence = f"This method never drops sound nor a clip's first step, so it keeps {reached:.1%} where {retention:.1%} was asked."
-        if not least:
-            sentence = f"This method never drops sound, so it keeps {reached:.1%} where {retention:.1%} was asked."
-    return (video / n_video if n_video else 1.0), sentence
-
-
 def bounds(rho_video: float, rho_min: float, rho_max: float) -> tuple[float, float]:
     """(lo, hi) a window's rate may take: rho_min and rho_max where rho_video lies between them, else a band around it."""
     if rho_min <= rho_video <= rho_max:
@@ -91,28 +74,3 @@ def solve_rates(base: Tensor, sizes: Tensor, target: float, low: float, high: fl
     if slope[left] > 0:
         c = c + (wanted - rise[left]) / slope[left]
     return (base + c).clamp(low, high)
-
-
-def official_rates(retention: Tensor, sizes: Tensor, rho_video: float, low: float = 0.35, high: float = 0.75) -> Tensor:
-    """(R,) float64 rates of the video runs as the reference code allocates them; close to the target, not exact.
-
-    Args:
-        retention: (P,) kept share of each audio run; sizes: (R,) tokens of each video run. The first min(P, R) are pairs.
-    """
-    rates = torch.full_like(sizes, rho_video)
-    pairs = min(retention.numel(), sizes.numel())
-    guided = (high - (high - low) * retention[:pairs]).clamp(low, high)
-    if pairs > 2:
-        n = sizes[:pairs]
-        wanted = rho_video * sizes.sum() - rho_video * sizes[pairs:].sum()
-        fixed = torch.zeros(pairs, dtype=torch.bool)
-        fixed[guided.argmin()] = True
-        fixed[guided.argmax()] = True
-        rest = (n * guided)[~fixed].sum()
-        if abs(float((n * guided).sum() - wanted)) > 1e-6 and rest > 0:
-            factor = (wanted - (n * guided)[fixed].sum()) / rest
-            guided = torch.where(fixed, guided, (guided * factor).clamp(low, high))
-            missing = wanted - (n * guided).sum()
-            guided = torch.where(fixed, guided, (guided + missing / n[~fixed].sum()).clamp(low, high))
-    rates[:pairs] = guided
-    return rates

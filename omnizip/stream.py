@@ -19,9 +19,14 @@ import torch
 from torch import Tensor
 
 from .errors import MethodError
-from .windows import AUDIO_TOKENS_PER_WINDOW, STEPS_PER_WINDOW, Structure, placed, window_of
+from .windows import AUDIO_TOKENS_PER_WINDOW, STEPS_PER_WINDOW, Structure, window_of
 
 Observer = Callable[[], tuple[Tensor, float]]  # scores of tokens, and the milliseconds that scoring took
+
+
+def placed(values: Tensor, device: torch.device) -> Tensor:
+    """Copy host values to `device` without waiting for it; a plain copy waits until all of an accelerator's work is done."""
+    return values.to(device, non_blocking=True)
 
 
 class Modality(IntEnum):
@@ -162,9 +167,24 @@ class TokenStream:
         return {}
 
     @cached_property
+    def _host_layout(self) -> Tensor:
+        """(2, L) int64 modality and window on the host, from which all structure follows; fetched once, in one transfer."""
+        return torch.stack([self.modality.to(torch.int64), self.window]).cpu()
+
+    @property
     def host_modality(self) -> Tensor:
-        """(L,) uint8 the modality on the host, from which all structure follows; fetched once."""
-        return self.modality.cpu()
+        """(L,) int64 the modality on the host."""
+        return self._host_layout[0]
+
+    @property
+    def host_window(self) -> Tensor:
+        """(L,) int64 the window on the host."""
+        return self._host_layout[1]
+
+    @cached_property
+    def media_index(self) -> Tensor:
+        """(A + V,) where the audio and video tokens stand in the prompt, in its order."""
+        return placed((self.host_modality != Modality.TEXT).nonzero().flatten(), self.modality.device)
 
     @cached_property
     def audio_index(self) -> Tensor:
@@ -204,7 +224,7 @@ class TokenStream:
     @cached_property
     def structure(self) -> Structure:
         """Windows and steps of the clip's tokens, on the host."""
-        window = self.window.cpu()
+        window = self.host_window
         heard, seen = (window[self.host_modality == kind] for kind in (Modality.AUDIO, Modality.VIDEO))
         return Structure.of(heard, seen, self.tokens_per_step, int(window.max()) + 1 if window.numel() else 0)
 

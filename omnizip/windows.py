@@ -29,59 +29,6 @@ def window_of(time: Tensor, is_media: Tensor) -> Tensor:
     return torch.where(is_media, since // WINDOW_POSITIONS, -1)
 
 
-def rank_in_group(group: Tensor, n_groups: int) -> Tensor:
-    """(N,) place of each item among the items of its group, for groups (N,) in ascending order."""
-    counts = torch.bincount(group, minlength=n_groups)
-    return torch.arange(group.numel(), device=group.device) - (counts.cumsum(0) - counts)[group]
-
-
-def cumulative_rounding(shares: Tensor) -> Tensor:
-    """Whole numbers that follow `shares` (N,) float64: every running sum is within half of the running sum of shares.
-
-    floor(X_i + 1/2) - floor(X_{i-1} + 1/2) with X the running sum, so the total is the rounded total and no part of the
-    sequence is favoured. Sums that are whole but for float error count as whole.
-    """
-    running = torch.floor(shares.to(torch.float64).cumsum(0) + 0.5 + 1e-9).to(torch.int64)
-    return torch.diff(running, prepend=running.new_zeros(1))
-
-
-def placed(values: Tensor, device: torch.device) -> Tensor:
-    """Host values on `device` without waiting for it; a plain copy to an accelerator waits until all its work is done."""
-    return values.to(device, non_blocking=True)
-
-
-def rows_at(embeds: Tensor, places: Tensor) -> Tensor:
-    """(s, n, D) float32 rows of `embeds` (L, D) at `places` (s, n) on the host.
-
-    Where the rows stand in s evenly spaced pieces, as the steps of a clip do, a float32 stream is not copied.
-    """
-    s, n = places.shape
-    if places.numel():
-        first = int(places[0, 0])
-        apart = int(places[1, 0]) - first if s > 1 else n
-        if apart > 0 and torch.equal(places, first + apart * torch.arange(s)[:, None] + torch.arange(n)):
-            row, column = embeds.stride()
-            strides = (apart * row, row, column)
-            return embeds.as_strided((s, n, embeds.shape[1]), strides, embeds.storage_offset() + first * row).float()
-    return embeds[placed(places, embeds.device)].float()
-
-
-def padded(counts: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
-    """(g, q) int64 places of the items of some groups, padded to the largest of them, and (g, q) bool where there is none.
-
-    Args:
-        counts: (G,) items of each group, which stand group by group; groups: (g,) the wanted ones. All on the host.
-    """
-    column = torch.arange(int(counts[groups].max()) if groups.numel() else 0)
-    places = (counts.cumsum(0) - counts)[groups, None] + column
-    return places.clamp(max=max(0, int(counts.sum()) - 1)), column >= counts[groups, None]
-
-
-def block_bytes(device: torch.device) -> int:
-    """Working memory of one block of steps: cache-sized on a CPU, large on an accelerator, which wants few launches."""
-    return 8 << 20 if device.type == "cpu" else 512 << 20
-
-
 @dataclass(frozen=True)
 class Structure:
     """Where a clip's tokens lie in windows and steps. On the host: it follows from the prompt, not from any value."""
@@ -114,12 +61,13 @@ class Structure:
     @cached_property
     def step_rank(self) -> Tensor:
         """(steps,) place of each step within its window."""
-        return rank_in_group(self.step_window, self.n_windows)
+        first = self.steps_per_window.cumsum(0) - self.steps_per_window
+        return torch.arange(self.step_window.numel()) - first[self.step_window]
 
     def step_blocks(self, bytes_per_step: int, budget_bytes: int = 8 << 20) -> Iterator[slice]:
         """Slices of steps that hold whole windows and about `budget_bytes`, so that memory does not grow with the clip.
 
-        The default stays within a CPU's cache, where it is also fastest; see `block_bytes` for other devices.
+        The default stays within a CPU's cache, where it is also fastest.
         """
         total = self.step_window.numel()
         ends = self.steps_per_window.cumsum(0)

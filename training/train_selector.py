@@ -26,8 +26,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from omnizip.compressors.audio_selector import OWN_FILE, PREFIX, AudioSelector
-from omnizip.compressors.ops.similarity import echo, highest
+from omnizip.compressors.omnisift_selector import OWN_FILE, PREFIX, AudioSelector
+from omnizip.compressors.ops.selection import highest
+from omnizip.compressors.ops.similarity import echo
 from omnizip.evaluation.packing import IGNORE, block_attention
 from omnizip.evaluation.world import scene as world
 from omnizip.windows import AUDIO_TOKENS_PER_WINDOW, STEPS_PER_WINDOW

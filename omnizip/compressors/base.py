@@ -1,12 +1,13 @@
 """What a compression method is: a frozen dataclass with described fields and one function.
 
 A method's label, its sliders, its command-line flags and its contract tests all come from the dataclass, so adding one
-means one file and one line in COMPRESSORS.
+means one file, one line in COMPRESSORS and one test; docs/add-a-method.md shows it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -50,8 +51,9 @@ class Option:
             whole = self.kind == "integer"
             if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
                 raise MethodError(f"{self.name} is {value!r}; give {'a whole number' if whole else 'a number'}.")
-            if not self.low <= value <= self.high:
-                raise MethodError(f"{self.name} is {value}; it must lie between {self.low:g} and {self.high:g}.")
+            low, high = (-math.inf if self.low is None else self.low), (math.inf if self.high is None else self.high)
+            if not low <= value <= high:
+                raise MethodError(f"{self.name} is {value}; it must lie between {low:g} and {high:g}.")
 
 
 def option(default: Any, label: str, help: str, **bounds: Any) -> Any:
@@ -73,6 +75,7 @@ class Compressor(ABC):
     fidelity: ClassVar[str] = "faithful"  # "exact", "faithful", "adapted" or "proxy", and what that means if it needs saying
     needs: ClassVar[frozenset[str]] = frozenset()  # of "saliency", "saliency_windowed", "saliency_video"; may be narrowed per instance
 
+    meets_retention: ClassVar[bool] = True  # whether at_retention keeps what it is asked to, or says in `shortfall` why not
     reads_question: ClassVar[bool] = False  # whether the question changes what is kept; then a follow-up reads the clip anew
     later: ClassVar[str] = (  # what the answer, and a further question, can still see; one sentence
         "Chosen without the question: every layer reads all that was kept, and so does a further question."

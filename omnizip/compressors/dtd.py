@@ -7,21 +7,22 @@ first step is kept whole; sound is untouched. Faithful for one clip; looked at i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
-from ..budget import video_share_for
 from ..stream import Compression, Reason, TokenStream
-from ..windows import cumulative_rounding
-from .base import Compressor, check_retention, option
-from .ops.similarity import highest
-from .ops.video import echo_of_previous, keep_video
+from .base import option
+from .ops.selection import cumulative_rounding, highest
+from .ops.similarity import echo_of_previous
+from .scoring import VideoCompressor
 
 
 @dataclass(frozen=True)
-class DTD(Compressor):
+class DTD(VideoCompressor):
     """Drop by a threshold, as published, or the same share of every step."""
 
     name: ClassVar[str] = "dtd"
@@ -29,6 +30,8 @@ class DTD(Compressor):
     summary: ClassVar[str] = "Drops patches that look as they did a second before; keeps all sound."
     source: ClassVar[str] = "arXiv 2504.17343 (ACM MM 2025)"
     fidelity: ClassVar[str] = "faithful, feature mode only"
+    keeps_first_step: ClassVar[bool] = True
+    exact: ClassVar[Mapping[str, Any]] = {"mode": "share"}
 
     mode: str = option(
         "threshold", "Drop", "Whatever is more alike than the threshold, or a share of each step.", choices=("threshold", "share")
@@ -38,21 +41,17 @@ class DTD(Compressor):
         0.45, "Video kept", "Share of the video kept, the first step whole.", low=0.0, high=1.0, step=0.01, is_rate=True
     )
 
-    @classmethod
-    def at_retention(cls, retention: float, stream: TokenStream, **fields: Any) -> DTD:
-        """The same share of every step but the first, such that the clip meets the retention."""
-        share, shortfall = video_share_for(check_retention(retention), stream.n_audio, stream.n_video, stream.tokens_per_step)
-        return cls(**{**fields, "mode": "share", "video_share": share, "shortfall": shortfall})
+    def score(self, stream: TokenStream) -> Tensor:
+        """(steps, n) how unlike each video token is to the same place of the step before; the first step is unlike anything."""
+        return -echo_of_previous(stream)
 
     def compress(self, stream: TokenStream) -> Compression:
         """Keep the first step and what changed since."""
-        steps, n = stream.grid[0], stream.tokens_per_step
-        cosine = echo_of_previous(stream)
+        score = self.score(stream)
         if self.mode == "threshold":
-            kept = cosine <= self.threshold
-        else:
-            later = round(self.video_share * stream.n_video) - n
-            counts = torch.full((steps,), max(0.0, later / max(1, steps - 1)), dtype=torch.float64)
-            counts[:1] = n
-            kept = highest(-cosine, cumulative_rounding(counts))
-        return keep_video(stream, kept, Reason.CHANGE, (self.shortfall,))
+            return self.keep_video(stream, score >= -self.threshold, Reason.CHANGE)
+        steps, n = stream.grid[0], stream.tokens_per_step
+        later = round(self.video_share * stream.n_video) - n
+        counts = torch.full((steps,), max(0.0, later / max(1, steps - 1)), dtype=torch.float64)
+        counts[:1] = n
+        return self.keep_video(stream, highest(score, cumulative_rounding(counts)), Reason.CHANGE)

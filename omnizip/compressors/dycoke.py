@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from ..budget import rates_for
-from ..stream import Compression, Reason, TokenStream
-from ..windows import block_bytes, cumulative_rounding
+from ..stream import Compression, Reason, TokenStream, placed
 from .base import Compressor, check_retention, option
-from .ops.similarity import echo, highest
+from .ops.blocks import block_bytes
+from .ops.selection import cumulative_rounding, highest, spread
+from .ops.similarity import echo
 
 GROUP = 4
 AUDIO_FRAME = 25  # tokens of one second
@@ -79,20 +80,20 @@ def changed_in_groups(stream: TokenStream, index: Tensor, size: int, rho: float)
     counts[whole] = cumulative_rounding(sizes[whole] * (of_whole / (total - reduced)))
     counts[~whole] = cumulative_rounding(sizes[~whole] * ((target - of_whole) / max(1, reduced)))
     score = _unlikeness(stream, index, size, frames)
-    place = torch.arange(size)
-    even = (place + 1) * counts[:, None] // sizes[:, None] > place * counts[:, None] // sizes[:, None]
-    chosen = torch.where(whole[:, None].to(index.device), even.to(index.device), highest(score, counts))
+    even = spread(torch.arange(size), counts[:, None], sizes[:, None])
+    chosen = torch.where(placed(whole[:, None], index.device), placed(even, index.device), highest(score, counts))
     return chosen, target < total - reduced
 
 
 def _unlikeness(stream: TokenStream, index: Tensor, size: int, frames: int) -> Tensor:
     """(frames, size) minus the cosine to the same place of the frame it is compared with; -inf where a short last frame has no token."""
-    padded = torch.nn.functional.pad(index, (0, frames * size - index.numel()), value=int(index[-1])).view(frames, size)
+    whole = torch.cat([index, index[-1:].expand(frames * size - index.numel())]).view(frames, size)
     score = torch.zeros(frames, size, device=index.device)
     place = torch.arange(frames)
-    compared = torch.where(place % GROUP == 2, place - 2, place - 1).clamp(min=0)
-    for block in place.split(max(1, block_bytes(index.device) // (8 * size * stream.embeds.shape[1]))):
-        x, other = (stream.embeds[padded[rows.to(index.device)]].float() for rows in (block, compared[block]))
-        score[block] = -echo(x, other)
+    compared = placed(torch.where(place % GROUP == 2, place - 2, place - 1).clamp(min=0), index.device)
+    per_block = max(1, block_bytes(index.device) // (8 * size * stream.embeds.shape[1]))
+    for start in range(0, frames, per_block):
+        block = slice(start, start + per_block)
+        score[block] = -echo(stream.embeds[whole[block]].float(), stream.embeds[whole[compared[block]]].float())
     score.view(-1)[index.numel() :] = -torch.inf
     return score

@@ -9,18 +9,17 @@ good the trained method is cannot be told from it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
-import torch
+from torch import Tensor
 
-from ..stream import Compression, Modality, Reason, TokenStream
-from .base import Compressor, check_retention, option
-from .ops.merging import foremost
+from ..stream import TokenStream
+from .scoring import ScoringCompressor
 
 
 @dataclass(frozen=True)
-class EchoingPixels(Compressor):
+class EchoingPixels(ScoringCompressor):
     """A joint ranking over both media."""
 
     name: ClassVar[str] = "echoingpixels"
@@ -30,21 +29,13 @@ class EchoingPixels(Compressor):
     fidelity: ClassVar[str] = "proxy: untrained layers of the language model for trained ones that are not published"
     needs: ClassVar[frozenset[str]] = frozenset({"saliency_joint"})
 
-    retention: float = option(0.45, "Kept", "Share of audio and video tokens kept.", low=0.0, high=1.0, step=0.01, is_rate=True)
+    def score(self, stream: TokenStream) -> Tensor:
+        """(A + V,) the attention each token receives from all others of the clip."""
+        observed = stream.observed("saliency_joint")
+        return stream.embeds[stream.media_index].float().norm(dim=-1) if observed is None else observed
 
-    @classmethod
-    def at_retention(cls, retention: float, stream: TokenStream, **fields: Any) -> EchoingPixels:
-        """Exactly `retention` of the clip."""
-        return replace(cls(**fields), retention=check_retention(retention))
-
-    def compress(self, stream: TokenStream) -> Compression:
-        """The highest scores of both media."""
-        media = (stream.modality != Modality.TEXT).nonzero().flatten()
-        score, notes = stream.observed("saliency_joint"), ()
-        if score is None:
-            score = stream.embeds[media].float().norm(dim=-1)
-            notes = ("This stream comes without a model, so tokens are ranked by the norm of their embeddings.",) if media.numel() else ()
-        kept = foremost(torch.zeros_like(media), score, round(self.retention * media.numel()))
-        reason = torch.zeros_like(stream.modality)
-        reason[media] = torch.where(kept, Reason.METHOD_SCORE, Reason.DROPPED).to(reason.dtype)
-        return Compression.of(stream, reason, notes=notes)
+    def notes(self, stream: TokenStream) -> tuple[str, ...]:
+        """What people have to know: that no attention was given."""
+        if stream.observed("saliency_joint") is not None or not stream.media_index.numel():
+            return ()
+        return ("This stream comes without a model, so tokens are ranked by the norm of their embeddings.",)

@@ -7,17 +7,20 @@ kept whole, then the least alike tokens of all later steps until the budget is m
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from ..budget import video_share_for
+import torch
+from torch import Tensor
+
 from ..stream import Compression, Reason, TokenStream
-from .base import Compressor, check_retention, option
-from .ops.similarity import highest
-from .ops.video import echo_of_previous, keep_video
+from .base import option
+from .ops.selection import highest
+from .ops.similarity import echo_of_previous
+from .scoring import VideoCompressor
 
 
 @dataclass(frozen=True)
-class EVS(Compressor):
+class EVS(VideoCompressor):
     """One ranking over the clip."""
 
     name: ClassVar[str] = "evs"
@@ -25,20 +28,19 @@ class EVS(Compressor):
     summary: ClassVar[str] = "Keeps the patches of the clip that changed most; keeps all sound."
     source: ClassVar[str] = "arXiv 2510.14624"
     fidelity: ClassVar[str] = "faithful"
+    keeps_first_step: ClassVar[bool] = True
 
     video_share: float = option(
         0.45, "Video kept", "Share of the video kept, the first step whole.", low=0.0, high=1.0, step=0.01, is_rate=True
     )
 
-    @classmethod
-    def at_retention(cls, retention: float, stream: TokenStream, **fields: Any) -> EVS:
-        """The share of the video that meets the retention with all sound kept."""
-        share, shortfall = video_share_for(check_retention(retention), stream.n_audio, stream.n_video, stream.tokens_per_step)
-        return cls(**{**fields, "video_share": share, "shortfall": shortfall})
+    def score(self, stream: TokenStream) -> Tensor:
+        """(steps, n) how unlike each video token is to the same place of the step before; the first step is unlike anything."""
+        return -echo_of_previous(stream)
 
     def compress(self, stream: TokenStream) -> Compression:
         """Keep the first step and the most changed of the rest."""
-        cosine = echo_of_previous(stream)
+        score = self.score(stream)
         count = max(stream.tokens_per_step, round(self.video_share * stream.n_video))
-        kept = highest(-cosine.view(1, -1), cosine.new_tensor([count]))
-        return keep_video(stream, kept.view(cosine.shape), Reason.CHANGE, (self.shortfall,))
+        kept = highest(score.view(1, -1), torch.tensor([count]))
+        return self.keep_video(stream, kept.view(score.shape), Reason.CHANGE)

@@ -20,6 +20,7 @@ class Full(Compressor):
     summary: ClassVar[str] = "Reads every token of picture and sound."
     source: ClassVar[str] = "Qwen2.5-Omni, arXiv 2503.20215"
     fidelity: ClassVar[str] = "exact"
+    meets_retention: ClassVar[bool] = False  # it has no rates
 
     @classmethod
     def at_retention(cls, retention: float, stream: TokenStream, **fields: Any) -> Full:

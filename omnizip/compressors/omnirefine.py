@@ -1,7 +1,7 @@
 """OmniRefine: cut the clip into blocks where sound and picture belong together, then merge what repeats inside each.
 
 Source: "OmniRefine", arXiv 2605.12056, re-implemented from a description; no code is published. Blocks: see
-`regions.correspondence`. In a block, patches merge into regions (quadtree, cosine 0.82 to the region's mean), regions of
+`omnirefine_blocks.correspondence`. In a block, patches merge into regions (quadtree, cosine 0.82 to the region's mean), regions of
 consecutive steps merge at cosine 0.58, and the share of video that is left lies in [0.18, 0.55]. The more video is left, the
 more audio stays: merged share = clip(rho_audio - 0.4 (left - (1 - rho_video)), 0.1, 0.9). The audio that receives most
 attention stays, 5 % more become anchors, and the rest goes into the best anchor of its interval, a' = (a + sum w x) / (1 + sum w);
@@ -22,14 +22,13 @@ import torch
 from torch import Tensor
 
 from ..budget import rates_for, solve_rates
-from ..stream import Compression, Reason, TokenStream
-from ..windows import block_bytes, cumulative_rounding, padded, placed
-from .anchoring import place_anchors
+from ..stream import Compression, Reason, TokenStream, placed
 from .base import Compressor, option
-from .ops.merging import average, foremost
-from .ops.similarity import echo, norms
-from .ops.video import step_rows
-from .regions import correspondence, quadtree
+from .omnirefine_blocks import correspondence, quadtree
+from .ops.blocks import block_bytes, edges, padded, present, step_rows
+from .ops.merging import add_weighted, average
+from .ops.selection import cumulative_rounding, foremost, marked_per_group, place_anchors
+from .ops.similarity import cosines, echo
 
 SPATIAL, TEMPORAL = 0.82, 0.58
 LEAST_VIDEO, MOST_VIDEO = 0.18, 0.55
@@ -79,13 +78,14 @@ class OmniRefine(Compressor):
         if not index.numel():
             return torch.full((n_blocks,), 1 - self.rho_video, dtype=torch.float64), index, stream.embeds[:0].float()
         redundancy, goes_to = _redundancy(stream, block)
-        of_token = placed(block.repeat_interleave(n), index.device)
+        of_token = block.repeat_interleave(n)
         sizes = torch.bincount(block, minlength=n_blocks) * n
-        unlike = torch.zeros(n_blocks, device=index.device).index_add_(0, of_token, (redundancy < 1).float()).cpu().double()
+        unlike = marked_per_group(redundancy < 1, sizes).double()
         left = (unlike / sizes.clamp(min=1)).clamp(LEAST_VIDEO, MOST_VIDEO)
         if self.counts == "exact":
             left = 1 - solve_rates(1 - left, sizes, self.rho_video, 0.0, 1.0)
-        kept = foremost(of_token, -redundancy, placed(cumulative_rounding(sizes * left), index.device)[of_token])
+        size = cumulative_rounding(sizes * left)[of_token]
+        kept = foremost(placed(of_token, index.device), -redundancy, placed(size, index.device))
         goes_to = torch.where(kept | (redundancy < 1), torch.arange(index.numel(), device=index.device), goes_to)
         for _ in range(HOPS):
             goes_to = goes_to[goes_to]
@@ -93,7 +93,9 @@ class OmniRefine(Compressor):
         spatial = torch.where(merged, Reason.FOLDED, Reason.DROPPED)
         reason[index] = torch.where(kept, Reason.METHOD_SCORE, spatial).to(reason.dtype)
         source[index] = index[goes_to]
-        return left, *average(stream.embeds, index[merged], index[goes_to[merged]])
+        merged, goes_to = (x.cpu() for x in (merged, goes_to))
+        places = stream.step_places.flatten()
+        return left, *average(stream.embeds, places[merged], places[goes_to[merged]])
 
     def _audio(self, stream: TokenStream, block: Tensor, left: Tensor, reason: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
         """Dominant audio, anchors, and what they take in; returns places and embeddings that merging rewrote."""
@@ -105,25 +107,23 @@ class OmniRefine(Compressor):
         if self.counts == "exact":
             rate = solve_rates(rate, sizes, self.rho_audio, 0.0, 1.0)
         counts = cumulative_rounding(sizes * (1 - rate))
-        of_token = placed(block, device)
         score = stream.saliency[index] if stream.saliency is not None else stream.embeds[index].float().norm(dim=-1)
-        dominant = foremost(of_token, score, placed(counts, device)[of_token])
+        dominant = foremost(placed(block, device), score, placed(counts[block], device))
         rest_counts = sizes - counts
-        rest = (~dominant).nonzero().flatten()
-        anchors = torch.zeros(rest.numel(), dtype=torch.bool)
-        anchors[place_anchors(rest_counts, min(rest.numel(), round(ANCHORS * index.numel())))] = True
+        n_rest = int(rest_counts.sum())
+        rest = dominant.long().argsort(stable=True)[:n_rest]
+        anchors = torch.zeros(n_rest, dtype=torch.bool)
+        anchors[place_anchors(rest_counts, min(n_rest, round(ANCHORS * index.numel())))] = True
         reason[index] = torch.where(dominant, Reason.SALIENT, Reason.DROPPED).to(reason.dtype)
         target, member = (rest[placed(mask.nonzero().flatten(), device)] for mask in (anchors, ~anchors))
         reason[index[target]] = Reason.ANCHOR
-        held = torch.bincount(block[rest.cpu()][anchors], minlength=left.numel())
+        held = torch.bincount(torch.arange(sizes.numel()).repeat_interleave(rest_counts)[anchors], minlength=sizes.numel())
         slot, weight = _best_anchor(stream, target, held, member, rest_counts - held)
-        joined = slot >= 0
+        joined = (slot >= 0).nonzero().flatten()  # waits for the device
         member, slot, weight = member[joined], slot[joined], weight[joined]
         reason[index[member]] = Reason.FOLDED
         source[index[member]] = index[target[slot]]
-        total = stream.embeds[index[target]].float()
-        total.index_add_(0, slot, stream.embeds[index[member]].float() * weight[:, None])
-        return index[target], total / (1 + torch.zeros_like(total[:, 0]).index_add_(0, slot, weight))[:, None]
+        return index[target], add_weighted(stream.embeds[index[target]], stream.embeds, index[member], slot, weight)
 
 
 def _redundancy(stream: TokenStream, block: Tensor) -> tuple[Tensor, Tensor]:
@@ -156,24 +156,27 @@ def _best_anchor(stream: TokenStream, target: Tensor, held: Tensor, member: Tens
         target: (P,) and member: (M,) among the audio tokens; held, others: (B,) how many of each a block has. Host: held, others.
     """
     index, device = stream.audio_index, target.device
-    interval = torch.zeros(index.numel(), dtype=torch.int64, device=device)
-    for rows in torch.arange(1, index.numel(), device=device).split(max(1, block_bytes(device) // (8 * stream.embeds.shape[1]))):
-        a, b = stream.embeds[index[rows]].float(), stream.embeds[index[rows - 1]].float()
-        interval[rows] = (echo(a[None], b[None])[0] < BREAK).long()
-    interval = interval.cumsum(0)
+    apart = torch.zeros(index.numel(), dtype=torch.bool, device=device)
+    size = max(1, block_bytes(device) // (8 * stream.embeds.shape[1]))
+    for start in range(1, index.numel(), size):
+        x = stream.embeds[index[start - 1 : start + size]].float()
+        apart[start : start + size] = echo(x[None, 1:], x[None, :-1])[0] < BREAK
+    interval = apart.cumsum(0)
     slot, weight = torch.full_like(member, -1), torch.zeros(member.numel(), device=device)
-    chosen = ((held > 0) & (others > 0)).nonzero().flatten()
-    if not chosen.numel():
+    if not target.numel() or not member.numel():
         return slot, weight
+    start = edges(others)
     per_block = 4 * stream.embeds.shape[1] * int((held + others).max())
-    for part in chosen.split(max(1, block_bytes(device) // per_block)):
+    for part in torch.arange(held.numel()).split(max(1, block_bytes(device) // per_block)):
         (theirs, no_anchor), (ours, absent) = padded(held, part), padded(others, part)
-        theirs, no_anchor, ours, absent = (placed(x, device) for x in (theirs, no_anchor, ours, absent))
-        t, m = (stream.embeds[index[x]].float() for x in (target[theirs], member[ours]))
-        cosine = m @ t.transpose(1, 2) / (norms(m) * norms(t).transpose(1, 2))
-        apart = interval[member[ours]][:, :, None] != interval[target[theirs]][:, None]
-        best, which = cosine.masked_fill(apart | no_anchor[:, None], -torch.inf).max(dim=-1)
-        found = theirs.gather(1, which)
-        slot[ours[~absent]] = torch.where(best > -torch.inf, found, -1)[~absent]
-        weight[ours[~absent]] = best.clamp(min=0)[~absent]
+        if not theirs.shape[1] or not ours.shape[1]:
+            continue
+        real = present(absent, device)
+        theirs, no_anchor, ours = (placed(x, device) for x in (theirs, no_anchor, ours))
+        cosine = cosines(*(stream.embeds[index[x]].float() for x in (member[ours], target[theirs])))
+        elsewhere = interval[member[ours]][:, :, None] != interval[target[theirs]][:, None]
+        best, which = cosine.masked_fill(elsewhere | no_anchor[:, None], -torch.inf).max(dim=-1)
+        found = torch.where(best > -torch.inf, theirs.gather(1, which), -1)
+        rows = slice(int(start[part[0]]), int(start[part[-1] + 1]))
+        slot[rows], weight[rows] = found.flatten()[real], best.clamp(min=0).flatten()[real]
     return slot, weight

@@ -19,11 +19,12 @@ import torch
 from torch import Tensor
 
 from ..budget import MAX_RATE
-from ..stream import Compression, Reason, TokenStream
-from ..windows import block_bytes, cumulative_rounding
-from .audio_selector import AudioSelector
+from ..stream import Compression, Reason, TokenStream, placed
 from .base import Compressor, check_retention, option
-from .ops.similarity import echo, highest, norms
+from .omnisift_selector import AudioSelector
+from .ops.blocks import block_bytes, edges, padded, present
+from .ops.selection import cumulative_rounding, highest
+from .ops.similarity import cosines, echo
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,7 @@ class OmniSIFT(Compressor):
     def compress(self, stream: TokenStream) -> Compression:
         """Video first, audio by the video that is left."""
         reason = torch.zeros_like(stream.modality)
-        self._video(stream, reason)
-        self._audio(stream, reason)
+        self._audio(stream, self._video(stream, reason), reason)
         notes = () if self._selector(stream) is not None or stream.n_audio == 0 else (STAND_IN,)
         return Compression.of(stream, reason, notes=notes)
 
@@ -76,52 +76,46 @@ class OmniSIFT(Compressor):
             return cumulative_rounding(sizes.double() * (1 - rate))
         return sizes - (sizes.double() * rate).to(torch.int64)
 
-    def _video(self, stream: TokenStream, reason: Tensor) -> None:
+    def _video(self, stream: TokenStream, reason: Tensor) -> Tensor:
+        """Write the video's part of `reason`; return (W,) int64 on the host, how many tokens of each window are kept."""
         structure, n = stream.structure, stream.tokens_per_step
         kept = self._counts(torch.full_like(structure.step_window, n), self.rho_video)
         for block in structure.step_blocks(n * stream.embeds.shape[1] * 4, block_bytes(stream.embeds.device)):
             index = stream.video_index[block.start * n : block.stop * n].view(-1, n)
             x = stream.embeds[index].float()
-            later = (structure.step_rank[block] % 2 == 1).to(x.device)
+            later = placed(structure.step_rank[block] % 2 == 1, x.device)
             likeness = echo(x, x.mean(dim=1, keepdim=True).expand_as(x))
             likeness[1:] = torch.where(later[1:, None], echo(x[1:], x[:-1]), likeness[1:])
             keep = highest(-likeness, kept[block])
             kinds = torch.where(later, Reason.CHANGE, Reason.METHOD_SCORE)[:, None]
             reason[index] = torch.where(keep, kinds, Reason.DROPPED).to(reason.dtype)
+        return edges(kept)[edges(structure.steps_per_window)].diff()
 
-    def _audio(self, stream: TokenStream, reason: Tensor) -> None:
-        structure = stream.structure
+    def _audio(self, stream: TokenStream, video_counts: Tensor, reason: Tensor) -> None:
+        """Write the audio's part of `reason`, by the video that is kept.
+
+        Args:
+            video_counts: (W,) on the host.
+        """
+        counts = stream.structure.audio_counts
         reason[stream.audio_index] = Reason.METHOD_SCORE
-        video = stream.video_index[reason[stream.video_index] < Reason.FOLDED]
-        video_counts = torch.bincount(stream.window[video], minlength=stream.n_windows).cpu()
-        counts = structure.audio_counts
         chosen = ((counts > 1) & (video_counts > 0)).nonzero().flatten()
         if chosen.numel() == 0:
             return
-        index, absent = _padded(stream.audio_index, counts, chosen)
-        video_index, no_video = _padded(video, video_counts, chosen)
-        audio_rows, video_rows = stream.embeds[index].float(), stream.embeds[video_index].float()
+        video = stream.video_index[reason[stream.video_index] < Reason.FOLDED]  # waits for the device
+        device = video.device
+        (audio_places, absent), (video_places, no_video) = padded(counts, chosen), padded(video_counts, chosen)
+        index, hidden = stream.audio_index[placed(audio_places, device)], placed(no_video, device)
+        audio_rows, video_rows = stream.embeds[index].float(), stream.embeds[video[placed(video_places, device)]].float()
         selector = self._selector(stream)
         if selector is None:
-            cosine = audio_rows @ video_rows.transpose(1, 2) / (norms(audio_rows) * norms(video_rows).transpose(1, 2))
-            score = cosine.masked_fill(no_video[:, None], -torch.inf).amax(dim=-1)
+            score = cosines(audio_rows, video_rows).masked_fill(hidden[:, None], -torch.inf).amax(dim=-1)
         else:
             with torch.no_grad():
-                score = selector.to(audio_rows.device)(audio_rows, video_rows, no_video)
-        keep = highest(score.masked_fill(absent, -torch.inf), self._counts(counts[chosen], self.rho_audio))
-        reason[index[~absent]] = torch.where(keep, Reason.METHOD_SCORE, Reason.DROPPED).to(reason.dtype)[~absent]
+                score = selector.to(device)(audio_rows, video_rows, hidden)
+        keep = highest(score.masked_fill(placed(absent, device), -torch.inf), self._counts(counts[chosen], self.rho_audio))
+        real = present(absent, device)
+        reason[index.flatten()[real]] = torch.where(keep, Reason.METHOD_SCORE, Reason.DROPPED).to(reason.dtype).flatten()[real]
 
 
 STAND_IN = "No trained selector is loaded, so audio is ranked by its cosine to the kept video tokens instead."
-
-
-def _padded(index: Tensor, counts: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, P) places in the prompt of the chosen windows' tokens, padded, and (N, P) bool where that is padding.
-
-    Args:
-        index: (T,) places of tokens ordered by window; counts: (W,) tokens of each window; chosen: (N,) windows. Host: counts, chosen.
-    """
-    place = torch.arange(int(counts[chosen].max()))
-    rows = (counts.cumsum(0) - counts)[chosen, None] + place
-    absent = place >= counts[chosen, None]
-    return index[rows.masked_fill(absent, 0).to(index.device)], absent.to(index.device)

@@ -25,15 +25,13 @@ from torch import Tensor
 
 from ..budget import bounds, rates_for, solve_rates
 from ..errors import MethodError
-from ..stream import Compression, Reason, TokenStream
-from ..windows import block_bytes, cumulative_rounding, placed
-from .anchoring import AudioChoice, most_salient
+from ..stream import Compression, TokenStream
 from .base import Compressor, option
-from .dycoke import THINNED, changed_in_groups
+from .omnizip_audio import AudioChoice, most_salient
 from .omnizip_official import OmniZipOfficial
-from .ops.merging import average, foremost
-from .ops.similarity import Steps, highest
-from .ops.video import video_saliency
+from .omnizip_selectors import AUDIO_SELECTORS, VIDEO_SELECTORS
+from .omnizip_video import VideoChoice
+from .ops.selection import cumulative_rounding
 
 
 @dataclass(frozen=True)
@@ -68,12 +66,12 @@ class OmniZip(Compressor):
     temporal: str = option("drop", "Unchanged video", "Drop it, or fold it into the step before.", choices=("drop", "fold"))
     dynamic: bool = option(True, "Dynamic pruning", "Off: every window's video is pruned alike.")
     anchors: bool = option(True, "Audio anchors", "Off: audio that is not salient is dropped.")
-    audio_selector: str = option("saliency", "Audio chosen by", "Attention received, or at random.", choices=("saliency", "random"))
+    audio_selector: str = option("saliency", "Audio chosen by", "Attention received, or at random.", choices=tuple(AUDIO_SELECTORS))
     video_selector: str = option(
         "istc",
         "Video chosen by",
         "Density peaks and change, at random, or as DyCoke or VisionZip do, which know no rates per window.",
-        choices=("istc", "random", "dycoke", "visionzip"),
+        choices=tuple(VIDEO_SELECTORS),
     )
     seed: int = option(0, "Seed", "Seed of the random selectors.", low=0, high=2**31 - 1, step=1)
 
@@ -96,32 +94,47 @@ class OmniZip(Compressor):
         return cls(**{**fields, "rho_audio": rho_audio, "rho_video": rho_video})
 
     @property
-    def needs(self) -> frozenset[str]:
+    def needs(self) -> frozenset[str]:  # pyright: ignore[reportIncompatibleVariableOverride]  (the only method that needs less with some options)
         """The saliency this instance ranks by; none where audio is chosen at random."""
-        picture = frozenset({"saliency_video"} if self.video_selector == "visionzip" else ())
+        video = frozenset({"saliency_video"} if self.video_selector == "visionzip" else ())
         if self.audio_selector == "random":
-            return picture
-        return picture | {"saliency" if self.saliency_scope == "clip" else "saliency_windowed"}
+            return video
+        return video | {"saliency" if self.saliency_scope == "clip" else "saliency_windowed"}
 
     def compress(self, stream: TokenStream, on_stage: Callable[[str], None] = lambda stage: None) -> Compression:
         """Choose salient audio, anchors and video; see the module's description.
 
-        An accelerator is waited for four times: for modality and window of the stream, once per stream, the salient counts of
-        the windows, and how many tokens anchors absorb. Steps at no even distance in the prompt wait once more per block.
+        Synchronises with the device three times: for the layout of the stream (once a stream), the salient counts of the
+        windows, and how many tokens anchors absorb; once more where video is folded.
 
         Args:
             on_stage: told "audio", "budget", "video" and "merging" as each is done, so that a benchmark can time them.
         """
-        reason = torch.zeros_like(stream.modality)
-        source = torch.full_like(stream.window, -1)
-        audio = self._audio(stream)
+        # Section 3.1: the audio that receives most attention is salient; of the rest a few tokens a window become anchors.
+        scores = AUDIO_SELECTORS[self.audio_selector](self, stream)
+        salient = most_salient(scores, round((1 - self.rho_audio) * stream.n_audio))
+        audio = AudioChoice.of(stream, salient, round(self.anchor_ratio * stream.n_audio) if self.anchors else 0)
         on_stage("audio")
-        chosen, notes = self._swapped(stream)
-        rates = self._rates(stream, audio.retention) if chosen is None else _realised(stream, chosen)
+
+        # Section 3.2: the more of a window's audio is salient, the less of its video is pruned.
+        selector = VIDEO_SELECTORS[self.video_selector](self, stream)
+        rates = self._rates(stream, audio.retention) if selector.rates is None else selector.rates
+        counts = cumulative_rounding(stream.tokens_per_step * (1 - rates[stream.structure.step_window]))
         on_stage("budget")
-        folded, folded_embeds = self._video(stream, audio, rates, chosen, reason, source)
+
+        # Section 3.3: in the first step of a window density peaks are kept, in the second what changed at its place.
+        video = VideoChoice.of(stream)
+        for block, steps in video.blocks():
+            audio.look_at(steps, stream.structure.step_window[block], self.similarity_scope == "clip")
+            video.keep[block] = selector.keep(steps, block, counts[block])
+            if self.temporal == "fold":
+                video.fold(steps, block)
         on_stage("video")
-        anchors, anchor_embeds = audio.write(self.merge_size, reason, source)
+
+        # Section 3.1, merging: an anchor absorbs those of its neighbours that are closest to the window's picture.
+        reason, source = torch.zeros_like(stream.modality), torch.full_like(stream.window, -1)
+        anchors, anchor_embeds = audio.fold(self.merge_size, reason, source)
+        folded, folded_embeds = video.write(selector.reasons, reason, source)
         on_stage("merging")
         return Compression.of(
             stream,
@@ -131,23 +144,11 @@ class OmniZip(Compressor):
             folded_embeds=torch.cat([anchor_embeds, folded_embeds.to(anchor_embeds.dtype)]),
             audio_retention=audio.retention.float(),
             video_pruning_rate=torch.where(stream.structure.video_counts > 0, rates, torch.nan).float(),
-            notes=(*_notes(stream, self.dynamic and chosen is None), *notes),
+            notes=(*_notes(stream, self.dynamic and selector.rates is None), *selector.notes),
         )
 
-    def _audio(self, stream: TokenStream) -> AudioChoice:
-        count = round((1 - self.rho_audio) * stream.n_audio)
-        if self.audio_selector == "random":
-            scores = torch.rand(stream.n_audio, generator=torch.Generator().manual_seed(self.seed)).to(stream.embeds.device)
-        else:
-            scores = stream.saliency if self.saliency_scope == "clip" else stream.saliency_windowed
-            if scores is None:
-                raise MethodError("This stream carries no audio saliency; give audio_saliency, or choose audio at random.")
-            scores = scores[stream.audio_index]
-        anchors = round(self.anchor_ratio * stream.n_audio) if self.anchors else 0
-        return AudioChoice.of(stream, most_salient(scores, count), anchors)
-
     def _rates(self, stream: TokenStream, audio_retention: Tensor) -> Tensor:
-        """(W,) float64 video pruning rate of each window, on the host."""
+        """(W,) float64 video pruning rate of each window, on the host: rho_max - (rho_max - rho_min) S_a, on the budget."""
         rates = torch.full((stream.n_windows,), self.rho_video, dtype=torch.float64)
         guided = (stream.structure.video_counts > 0) & (stream.structure.audio_counts > 0)
         if self.dynamic and bool(guided.any()):
@@ -156,75 +157,9 @@ class OmniZip(Compressor):
             rates[guided] = solve_rates(base, stream.structure.video_counts[guided], self.rho_video, low, high)
         return rates
 
-    def _swapped(self, stream: TokenStream) -> tuple[Tensor | None, tuple[str, ...]]:
-        """(steps, n) bool the video that another method's rule keeps, under this method's budget; None for our own rules."""
-        if self.video_selector == "dycoke" and stream.n_video:
-            chosen, thinned = changed_in_groups(stream, stream.video_index, stream.tokens_per_step, self.rho_video)
-            return chosen, (THINNED,) if thinned else ()
-        if self.video_selector == "visionzip" and stream.n_video:
-            score, notes = video_saliency(stream)
-            kept = foremost(torch.zeros_like(stream.video_index), score.flatten(), round((1 - self.rho_video) * stream.n_video))
-            return kept.view(score.shape), notes
-        return None, ()
-
-    def _video(
-        self, stream: TokenStream, audio: AudioChoice, rates: Tensor, chosen: Tensor | None, reason: Tensor, source: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Write the video's part of `reason` and `source`, block by block; return what folding rewrote."""
-        structure, n = stream.structure, stream.tokens_per_step
-        kept = cumulative_rounding(n * (1 - rates[structure.step_window]))  # (steps,)
-        chance = None
-        if self.video_selector == "random":
-            chance = torch.rand(stream.grid[0], n, generator=torch.Generator().manual_seed(self.seed)).to(stream.embeds.device)
-        folds = [(stream.video_index[:0], stream.embeds[:0])]
-        keep = torch.empty(stream.grid[0], n, dtype=torch.bool, device=stream.embeds.device)
-        for block in structure.step_blocks(n * stream.embeds.shape[1] * 4, block_bytes(stream.embeds.device)):
-            later = structure.step_rank[block] % 2 == 1  # the second step of a window is compared with its first
-            steps = Steps.of(stream.embeds, stream.step_places[block], later)
-            audio.look_at(steps, structure.step_window[block], self.similarity_scope == "clip")
-            if chosen is None:
-                keep[block] = highest(steps.scores(self.neighbours) if chance is None else chance[block], kept[block])
-            else:
-                keep[block] = chosen[block]
-            if self.temporal == "fold":
-                index = stream.video_index[block.start * n : block.stop * n].view(-1, n)
-                folds.append(_fold(stream, index, steps, keep[block], reason, source))
-        kinds = torch.where(structure.step_rank % 2 == 1, Reason.CHANGE, Reason.DENSITY_PEAK)
-        if self.video_selector == "dycoke":
-            kinds = torch.full_like(kinds, Reason.CHANGE)
-        elif self.video_selector != "istc":
-            kinds = torch.full_like(kinds, Reason.METHOD_SCORE)
-        why = torch.where(keep, placed(kinds, keep.device)[:, None], Reason.DROPPED).to(reason.dtype).flatten()
-        before = reason[stream.video_index]  # 0, or FOLDED
-        reason[stream.video_index] = torch.where(before == Reason.FOLDED, before, why)
-        return torch.cat([rows for rows, _ in folds]), torch.cat([embeds.float() for _, embeds in folds])
-
-
-def _realised(stream: TokenStream, chosen: Tensor) -> Tensor:
-    """(W,) float64 on the host: the share of each window's video that `chosen` (steps, n) drops."""
-    structure = stream.structure
-    kept = torch.zeros(structure.n_windows, dtype=torch.float64)
-    kept.index_add_(0, structure.step_window, chosen.sum(dim=1).cpu().double())
-    return 1 - kept / structure.video_counts.clamp(min=1)
-
-
-def _fold(stream: TokenStream, index: Tensor, steps: Steps, keep: Tensor, reason: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
-    """Fold what second steps drop into their first steps: the same place if that was kept, else the most alike kept there."""
-    first, norm = steps.first[steps.followed], steps.first_norm[steps.followed]
-    index_first, keep_first = index[steps.at_first][steps.followed], keep[steps.at_first][steps.followed]
-    index_second, keep_second = index[steps.at_second], keep[steps.at_second]
-    alike = (steps.second / steps.second_norm) @ (first / norm).transpose(1, 2)
-    alike = alike.masked_fill(~keep_first[:, None, :], -torch.inf)
-    same = torch.arange(index.shape[1], device=index.device).expand_as(index_second)
-    place = torch.where(keep_first, same, alike.argmax(dim=-1))
-    folds = ~keep_second & keep_first.any(dim=-1, keepdim=True)
-    token, survivor = index_second[folds], index_first.gather(1, place)[folds]
-    reason[token] = Reason.FOLDED
-    source[token] = survivor
-    return average(stream.embeds, token, survivor)
-
 
 def _notes(stream: TokenStream, dynamic: bool) -> tuple[str, ...]:
+    """What people have to know where sound cannot guide, or is ranked by something other than attention."""
     if not dynamic or stream.n_video == 0:
         return ()
     if stream.n_audio == 0:

@@ -16,12 +16,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..budget import official_rates, rates_for
-from ..stream import Compression, Modality, Reason, TokenStream
-from ..windows import Structure, block_bytes, placed
+from ..budget import rates_for
+from ..errors import MethodError
+from ..stream import Compression, Modality, Reason, TokenStream, placed
+from ..windows import Structure
 from .base import Compressor, option
-from .ops.merging import absorb, foremost
-from .ops.similarity import Steps, highest, norms
+from .ops.blocks import block_bytes
+from .ops.merging import absorb
+from .ops.selection import foremost, highest, marked_per_group
+from .ops.similarity import norms
+from .ops.steps import Steps
 
 NEIGHBOURS = 5
 
@@ -36,6 +40,7 @@ class OmniZipOfficial(Compressor):
     source: ClassVar[str] = "arXiv 2511.14582 and its reference code, March 2026"
     fidelity: ClassVar[str] = "faithful to the published code"
     needs: ClassVar[frozenset[str]] = frozenset({"saliency"})
+    meets_retention: ClassVar[bool] = False  # it reproduces a budget that is missed
 
     rho_audio: float = option(
         0.3, "Audio pruned", "Share of audio tokens not kept as salient.", low=0.0, high=0.95, step=0.01, is_rate=True
@@ -57,15 +62,19 @@ class OmniZipOfficial(Compressor):
         reason = torch.zeros_like(stream.modality)
         anchor, member = self._choose_audio(stream, reason)
         runs = _Runs.of(stream)
-        retention = runs.mean(runs.is_audio & (reason < Reason.FOLDED))[runs.audio_run]
-        rates = official_rates(retention.double(), runs.sizes.double()[runs.video_run], self.rho_video)
+        retention = runs.shares((stream.modality == Modality.AUDIO) & (reason < Reason.FOLDED))[runs.audio_run]
+        rates = allocated_rates(retention.double(), runs.sizes.double()[runs.video_run], self.rho_video)
         rows = stream.embeds[member].float()
         unit = rows.div_(norms(rows))  # indexing made a copy, so the stream is not written to
         nearest = self._video(stream, reason, runs, rates, unit)
+        source = torch.full_like(stream.window, -1)
+        folded_embeds = self._merge(stream, reason, source, anchor, member, unit, nearest)
         return Compression.of(
             stream,
             reason,
-            **self._merge(stream, reason, anchor, member, unit, nearest),
+            source=source,
+            folded=anchor[: folded_embeds.shape[0]],
+            folded_embeds=folded_embeds,
             audio_retention=retention,
             video_pruning_rate=rates.float(),
         )
@@ -77,6 +86,8 @@ class OmniZipOfficial(Compressor):
         salient = round((1 - self.rho_audio) * count)
         chosen = torch.zeros(count, dtype=torch.bool, device=index.device)
         if count:
+            if stream.saliency is None:
+                raise MethodError("This stream carries no audio saliency; give audio_saliency.")
             chosen[stream.saliency[index].topk(salient).indices] = True
         reason[index] = torch.where(chosen, Reason.SALIENT, Reason.DROPPED).to(reason.dtype)
         rest = index[chosen.long().argsort(stable=True)[: count - salient]]
@@ -116,27 +127,30 @@ class OmniZipOfficial(Compressor):
         kinds = placed(torch.where(later, Reason.CHANGE, Reason.DENSITY_PEAK), keep.device)[:, None]
         reason[placed(places, reason.device)] = torch.where(keep, kinds, Reason.DROPPED).to(reason.dtype)
         if places.numel() < stream.n_video:
-            beyond = embeds[stream.video_index[reason[stream.video_index] == Reason.METHOD_SCORE]].float()[None]
+            beyond = stream.host_modality == Modality.VIDEO
+            beyond[places] = False
+            beyond = embeds[placed(beyond.nonzero().flatten(), embeds.device)].float()[None]
             nearest = look_at(beyond, norms(beyond))
         return nearest
 
     def _merge(
-        self, stream: TokenStream, reason: Tensor, anchor: Tensor, member: Tensor, unit: Tensor, nearest: Tensor
-    ) -> dict[str, Tensor]:
-        """Fold into each anchor those of its members that are nearest to the video; without video, to the anchor."""
+        self, stream: TokenStream, reason: Tensor, source: Tensor, anchor: Tensor, member: Tensor, unit: Tensor, nearest: Tensor
+    ) -> Tensor:
+        """Fold into each anchor those of its members that are nearest to the video; without video, to the anchor.
+
+        Writes `reason` and `source`; returns the anchors' new embeddings (P, D), none where nothing may fold.
+        """
         if member.numel() == 0:
-            return {}
+            return stream.embeds[:0].float()
         anchor_rows = stream.embeds[anchor].float()
         alike = unit @ (anchor_rows / norms(anchor_rows)).T  # (M, P)
         closeness, anchor_of = alike.max(dim=1)
         weight = nearest if stream.n_video else closeness
         absorbed = foremost(anchor_of, weight, self.merge_size)
         reason[member] = torch.where(absorbed, Reason.FOLDED, Reason.DROPPED).to(reason.dtype)
-        source = torch.full_like(stream.window, -1)
         source[member] = anchor[anchor_of]
         taken = absorbed.nonzero().flatten()
-        folded_embeds = absorb(anchor_rows, stream.embeds[member[taken]], anchor_of[taken], weight[taken])
-        return {"source": source, "folded": anchor, "folded_embeds": folded_embeds}
+        return absorb(anchor_rows, stream.embeds, member[taken], anchor_of[taken], weight[taken])
 
 
 @dataclass(frozen=True)
@@ -146,27 +160,26 @@ class _Runs:
     modality: Tensor  # (R,)
     starts: Tensor  # (R,)
     sizes: Tensor  # (R,)
-    of_token: Tensor  # (L,) on the stream's device
-    is_audio: Tensor  # (L,) on the stream's device
 
     @classmethod
     def of(cls, stream: TokenStream) -> _Runs:
+        """The runs of a stream."""
         modality, sizes = torch.unique_consecutive(stream.host_modality, return_counts=True)
-        of_token = placed(torch.repeat_interleave(torch.arange(sizes.numel()), sizes), stream.modality.device)
-        return cls(modality, sizes.cumsum(0) - sizes, sizes, of_token, stream.modality == Modality.AUDIO)
+        return cls(modality, sizes.cumsum(0) - sizes, sizes)
 
     @property
     def audio_run(self) -> Tensor:
+        """(P,) int64 which runs are audio."""
         return (self.modality == Modality.AUDIO).nonzero().flatten()
 
     @property
     def video_run(self) -> Tensor:
+        """(Q,) int64 which runs are video."""
         return (self.modality == Modality.VIDEO).nonzero().flatten()
 
-    def mean(self, kept: Tensor) -> Tensor:
-        """(R,) float32 share of each run's tokens that `kept` (L,) marks; the one transfer to the host."""
-        total = torch.zeros(self.sizes.numel(), device=kept.device).index_add_(0, self.of_token, kept.float())
-        return total.cpu() / self.sizes
+    def shares(self, kept: Tensor) -> Tensor:
+        """(R,) float32 share of each run's tokens that `kept` (L,) marks; waits for the device once."""
+        return marked_per_group(kept, self.sizes) / self.sizes
 
     def steps(self, per_step: int) -> tuple[Structure, Tensor]:
         """The whole steps of the video runs as windows of their own, and (S, n) where their tokens stand; on the host."""
@@ -175,3 +188,28 @@ class _Runs:
         structure = Structure(sizes.numel(), run[:0], run, per_step)
         first = starts[run] + structure.step_rank * per_step
         return structure, first[:, None] + torch.arange(per_step)
+
+
+def allocated_rates(retention: Tensor, sizes: Tensor, rho_video: float, low: float = 0.35, high: float = 0.75) -> Tensor:
+    """(R,) float64 rates of the video runs as the reference code allocates them; close to the target, not exact. Host.
+
+    Args:
+        retention: (P,) kept share of each audio run; sizes: (R,) tokens of each video run. The first min(P, R) are pairs.
+    """
+    rates = torch.full_like(sizes, rho_video)
+    pairs = min(retention.numel(), sizes.numel())
+    guided = (high - (high - low) * retention[:pairs]).clamp(low, high)
+    if pairs > 2:
+        n = sizes[:pairs]
+        wanted = rho_video * sizes.sum() - rho_video * sizes[pairs:].sum()
+        fixed = torch.zeros(pairs, dtype=torch.bool)
+        fixed[guided.argmin()] = True
+        fixed[guided.argmax()] = True
+        rest = (n * guided)[~fixed].sum()
+        if abs(float((n * guided).sum() - wanted)) > 1e-6 and rest > 0:
+            factor = (wanted - (n * guided)[fixed].sum()) / rest
+            guided = torch.where(fixed, guided, (guided * factor).clamp(low, high))
+            missing = wanted - (n * guided).sum()
+            guided = torch.where(fixed, guided, (guided + missing / n[~fixed].sum()).clamp(low, high))
+    rates[:pairs] = guided
+    return rates

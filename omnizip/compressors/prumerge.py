@@ -13,25 +13,26 @@ tokens of the rest.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ..budget import video_share_for
-from ..stream import Compression, Modality, Reason, TokenStream
-from .base import Compressor, check_retention, option
-from .ops.merging import foremost
+from ..stream import Compression, Reason, TokenStream, placed
+from .base import option
+from .ops.blocks import step_rows
+from .ops.selection import foremost, spread
 from .ops.similarity import norms
-from .ops.video import step_rows, video_saliency
+from .scoring import WatchedVideoCompressor, keep_audio
 
 TAKEN_IN = 32
 FENCE = 1.5  # interquartile ranges above the third quartile
 
 
 @dataclass(frozen=True)
-class PruMerge(Compressor):
+class PruMerge(WatchedVideoCompressor):
     """Outliers of attention that take in their likes."""
 
     name: ClassVar[str] = "prumerge"
@@ -39,7 +40,7 @@ class PruMerge(Compressor):
     summary: ClassVar[str] = "Keeps patches that stand out in attention and adds to each the patches like it; keeps all sound."
     source: ClassVar[str] = "arXiv 2403.15388 (ICCV 2025)"
     fidelity: ClassVar[str] = "adapted: attention of all patches for the class token's, likeness by embeddings"
-    needs: ClassVar[frozenset[str]] = frozenset({"saliency_video"})
+    exact: ClassVar[Mapping[str, Any]] = {"mode": "budget"}
 
     mode: str = option(
         "outliers",
@@ -49,31 +50,28 @@ class PruMerge(Compressor):
     )
     video_share: float = option(0.45, "Video kept", "Share of the video kept, with a budget.", low=0.0, high=1.0, step=0.01, is_rate=True)
 
-    @classmethod
-    def at_retention(cls, retention: float, stream: TokenStream, **fields: Any) -> PruMerge:
-        """The share of the video that meets the retention with all sound kept, with a budget."""
-        share, shortfall = video_share_for(check_retention(retention), stream.n_audio, stream.n_video)
-        return cls(**{**fields, "mode": "budget", "video_share": share, "shortfall": shortfall})
-
     def compress(self, stream: TokenStream) -> Compression:
         """Outliers, extras, and what they take in."""
-        score, notes = video_saliency(stream)
+        score = self.score(stream)
         kept, extra = self._choose(score) if stream.n_video else (score.bool(), score.bool())
+        survives = kept | extra
+        on_host = survives.cpu()  # which rows the blocks give back is known before they are made
         index = stream.video_index.view(kept.shape)
-        reason = torch.where(stream.modality == Modality.AUDIO, Reason.METHOD_SCORE, Reason.TEXT).to(stream.modality.dtype)
-        reason[index] = torch.where(kept, Reason.METHOD_SCORE, torch.where(extra, Reason.ANCHOR, Reason.DROPPED)).to(reason.dtype)
-        source = torch.full_like(stream.window, -1)
+        reason, source = keep_audio(stream), torch.full_like(stream.window, -1)
         folded, rows = [stream.video_index[:0]], [stream.embeds[:0].float()]
         for block, x in step_rows(stream):
             made, home = _take_in(x, score[block].float(), kept[block], extra[block])
-            places, survives = index[block], kept[block] | extra[block]
-            lost = ~survives & (home >= 0)
-            reason[places[lost]] = Reason.FOLDED
-            source[places[lost]] = places.gather(1, home.clamp(min=0))[lost]
-            folded.append(places[survives])
-            rows.append(made[survives])
-        notes = tuple(note for note in (self.shortfall, *notes) if note)
-        return Compression.of(stream, reason, source=source, folded=torch.cat(folded), folded_embeds=torch.cat(rows), notes=notes)
+            places, alive = index[block], survives[block]
+            lives_on = ~alive & (home >= 0)
+            why = torch.where(kept[block], Reason.METHOD_SCORE, torch.where(extra[block], Reason.ANCHOR, Reason.DROPPED))
+            reason[places] = torch.where(lives_on, Reason.FOLDED, why).to(reason.dtype)
+            source[places] = torch.where(lives_on, places.gather(1, home.clamp(min=0)), -1)
+            survivors = placed(on_host[block].flatten().nonzero().flatten(), places.device)
+            folded.append(places.flatten()[survivors])
+            rows.append(made.flatten(0, 1)[survivors])
+        return Compression.of(
+            stream, reason, source=source, folded=torch.cat(folded), folded_embeds=torch.cat(rows), notes=self.notes(stream)
+        )
 
     def _choose(self, score: Tensor) -> tuple[Tensor, Tensor]:
         """(steps, n) bool kept tokens and (steps, n) bool extra ones, one per step where the budget allows two.
@@ -86,20 +84,20 @@ class PruMerge(Compressor):
         above = score - (high + FENCE * (high - low))  # how far beyond the fence
         extra = torch.zeros_like(score, dtype=torch.bool)
         total = round(self.video_share * score.numel())
-        if n > 1 and (self.mode == "outliers" or 2 * steps <= total < score.numel()):
+        with_extra = n > 1 and (self.mode == "outliers" or 2 * steps <= total < score.numel())
+        if with_extra:
             extra.scatter_(1, score.argmin(dim=1, keepdim=True), True)
         if self.mode == "outliers":
             return (above > 0) & ~extra, extra
-        wanted = total - int(extra.sum())
+        wanted = total - (steps if with_extra else 0)
         outlier = ((above > 0) & ~extra).flatten()
         n_outliers = int(outlier.sum())
         if n_outliers >= wanted:
             relative = torch.where(outlier, above.flatten(), -torch.inf)
             return foremost(torch.zeros_like(outlier, dtype=torch.int64), relative, wanted).view(steps, n), extra
         free = ~outlier & ~extra.flatten()
-        n_free, fill = int(free.sum()), wanted - n_outliers
-        rank = free.long().cumsum(0) - 1
-        spaced = (rank + 1) * fill // max(1, n_free) > rank * fill // max(1, n_free)
+        n_free = score.numel() - n_outliers - (steps if with_extra else 0)
+        spaced = spread(free.long().cumsum(0) - 1, wanted - n_outliers, max(1, n_free))
         return (outlier | (free & spaced)).view(steps, n), extra
 
 

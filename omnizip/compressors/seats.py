@@ -10,9 +10,9 @@ Source: "SEATS", arXiv 2605.20035, re-implemented from a description. Three stag
 3. Before layer 22 everything of the clip is dropped.
 
 Whatever is dropped is dropped from the keys and values of earlier layers as well, as in the published code: nothing of the clip
-is left to look at once the prompt is read. Departures: this project does not observe attention in the picture's encoder, so
-pictures weigh alike in stage 1, whose first token is the one least like its window's mean; in stage 2 picture and sound of a
-window are ranked together; a model too shallow for a layer between stages 2 and 3 goes without the third.
+is left to look at once the prompt is read. Departures: pictures weigh alike in stage 1, since observing attention in the vision
+encoder would cost a second pass over the frames, and the first token is the one least like its window's mean; in stage 2 picture
+and sound of a window are ranked together; a model too shallow for a layer between stages 2 and 3 goes without the third.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..stream import Compression, Modality, Reason, TokenStream
-from ..windows import cumulative_rounding
+from ..errors import MethodError
+from ..stream import Compression, Modality, Reason, TokenStream, placed
 from .base import option
 from .layer_pruner import Cut, Glance, LayerPruner, Rows, average, depth, solved
-from .ops.merging import foremost
+from .ops.blocks import padded, present
+from .ops.merging import sum_by_group
+from .ops.selection import cumulative_rounding, foremost
 
 SURPLUS = 1.4  # of the tokens wanted, read by the first layers
 STAGES = (16, 18, 20)  # of 28 layers
@@ -77,30 +79,36 @@ class Seats(LayerPruner):
         """Windows share the count by how much the question's end looks at them."""
         media = rows.media
         window = rows.window[media]
-        total = int(window.max()) + 1
-        sizes = torch.bincount(window, minlength=total)
+        host_window, modality = torch.stack([window, rows.modality[media].to(torch.int64)]).cpu()
         looked = glance.logits.mean(dim=0)[media].double()
-        shares = [_looked_at(looked, window, rows.modality[media] == kind, total) for kind in (Modality.AUDIO, Modality.VIDEO)]
-        demand = sum(share for share in shares if share is not None)
-        counts = _shared(count, demand.cpu(), sizes.cpu()).to(media.device)
+        sums, sizes = [], []
+        for kind in (Modality.AUDIO, Modality.VIDEO):
+            mine = placed((modality == kind).nonzero().flatten(), media.device)
+            sizes.append(torch.bincount(host_window[modality == kind], minlength=int(host_window.max()) + 1))
+            sums.append(sum_by_group(looked[mine], window[mine], sizes[0].numel()))
+        counts = _shared(count, _demand(torch.stack(sums).cpu(), torch.stack(sizes)), sizes[0] + sizes[1])
         keep = rows.modality == Modality.TEXT
-        keep[media[foremost(window, glance.attention[media], counts[window])]] = True
+        keep[media] = foremost(window, glance.attention[media], placed(counts, media.device)[window])
         return keep
 
     def compress(self, stream: TokenStream) -> Compression:
         """Stage 1."""
+        if stream.saliency_windowed is None:
+            raise MethodError("This stream carries no audio saliency; give audio_saliency.")
         reason = torch.zeros_like(stream.modality)
         total = round(self._first * (stream.n_audio + stream.n_video))
         audio = min(stream.n_audio, total, round(min(1.0, SURPLUS * _sound(self.retention)) * stream.n_audio))
         audio = max(audio, total - stream.n_video)
-        weights = stream.saliency_windowed[stream.audio_index].nan_to_num()
-        heard = weights if bool((weights > 0).any()) else torch.ones_like(weights)
-        for index, weight, count in (
-            (stream.audio_index, heard, audio),
-            (stream.video_index, torch.ones(stream.n_video, device=reason.device), total - audio),
+        weight = stream.saliency_windowed[stream.audio_index].nan_to_num()
+        heard = torch.where((weight > 0).any(), weight, 1.0)
+        seen = torch.ones(stream.n_video, device=reason.device)
+        structure = stream.structure
+        for index, sizes, weights, count in (
+            (stream.audio_index, structure.audio_counts, heard, audio),
+            (stream.video_index, structure.video_counts, seen, total - audio),
         ):
-            keep = _unlike(stream.embeds[index], stream.window[index], weight, count)
-            reason[index] = torch.where(keep, Reason.METHOD_SCORE, Reason.DROPPED).to(reason.dtype)
+            reason[index] = Reason.DROPPED
+            reason[index[_unlike(stream.embeds[index], sizes, weights, count)]] = Reason.METHOD_SCORE
         return Compression.of(stream, reason, notes=self.notes)
 
 
@@ -112,14 +120,15 @@ def _sound(retention: float) -> float:
     return 1.0
 
 
-def _looked_at(looked: Tensor, window: Tensor, mine: Tensor, total: int) -> Tensor | None:
-    """(W,) softmax over windows of the mean product with one modality's tokens; None without any."""
-    counts = torch.bincount(window[mine], minlength=total)
-    if not bool(counts.any()):
-        return None
-    sums = torch.zeros(total, dtype=looked.dtype, device=looked.device).index_add_(0, window[mine], looked[mine])
-    means = torch.where(counts > 0, sums / counts.clamp(min=1), -torch.inf)
-    return (means / TEMPERATURE).softmax(dim=0)
+def _demand(sums: Tensor, sizes: Tensor) -> Tensor:
+    """(W,) how much each window is looked at: softmaxes over windows of the mean product, of sound and of picture, added. Host.
+
+    Args:
+        sums: (2, W) products summed over a window's audio and over its video tokens; sizes: (2, W) how many those are.
+    """
+    means = torch.where(sizes > 0, sums / sizes.clamp(min=1), -torch.inf)
+    present = sizes.sum(dim=1, keepdim=True) > 0
+    return torch.where(present, (means / TEMPERATURE).softmax(dim=1), 0.0).sum(dim=0)
 
 
 def _shared(count: int, demand: Tensor, sizes: Tensor) -> Tensor:
@@ -133,30 +142,31 @@ def _shared(count: int, demand: Tensor, sizes: Tensor) -> Tensor:
     return cumulative_rounding((demand * high).minimum(sizes))
 
 
-def _unlike(embeds: Tensor, window: Tensor, weight: Tensor, count: int) -> Tensor:
-    """(N,) bool, `count` tokens in all, each window its share, taken greedily: far from all taken so far, times weight.
+def _unlike(embeds: Tensor, sizes: Tensor, weight: Tensor, count: int) -> Tensor:
+    """(count,) int64 of N tokens, each window its share, taken greedily: far from all taken so far, times weight.
+
+    All windows take their next token at once, so the loop is as long as a window's share; nothing is waited for.
 
     Args:
-        embeds: (N, D); window: (N,), in order; weight: (N,) above or equal to 0.
+        embeds: (N, D), window by window; sizes: (W,) tokens of each, on the host; weight: (N,) above or equal to 0.
     """
-    keep = torch.zeros(window.shape[0], dtype=torch.bool, device=window.device)
-    if not count:
-        return keep
-    present, sizes = window.unique_consecutive(return_counts=True)
-    counts = cumulative_rounding(sizes.cpu().double() * (count / window.numel())).to(window.device)
-    place = torch.arange(int(sizes.max()), device=window.device)
-    rows = ((sizes.cumsum(0) - sizes)[:, None] + place).clamp(max=window.numel() - 1)
-    absent = place >= sizes[:, None]
-    unit = torch.nn.functional.normalize(embeds.float(), dim=-1)[rows].masked_fill(absent[..., None], 0)  # (W, P, D)
-    weight = weight.float()[rows]
+    sizes = sizes[sizes > 0]
+    counts = cumulative_rounding(sizes.double() * (count / max(1, int(sizes.sum()))))
+    most = int(counts.max()) if count else 0
+    places, absent = padded(sizes, torch.arange(sizes.numel()))
+    rows, absent = placed(places, embeds.device), placed(absent, embeds.device)
     taken = absent.clone()
-    nearest = 1 - (unit @ torch.nn.functional.normalize(unit.sum(dim=1), dim=-1)[..., None])[..., 0]
-    for number in range(int(counts.max())):
-        pick = (nearest.clamp(min=0) * weight).masked_fill(taken, -torch.inf).argmax(dim=1)
-        more = counts > number
-        at = torch.arange(len(present), device=window.device)
-        keep[rows[at[more], pick[more]]] = True
-        taken[at, pick] = True
-        distance = 1 - (unit @ unit[at, pick][..., None])[..., 0]
-        nearest = distance if number == 0 else nearest.minimum(distance)
-    return keep
+    picks = torch.zeros(sizes.numel(), most, dtype=torch.int64, device=embeds.device)
+    if most:
+        unit = torch.nn.functional.normalize(embeds.float(), dim=-1)[rows].masked_fill(absent[..., None], 0)  # (W, P, D)
+        weight = weight.float()[rows]
+        nearest = 1 - (unit @ torch.nn.functional.normalize(unit.sum(dim=1), dim=-1)[..., None])[..., 0]
+        at = torch.arange(sizes.numel(), device=embeds.device)
+        for number in range(most):
+            pick = (nearest.clamp(min=0) * weight).masked_fill(taken, -torch.inf).argmax(dim=1)
+            picks[:, number] = pick
+            taken[at, pick] = True
+            distance = 1 - (unit @ unit[at, pick][..., None])[..., 0]
+            nearest = distance if number == 0 else nearest.minimum(distance)
+    chosen = present(torch.arange(most) >= counts[:, None], embeds.device)
+    return rows.gather(1, picks).flatten()[chosen]

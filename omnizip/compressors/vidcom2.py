@@ -9,25 +9,27 @@ published rounding, which drifts, by one that meets the budget.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ..budget import solve_rates, video_share_for
+from ..budget import solve_rates
 from ..stream import Compression, Reason, TokenStream
-from ..windows import cumulative_rounding
-from .base import Compressor, check_retention, option
-from .ops.similarity import highest, norms
-from .ops.video import keep_video, step_rows
+from .base import option
+from .ops.blocks import step_rows
+from .ops.selection import cumulative_rounding, highest
+from .ops.similarity import norms
+from .scoring import VideoCompressor
 
 WIDTHS = (0.125, 0.25, 0.5, 1.0, 2.0)
 TEMPERATURE = 0.01
 
 
 @dataclass(frozen=True)
-class VidCom2(Compressor):
+class VidCom2(VideoCompressor):
     """Unlikeness to the frame and to the clip."""
 
     name: ClassVar[str] = "vidcom2"
@@ -35,35 +37,35 @@ class VidCom2(Compressor):
     summary: ClassVar[str] = "Keeps patches unlike their frame and the clip, more of them in unusual frames; keeps all sound."
     source: ClassVar[str] = "arXiv 2505.14454 (EMNLP 2025)"
     fidelity: ClassVar[str] = "faithful"
+    least_share: ClassVar[float] = 0.01
+    exact: ClassVar[Mapping[str, Any]] = {"counts": "exact"}
 
     video_share: float = option(0.25, "Video kept", "Share of the video kept.", low=0.01, high=1.0, step=0.01, is_rate=True)
     counts: str = option(
         "published", "Counts", "Each frame rounds for itself, or the clip meets the share exactly.", choices=("published", "exact")
     )
 
-    @classmethod
-    def at_retention(cls, retention: float, stream: TokenStream, **fields: Any) -> VidCom2:
-        """The share of the video that meets the retention with all sound kept, with exact counts."""
-        share, shortfall = video_share_for(check_retention(retention), stream.n_audio, stream.n_video)
-        if share < 0.01:
-            share = 0.01
-        return cls(**{**fields, "video_share": share, "counts": "exact", "shortfall": shortfall})
-
     def compress(self, stream: TokenStream) -> Compression:
         """Rank within each frame, share among frames."""
         if stream.n_video == 0:
-            return keep_video(stream, torch.zeros(0, dtype=torch.bool, device=stream.embeds.device), Reason.METHOD_SCORE, (self.shortfall,))
+            return self.keep_video(stream, torch.zeros(0, dtype=torch.bool, device=stream.embeds.device), Reason.METHOD_SCORE)
         to_clip, to_frame = _likeness(stream)
-        unusual = (-to_clip.mean(dim=1)).double()
+        counts = self._counts(stream.tokens_per_step, to_clip.mean(dim=1))
+        return self.keep_video(stream, highest(-(to_clip + to_frame), counts), Reason.METHOD_SCORE)
+
+    def _counts(self, n: int, to_clip: Tensor) -> Tensor:
+        """(steps,) int64 on the host: how many of the n tokens of each frame are kept.
+
+        Args:
+            to_clip: (steps,) likeness of each frame to the clip's mean.
+        """
+        unusual = (-to_clip).double()
         weight = ((unusual - unusual.max()) / TEMPERATURE).softmax(dim=0).cpu()
         share = (self.video_share * (1 + weight - weight.mean())).clamp(max=1)
-        n = stream.tokens_per_step
-        if self.counts == "exact":
-            rates = solve_rates(1 - share, torch.full_like(share, n), 1 - self.video_share, 0.0, 1.0)
-            counts = cumulative_rounding(n * (1 - rates))
-        else:
-            counts = (share * n).round().clamp(min=1).long()
-        return keep_video(stream, highest(-(to_clip + to_frame), counts), Reason.METHOD_SCORE, (self.shortfall,))
+        if self.counts == "published":
+            return (share * n).round().clamp(min=1).long()
+        rates = solve_rates(1 - share, torch.full_like(share, n), 1 - self.video_share, 0.0, 1.0)
+        return cumulative_rounding(n * (1 - rates))
 
 
 def _likeness(stream: TokenStream) -> tuple[Tensor, Tensor]:
@@ -75,12 +77,15 @@ def _likeness(stream: TokenStream) -> tuple[Tensor, Tensor]:
     mean, square = total / stream.n_video
     steady = (square - mean**2).argsort(stable=True)[: max(1, width // 2)]
 
-    def units() -> Any:
+    def units() -> Iterator[tuple[slice, Tensor]]:
         for block, x in step_rows(stream):
             rows = x[..., steady]
             yield block, rows / norms(rows)
 
-    clip_mean = sum(rows.sum(dim=(0, 1)) for _, rows in units()) / stream.n_video
+    clip_mean = torch.zeros(steady.numel(), device=steady.device)
+    for _, rows in units():
+        clip_mean += rows.sum(dim=(0, 1))
+    clip_mean /= stream.n_video
     likeness = torch.empty(2, stream.grid[0], stream.tokens_per_step, device=stream.embeds.device)
     for block, rows in units():
         likeness[0, block] = _gaussians((rows - clip_mean).square().sum(dim=-1))
@@ -89,4 +94,8 @@ def _likeness(stream: TokenStream) -> tuple[Tensor, Tensor]:
 
 
 def _gaussians(squared_distance: Tensor) -> Tensor:
-    return sum(torch.exp(-squared_distance / (2 * width)) for width in WIDTHS)
+    """The sum of Gaussians of WIDTHS at a squared distance, of any shape."""
+    total = torch.zeros_like(squared_distance)
+    for width in WIDTHS:
+        total += torch.exp(-squared_distance / (2 * width))
+    return total

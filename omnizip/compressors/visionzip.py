@@ -12,22 +12,22 @@ Each step's attention sums to the same, so the ranking says how unevenly a step 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ..budget import video_share_for
-from ..stream import Compression, Modality, Reason, TokenStream
-from ..windows import block_bytes, cumulative_rounding, padded, placed
-from .base import Compressor, check_retention, option
-from .ops.merging import foremost
-from .ops.similarity import norms
-from .ops.video import video_saliency
+from ..stream import Compression, Reason, TokenStream, placed
+from .base import option
+from .ops.blocks import block_bytes, edges, padded, present
+from .ops.merging import sum_by_group
+from .ops.selection import cumulative_rounding, foremost, spread
+from .ops.similarity import cosines
+from .scoring import WatchedVideoCompressor, keep_audio
 
 
 @dataclass(frozen=True)
-class VisionZip(Compressor):
+class VisionZip(WatchedVideoCompressor):
     """Dominant tokens by attention received, contextual tokens that merge the rest."""
 
     name: ClassVar[str] = "visionzip"
@@ -35,7 +35,6 @@ class VisionZip(Compressor):
     summary: ClassVar[str] = "Keeps the patches the vision encoder looks at most and merges the rest into a few; keeps all sound."
     source: ClassVar[str] = "arXiv 2412.04467 (CVPR 2025)"
     fidelity: ClassVar[str] = "adapted: attention of all patches for the class token's, likeness by embeddings"
-    needs: ClassVar[frozenset[str]] = frozenset({"saliency_video"})
 
     video_share: float = option(0.45, "Video kept", "Share of the video kept.", low=0.0, high=1.0, step=0.01, is_rate=True)
     contextual: float = option(
@@ -46,66 +45,60 @@ class VisionZip(Compressor):
     )
     merge: str = option("add", "Merging", "Add the mean of the merged as published, or average with it.", choices=("add", "average"))
 
-    @classmethod
-    def at_retention(cls, retention: float, stream: TokenStream, **fields: Any) -> VisionZip:
-        """The share of the video that meets the retention with all sound kept."""
-        share, shortfall = video_share_for(check_retention(retention), stream.n_audio, stream.n_video)
-        return cls(**{**fields, "video_share": share, "shortfall": shortfall})
-
     def compress(self, stream: TokenStream) -> Compression:
         """Rank, space out, merge."""
-        score, notes = video_saliency(stream)
         window = stream.structure.step_window.repeat_interleave(max(1, stream.tokens_per_step))
-        sizes = stream.structure.video_counts
-        dominant, contextual = self._choose(score.flatten(), placed(window, score.device), sizes)
-        kind = torch.where(dominant, Reason.METHOD_SCORE, Reason.DROPPED)
-        kind[contextual] = Reason.ANCHOR
-        reason = torch.where(stream.modality == Modality.AUDIO, Reason.METHOD_SCORE, Reason.TEXT).to(stream.modality.dtype)
+        dominant, contextual = self._choose(self.score(stream).flatten(), window, stream.structure.video_counts)
+        kind = torch.where(dominant, Reason.METHOD_SCORE, torch.where(contextual, Reason.ANCHOR, Reason.DROPPED))
+        reason, source = keep_audio(stream), torch.full_like(stream.window, -1)
         reason[stream.video_index] = kind.to(reason.dtype)
-        source = torch.full_like(stream.window, -1)
         folded, embeds = self._merge(stream, window, dominant, contextual, reason, source)
-        notes = tuple(note for note in (self.shortfall, *notes) if note)
-        return Compression.of(stream, reason, source=source, folded=folded, folded_embeds=embeds, notes=notes)
+        return Compression.of(stream, reason, source=source, folded=folded, folded_embeds=embeds, notes=self.notes(stream))
 
     def _choose(self, score: Tensor, window: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """(V,) bool dominant and (V,) bool contextual tokens; together round(video_share * V)."""
+        """(V,) bool dominant and (V,) bool contextual tokens; together round(video_share * V). Host: window, sizes."""
         total = round(self.video_share * score.numel())
         n_contextual = round(self.contextual * total)
         if self.scope == "clip":
-            dominant = foremost(torch.zeros_like(window), score, total - n_contextual)
+            dominant = foremost(torch.zeros_like(score, dtype=torch.int64), score, total - n_contextual)
         else:
             shares = cumulative_rounding(sizes.double() * ((total - n_contextual) / max(1, score.numel())))
-            dominant = foremost(window, score, placed(shares, score.device)[window])
+            dominant = foremost(placed(window, score.device), score, placed(shares[window], score.device))
         n_rest = score.numel() - (total - n_contextual)
         rank = (~dominant).long().cumsum(0) - 1  # among the rest, in prompt order
-        spaced = (rank + 1) * n_contextual // max(1, n_rest) > rank * n_contextual // max(1, n_rest)
-        return dominant, ~dominant & spaced
+        return dominant, ~dominant & spread(rank, n_contextual, max(1, n_rest))
 
     def _merge(
         self, stream: TokenStream, window: Tensor, dominant: Tensor, contextual: Tensor, reason: Tensor, source: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Fold every token of the rest into the contextual one of its two seconds it is most like; return what that rewrote."""
-        places, windows = stream.video_index, stream.n_windows
+        index, device, windows = stream.video_index, stream.video_index.device, stream.n_windows
         on_host = torch.stack([contextual, ~(dominant | contextual)]).cpu()
-        target, rest = (places[placed(mask.nonzero().flatten(), places.device)] for mask in on_host)
-        target_counts, rest_counts = (torch.bincount(window[mask], minlength=windows) for mask in on_host)
+        target_counts = torch.bincount(window[on_host[0]], minlength=windows)
+        rest = on_host[1] & (target_counts > 0)[window]  # a window without a contextual token merges nothing
+        rest_counts = torch.bincount(window[rest], minlength=windows)
+        target, rest = (index[placed(mask.nonzero().flatten(), device)] for mask in (on_host[0], rest))
         if not target.numel() or not rest.numel():
             return target[:0], stream.embeds[:0]
-        slot = torch.full((rest.numel(),), -1, device=places.device)
-        total = torch.zeros(target.numel(), stream.embeds.shape[1], device=places.device)
+        slot = torch.empty_like(rest)
+        total = torch.zeros(target.numel(), stream.embeds.shape[1], device=device)
+        first_target, first_rest = (edges(counts) for counts in (target_counts, rest_counts))
         per_window = 4 * stream.embeds.shape[1] * int(rest_counts.max() + target_counts.max())
-        for block in ((target_counts > 0) & (rest_counts > 0)).nonzero().flatten().split(max(1, block_bytes(places.device) // per_window)):
+        for block in torch.arange(windows).split(max(1, block_bytes(device) // per_window)):
             (theirs, no_target), (ours, absent) = padded(target_counts, block), padded(rest_counts, block)
-            theirs, no_target, ours, absent = (placed(x, places.device) for x in (theirs, no_target, ours, absent))
-            t, r = stream.embeds[target[theirs]].float(), stream.embeds[rest[ours]].float()
-            cosine = r @ t.transpose(1, 2) / (norms(r) * norms(t).transpose(1, 2))
-            nearest = theirs.gather(1, cosine.masked_fill(no_target[:, None], -torch.inf).argmax(dim=-1))
-            slot[ours[~absent]] = nearest[~absent]
-            total.index_add_(0, nearest[~absent], r[~absent])
-        joined = slot >= 0
-        count = torch.bincount(slot[joined], minlength=target.numel())
-        reason[rest[joined]] = Reason.FOLDED
-        source[rest[joined]] = target[slot[joined]]
-        mean, own = total / count.clamp(min=1)[:, None], stream.embeds[target].float()
-        made = own + mean if self.merge == "add" else (own + total) / (count + 1)[:, None]
-        return target, torch.where((count > 0)[:, None], made, own)
+            if not ours.shape[1]:
+                continue
+            r = stream.embeds[rest[placed(ours, device)]].float()
+            cosine = cosines(r, stream.embeds[target[placed(theirs, device)]].float())
+            place = placed(theirs, device).gather(1, cosine.masked_fill(placed(no_target, device)[:, None], -torch.inf).argmax(dim=-1))
+            real = present(absent, device)
+            nearest = place.flatten()[real]
+            slot[int(first_rest[block[0]]) : int(first_rest[block[-1] + 1])] = nearest
+            start, end = int(first_target[block[0]]), int(first_target[block[-1] + 1])
+            total[start:end] = sum_by_group(r.flatten(0, 1)[real], nearest - start, end - start)
+        count = sum_by_group(torch.ones_like(slot), slot, target.numel())[:, None]
+        reason[rest] = Reason.FOLDED
+        source[rest] = target[slot]
+        own = stream.embeds[target].float()
+        made = own + total / count.clamp(min=1) if self.merge == "add" else (own + total) / (count + 1)
+        return target, torch.where(count > 0, made, own)

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from ..compressors.audio_selector import AudioSelector
 from ..compressors.base import Compressor
 from ..compressors.layer_pruner import LayerPruner, Rows
+from ..compressors.omnisift_selector import AudioSelector
 from ..media import Clip
 from ..settings import Settings
 from ..stream import Modality, Prompt, TokenStream

@@ -21,7 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..windows import block_bytes as default_block
+from ..compressors.ops.blocks import block_bytes as default_block
 
 QUERIES_PER_BLOCK = 64  # enough for the product of a block to run at full speed; heads are taken apart before it gets fewer
 

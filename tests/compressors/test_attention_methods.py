@@ -32,6 +32,7 @@ def top(scores, count):
     return set(sorted(range(len(scores)), key=lambda i: -scores[i])[:count])
 
 
+@pytest.mark.independent("visionzip")
 @pytest.mark.parametrize("scope", ["clip", "window"])
 @pytest.mark.parametrize("merge", ["add", "average"])
 def test_visionzip_keeps_what_is_looked_at_and_merges_the_rest(scope, merge):
@@ -82,6 +83,7 @@ def spiky(steps, n, seed=3):
     return scores
 
 
+@pytest.mark.independent("prumerge")
 def test_prumerge_is_its_description():
     scores = spiky(4, 48)
     stream, _ = watched(scores.flatten(), steps=4, rows=6, columns=8, audio=50)
@@ -130,6 +132,7 @@ def test_prumerge_fills_a_budget_with_evenly_spaced_tokens_and_cuts_to_the_most_
     assert kept == set(sorted(above, key=lambda i: -above[i])[:4])
 
 
+@pytest.mark.independent("echoingpixels")
 def test_echoingpixels_ranks_both_media_together():
     plain = make_stream(steps=4, audio=100)
     media = (plain.modality != Modality.TEXT).nonzero().flatten()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from streams import make_stream
 
-from omnizip.compressors import regions
+from omnizip.compressors import omnirefine_blocks
 from omnizip.compressors.omnirefine import SPATIAL, OmniRefine
 from omnizip.stream import Reason
 
@@ -38,7 +38,7 @@ def test_a_quadtree_by_recursion(rows, columns):
         return False, members
 
     collapse(0, 0, 8)
-    _, home, node = regions.quadtree(x.view(1, rows * columns, 8), rows, columns, SPATIAL)
+    _, home, node = omnirefine_blocks.quadtree(x.view(1, rows * columns, 8), rows, columns, SPATIAL)
     assert 0 < sum(goes.get(m) not in (None, m) for m in goes) < rows * columns
     for r in range(rows):
         for c in range(columns):
@@ -47,10 +47,11 @@ def test_a_quadtree_by_recursion(rows, columns):
             torch.testing.assert_close(node[0, r * columns + c], mean_of.get((r, c), x[r, c]))
 
 
+@pytest.mark.independent("omnirefine")
 def test_blocks_are_the_best_of_all_divisions(monkeypatch):
     """Small blocks, so that every division can be tried."""
-    monkeypatch.setattr(regions, "STEPS_PER_BLOCK", range(2, 4))
-    monkeypatch.setattr(regions, "AUDIO_PER_BLOCK", range(40, 61))
+    monkeypatch.setattr(omnirefine_blocks, "STEPS_PER_BLOCK", range(2, 4))
+    monkeypatch.setattr(omnirefine_blocks, "AUDIO_PER_BLOCK", range(40, 61))
     stream = make_stream(steps=8, audio=200, width=6, seed=3)
     x = stream.embeds[stream.video_index].view(8, 20, -1).mean(1)
     audio = stream.embeds[stream.audio_index]
@@ -74,16 +75,16 @@ def test_blocks_are_the_best_of_all_divisions(monkeypatch):
         ]
         return min(options) if options else None
 
-    step_block, audio_block = regions.correspondence(stream)
+    step_block, audio_block = omnirefine_blocks.correspondence(stream)
     found = tuple(zip(torch.bincount(step_block).tolist(), torch.bincount(audio_block).tolist(), strict=True))
     assert found == best(0, 0)[1]
 
 
 def test_a_clip_that_cannot_be_divided_falls_back():
-    assert regions.correspondence(make_stream(steps=2, audio=50)) is None
-    assert regions.correspondence(make_stream(steps=6, audio=0)) is None
-    assert regions.correspondence(make_stream(steps=12, audio=90)) is None  # 3 blocks of steps at least, sound for one
-    step_block, audio_block = regions.correspondence(make_stream(steps=12, audio=300))
+    assert omnirefine_blocks.correspondence(make_stream(steps=2, audio=50)) is None
+    assert omnirefine_blocks.correspondence(make_stream(steps=6, audio=0)) is None
+    assert omnirefine_blocks.correspondence(make_stream(steps=12, audio=90)) is None  # 3 blocks of steps at least, sound for one
+    step_block, audio_block = omnirefine_blocks.correspondence(make_stream(steps=12, audio=300))
     assert step_block.numel() == 12 and audio_block.numel() == 300
     assert set(torch.bincount(step_block).tolist()) <= {3, 4, 5} and int(torch.bincount(audio_block).max()) <= 140
     kept = OmniRefine().compress(make_stream(steps=2, audio=50)).keep

@@ -33,6 +33,7 @@ def test_vectors_are_there():
     assert len(FILES) >= 10
 
 
+@pytest.mark.independent("omnisift")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("prefix", ["", "thinker.compressor."])
 def test_decides_as_the_reference(path, prefix):

@@ -4,9 +4,12 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from streams import make_stream
 
 from omnizip import COMPRESSORS, Full, Modality, OmniZip, Reason
+from omnizip.compressors.omnizip_audio import most_salient
 from omnizip.errors import MethodError
 
 
@@ -67,6 +70,7 @@ def slow_istc(stream, kept_per_step, k):
     return kept
 
 
+@pytest.mark.independent("omnizip")
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(
     "clip", [{}, {"steps": 7}, {"steps": 5, "audio": 230}, {"audio": 70}, {"seconds_per_step": 2.5}, {"seconds_per_step": 0.5}]
@@ -145,6 +149,7 @@ def test_folding_averages_what_the_sources_say():
             assert survivor == max(kept, key=lambda i: cosine(stream.embeds[token], stream.embeds[i]))
 
 
+@pytest.mark.independent("full")
 def test_nothing_pruned_is_the_full_model():
     for clip in ({}, {"steps": 7, "audio": 33}, {"steps": 0}, {"audio": 0}):
         stream = make_stream(**clip)
@@ -313,3 +318,20 @@ def test_bad_fields_are_refused_in_one_sentence(fields):
     with pytest.raises(MethodError) as error:
         OmniZip(**fields)
     assert str(error.value).endswith(".") and "\n" not in str(error.value)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=80), st.integers(0, 80), st.floats(0, 1e-5))
+@settings(deadline=None)
+def test_exactly_the_asked_number_is_salient_and_ties_spread(levels, count, noise):
+    generator = torch.Generator().manual_seed(len(levels))
+    scores = torch.tensor(levels, dtype=torch.float32) * (1 + noise * torch.randn(len(levels), generator=generator))
+    count = min(count, len(levels))
+    chosen = most_salient(scores, count)
+    assert int(chosen.sum()) == count
+    if 0 < count < len(levels):
+        assert float(scores[chosen].min()) >= float(scores[~chosen].max()) * (1 - 3e-5) - 1e-9
+
+
+def test_ties_are_taken_at_equal_distances():
+    places = most_salient(torch.ones(100), 20).nonzero().flatten()
+    assert set(places.diff().tolist()) == {5}

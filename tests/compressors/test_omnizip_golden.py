@@ -16,6 +16,7 @@ def test_vectors_are_there():
     assert len(FILES) >= 24
 
 
+@pytest.mark.independent("omnizip-official")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_official_decides_as_the_reference(path):
     data = np.load(path)

@@ -122,6 +122,7 @@ class Most:
         return keep
 
 
+@pytest.mark.independent("fastv", "fastav", "pyramiddrop")
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("name", ["fastv", "fastav", "pyramiddrop"])
 @torch.no_grad()
@@ -157,6 +158,7 @@ def follows(model, prompt, prefilled, dense):
     assert prefilled.fed == 12
 
 
+@pytest.mark.independent("seats")
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @torch.no_grad()
 def test_seats_forgets_as_a_dense_model_with_masks_does(attention):

@@ -1,1 +1,1 @@
-"""The verbs that methods share: similarity, selection, merging."""
+"""The verbs that methods share: blocks of a clip, similarity, change, selection, merging."""

@@ -1,4 +1,4 @@
-"""Which video tokens repeat others: density peaks within a step, cosine echo between steps. Batched over steps.
+"""How alike tokens are: cosines, density peaks within a step, the echo of one step in the next. Batched over steps.
 
 Source: OmniZip, section 3.3 (interleaved spatio-temporal compression); density peaks after Rodriguez and Laio (2014) with
 the k-nearest-neighbour density of Du et al. (2016). Departure from the paper's formula: distances are 1 - cosine and the
@@ -7,12 +7,11 @@ density takes their plain mean, as the published code does; the paper writes squ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from ...windows import placed, rows_at
+from ...stream import TokenStream
+from .blocks import step_rows
 
 EPSILON = 1e-6
 
@@ -20,6 +19,11 @@ EPSILON = 1e-6
 def norms(x: Tensor) -> Tensor:
     """(..., 1) L2 norms of (..., D), with a small constant so that a zero row has cosine 0 to all."""
     return torch.linalg.vector_norm(x, dim=-1, keepdim=True) + EPSILON
+
+
+def cosines(x: Tensor, y: Tensor) -> Tensor:
+    """(..., m, n) cosine of each of (..., m, D) to each of (..., n, D)."""
+    return x @ y.transpose(-1, -2) / (norms(x) * norms(y).transpose(-1, -2))
 
 
 def density_peaks(x: Tensor, neighbours: int, norm: Tensor | None = None) -> Tensor:
@@ -54,52 +58,12 @@ def echo(x: Tensor, previous: Tensor, norm: Tensor | None = None, previous_norm:
     return (torch.linalg.vecdot(x, previous)[..., None] / (norm * previous_norm)).squeeze(-1)
 
 
-@dataclass(frozen=True, eq=False)
-class Steps:
-    """The video of whole windows, first steps apart from the second ones that directly follow some of them."""
-
-    first: Tensor  # (p, n, D) float32
-    second: Tensor  # (q, n, D) float32
-    first_norm: Tensor  # (p, n, 1)
-    second_norm: Tensor  # (q, n, 1)
-    at_first: slice | Tensor  # which of the p + q steps the first are
-    at_second: slice | Tensor
-    followed: slice | Tensor  # (q,) of the first, those that the second follow
-
-    @classmethod
-    def of(cls, embeds: Tensor, places: Tensor, later: Tensor) -> Steps:
-        """From a stream (L, D), where each step's tokens stand in it (s, n) and which steps are second (s,); both on the host."""
-        follows = torch.cat([later[1:], later.new_zeros(1)])
-        first, second = rows_at(embeds, places[~later]), rows_at(embeds, places[later])
-        spaced = (evenly_spaced(mask) for mask in (~later, later, follows[~later]))
-        return cls(first, second, norms(first), norms(second), *spaced)
-
-    @property
-    def parts(self) -> tuple[tuple[Tensor, Tensor, slice | Tensor], ...]:
-        """(rows, norms, which steps) of the first and of the second steps, whichever there are."""
-        both = ((self.first, self.first_norm, self.at_first), (self.second, self.second_norm, self.at_second))
-        return tuple(part for part in both if part[0].shape[0])
-
-    def scores(self, neighbours: int) -> Tensor:
-        """(s, n) what to keep first: density peaks in a window's first steps, what changed in its second ones."""
-        steps, n = self.first.shape[0] + self.second.shape[0], self.first.shape[1]
-        scores = torch.empty(steps, n, device=self.first.device)
-        scores[self.at_first] = density_peaks(self.first, neighbours, self.first_norm)
-        scores[self.at_second] = -echo(self.second, self.first[self.followed], self.second_norm, self.first_norm[self.followed])
-        return scores
-
-
-def evenly_spaced(mask: Tensor) -> slice | Tensor:
-    """The rows a host mask marks: a slice where they are evenly spaced, so that indexing copies nothing."""
-    rows = mask.nonzero().flatten()
-    stride = int(rows[1] - rows[0]) if rows.numel() > 1 else 1
-    if rows.numel() and torch.equal(rows, torch.arange(int(rows[0]), int(rows[-1]) + 1, stride)):
-        return slice(int(rows[0]), int(rows[-1]) + 1, stride)
-    return rows
-
-
-def highest(scores: Tensor, counts: Tensor) -> Tensor:
-    """(S, n) bool: in each row of `scores` (S, n) the `counts` (S,) highest, the earlier of equals first."""
-    order = scores.argsort(dim=-1, descending=True, stable=True)
-    ranks = torch.empty_like(order).scatter_(-1, order, torch.arange(scores.shape[-1], device=scores.device).expand_as(order))
-    return ranks < placed(counts, scores.device)[:, None]
+def echo_of_previous(stream: TokenStream) -> Tensor:
+    """(steps, n) cosine of every video token to the same place of the step before; -inf in the first step."""
+    cosine = torch.full((stream.grid[0], stream.tokens_per_step), -torch.inf, device=stream.embeds.device)
+    last = None
+    for block, x in step_rows(stream):
+        before = x[:-1] if last is None else torch.cat([last, x[:-1]])
+        cosine[block][x.shape[0] - before.shape[0] :] = echo(x[x.shape[0] - before.shape[0] :], before)
+        last = x[-1:].clone()
+    return cosine

@@ -1,7 +1,7 @@
-"""Salient audio, and the anchors that stand for the rest.
+"""OmniZip's salient audio, and the anchors that stand for the rest, worked out in blocks on any device.
 
 Source: OmniZip, section 3.1. Everything that follows from counts alone is planned on the host; only the number of salient
-tokens per window is ever transferred.
+tokens per window and which tokens anchors absorb are ever transferred.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..stream import Reason, TokenStream
-from ..windows import block_bytes, cumulative_rounding, padded, placed, rank_in_group
-from .ops.merging import absorb, foremost
-from .ops.similarity import Steps, norms
+from ..stream import Reason, TokenStream, placed
+from .ops.blocks import block_bytes, padded, picked, present
+from .ops.merging import absorb
+from .ops.selection import foremost, marked_per_group, place_anchors, spread
+from .ops.similarity import cosines, norms
+from .ops.steps import Steps
 
 TIE = 1e-5  # relative; attention sums of equal sounds differ by float32 noise of about 1e-6
 
@@ -33,21 +35,8 @@ def most_salient(scores: Tensor, count: int) -> Tensor:
     above = scores > threshold + margin
     tied = ~above & (scores >= threshold - margin)
     wanted, available = count - above.sum(), tied.sum()
-    place = tied.long().cumsum(0)  # 1-based among the tied
-    return above | (tied & (place * wanted // available > (place - 1) * wanted // available))
-
-
-def place_anchors(rest_counts: Tensor, count: int) -> Tensor:
-    """(count,) int64 ranks, among all non-salient audio in time order, of the anchors.
-
-    Shared among windows in proportion to their non-salient audio `rest_counts` (W,) by cumulative rounding, and within a
-    window at the centres of equal stretches of it.
-    """
-    total = int(rest_counts.sum())
-    per_window = cumulative_rounding(rest_counts.double() * (count / max(1, total)))
-    window = torch.repeat_interleave(torch.arange(rest_counts.numel()), per_window)
-    centre = (2 * rank_in_group(window, rest_counts.numel()) + 1) * rest_counts[window] // (2 * per_window[window])
-    return (rest_counts.cumsum(0) - rest_counts)[window] + centre
+    place = tied.long().cumsum(0) - 1  # among the tied
+    return above | (tied & spread(place, wanted, available))
 
 
 @dataclass
@@ -68,8 +57,7 @@ class AudioChoice:
         """Plan anchors for a choice of salient audio (A,); transfers W counts to the host."""
         structure = stream.structure
         counts = structure.audio_counts
-        window = placed(structure.audio_window, salient.device)
-        per_window = torch.zeros(structure.n_windows, device=salient.device).index_add_(0, window, salient.float()).cpu().long()
+        per_window = marked_per_group(salient, counts)
         retention = torch.where(counts > 0, per_window / counts.double(), torch.nan)
         rest_counts = counts - per_window
         n_rest = int(rest_counts.sum())
@@ -111,20 +99,20 @@ class AudioChoice:
                     self.nearest[at] = torch.maximum(self.nearest[at], cosine.amax(dim=1))
             return
         windows, window_of_step = step_window.unique_consecutive(return_inverse=True)
-        places, missing = padded(self.member_counts, windows)  # (w, Q) the members of these windows
+        places, absent = padded(self.member_counts, windows)  # (w, Q) the members of these windows
         if not places.shape[1]:
             return
-        device = self.nearest.device
-        places, missing = placed(places, device), placed(missing, device)
+        places, absent = placed(places, self.nearest.device), placed(absent, self.nearest.device)
         rows = self.stream.embeds[self.member[places]].float()
         norm_of_rows = norms(rows)
         for x, norm, at in steps.parts:
-            here = window_of_step[at]
-            if torch.equal(here, torch.arange(windows.numel())):
-                here = slice(None)  # one step of each window, in order: nothing to copy
-            cosine = (rows[here] @ x.transpose(1, 2)) / (norm_of_rows[here] * norm.transpose(1, 2))  # (s, Q, n)
-            best = cosine.amax(dim=-1).masked_fill(missing[here], -torch.inf)
-            self.nearest = self.nearest.scatter_reduce(0, places[here].flatten(), best.flatten(), "amax")
+            of_step = window_of_step[at]
+            in_order = torch.equal(of_step, torch.arange(windows.numel()))  # one step of each window: nothing to copy
+            here = slice(None) if in_order else of_step
+            own, own_norm, own_place, no_one = (picked(values, here) for values in (rows, norm_of_rows, places, absent))
+            cosine = (own @ x.transpose(1, 2)) / (own_norm * norm.transpose(1, 2))  # (s, Q, n)
+            best = cosine.amax(dim=-1).masked_fill(no_one, -torch.inf)
+            self.nearest = self.nearest.scatter_reduce(0, own_place.flatten(), best.flatten(), "amax")
 
     def _blocks_of_members(self) -> Iterator[tuple[Tensor, slice]]:
         """(m, D) float32 members and which they are, in blocks that bound memory."""
@@ -133,7 +121,7 @@ class AudioChoice:
             at = slice(start, start + size)
             yield self.stream.embeds[self.member[at]].float(), at
 
-    def write(self, merge_size: int, reason: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+    def fold(self, merge_size: int, reason: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
         """Fold members into the anchors of their windows; return the anchors' places (P,) and new embeddings (P, D).
 
         Writes this choice into `reason` (L,) and `source` (L,).
@@ -149,7 +137,7 @@ class AudioChoice:
         reason[self.member] = torch.where(absorbed, Reason.FOLDED, Reason.DROPPED).to(reason.dtype)
         source[self.member] = self.anchor[anchor_of]
         taken = absorbed.nonzero().flatten()  # waits for the device, and spares it the rows of all that is dropped
-        return self.anchor, absorb(stream.embeds[self.anchor], stream.embeds[self.member[taken]], anchor_of[taken], weight[taken])
+        return self.anchor, absorb(stream.embeds[self.anchor], stream.embeds, self.member[taken], anchor_of[taken], weight[taken])
 
     @cached_property
     def member_counts(self) -> Tensor:
@@ -167,14 +155,13 @@ class AudioChoice:
         closeness, anchor_of = [], []
         for windows in torch.arange(self.stream.n_windows).split(max(1, block_bytes(device) // per_window)):
             (ours, no_anchor), (theirs, no_member) = padded(counts, windows), padded(self.member_counts, windows)
-            real = placed((~no_member).flatten().nonzero().flatten(), device)
+            real = present(no_member, device)
             ours, theirs, no_anchor = placed(ours, device), placed(theirs, device), placed(no_anchor, device)
             if not ours.shape[1]:
                 closeness.append(torch.full(real.shape, -torch.inf, device=device))
                 anchor_of.append(torch.zeros_like(real))
                 continue
-            a, m = embeds[self.anchor[ours]].float(), embeds[self.member[theirs]].float()
-            cosine = m @ a.transpose(1, 2) / (norms(m) * norms(a).transpose(1, 2))  # (w, Q, P)
+            cosine = cosines(embeds[self.member[theirs]].float(), embeds[self.anchor[ours]].float())  # (w, Q, P)
             closest, choice = cosine.masked_fill(no_anchor[:, None], -torch.inf).max(dim=-1)
             closeness.append(closest.flatten()[real])
             anchor_of.append(ours.gather(1, choice).flatten()[real])

@@ -1,14 +1,13 @@
-"""Pictures as quadtrees, and clips as blocks in which sound and picture belong together (OmniRefine, arXiv 2605.12056)."""
+"""OmniRefine's pictures as quadtrees, and its clips as blocks in which sound and picture belong together (arXiv 2605.12056)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from ..stream import TokenStream
-from ..windows import block_bytes, placed
+from ..stream import TokenStream, placed
+from .ops.blocks import block_bytes, edges, step_rows
 from .ops.similarity import norms
-from .ops.video import step_rows
 
 STEPS_PER_BLOCK = range(3, 6)
 AUDIO_PER_BLOCK = range(90, 141)
@@ -105,6 +104,7 @@ def correspondence(stream: TokenStream) -> tuple[Tensor, Tensor] | None:
 
 
 def _trace(came: Tensor, steps: int, audio: int, pace: float, band: int) -> tuple[Tensor, Tensor]:
+    """The blocks of the cheapest division, followed back from its end."""
     step_sizes, audio_sizes = [], []
     while steps:
         size, heard = came[steps, audio - round(steps * pace) + band].tolist()
@@ -124,7 +124,7 @@ def _sum_until(running: Tensor, start: Tensor, time: Tensor) -> Tensor:
 def _likeness(stream: TokenStream) -> tuple[Tensor, Tensor]:
     """(steps,) first audio token near each step, and (2, steps, P + 1) running sums of likeness and its square, on the host."""
     counts, window = stream.structure.audio_counts, stream.structure.step_window
-    ends = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
+    ends = edges(counts)
     first = ends[(window - 1).clamp(min=0)]
     after = ends[(window + 2).clamp(max=counts.numel())]
     most = int((after - first).max())
