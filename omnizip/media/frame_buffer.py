@@ -17,12 +17,9 @@ import numpy as np
 from .. import media
 from ..settings import Settings
 from .clip import Clip
+from .decoder_process import Cancelled
 
 T = TypeVar("T")
-
-
-class Abandoned(Exception):
-    """Nobody wants the frames any more."""
 
 
 class Arriving:
@@ -41,10 +38,10 @@ class Arriving:
             self._changed.notify_all()
 
     def count(self, there: int) -> None:
-        """So many frames are in place. Raises Abandoned where nobody waits for more."""
+        """So many frames are in place. Raises Cancelled where nobody waits for more."""
         with self._changed:
             if self._abandoned:
-                raise Abandoned
+                raise Cancelled
             self._there = there
             self._changed.notify_all()
 
@@ -55,9 +52,15 @@ class Arriving:
             self._changed.notify_all()
 
     def abandon(self) -> None:
-        """Have the next `count` raise."""
+        """Have the next `count` raise, and the decoder end."""
         with self._changed:
             self._abandoned = True
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody waits for more."""
+        with self._changed:
+            return self._abandoned
 
     @property
     def frames(self) -> np.ndarray | None:
@@ -74,22 +77,29 @@ class Arriving:
 
 
 def load_while(
-    path: str | os.PathLike, settings: Settings, meanwhile: Callable[[Arriving], T], on_progress: Callable[[float], None] | None = None
+    path: str | os.PathLike,
+    settings: Settings,
+    meanwhile: Callable[[Arriving], T],
+    on_progress: Callable[[float], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> tuple[Clip, T, float]:
-    """`media.load` in a thread, `meanwhile` in this one.
+    """Run `media.load` in a thread, `meanwhile` in this one.
 
     Returns:
         the clip, what `meanwhile` returned, and the milliseconds reading took.
 
     Raises:
-        MediaError: as `media.load` does. Whatever `meanwhile` raises ends the reading.
+        MediaError, Cancelled: as `media.load` does. Whatever `meanwhile` raises ends the reading, and the decoder with it.
     """
     arriving, read, problems = Arriving(), [], []
+
+    def unwanted() -> bool:
+        return arriving.abandoned or bool(cancelled and cancelled())
 
     def work() -> None:
         started = perf_counter()
         try:
-            clip = media.load(path, settings, on_progress, arriving)
+            clip = media.load(path, settings, on_progress, arriving, unwanted)
             read.append((clip, 1000 * (perf_counter() - started)))
         except BaseException as problem:  # raised again by the thread that waits
             problems.append(problem)

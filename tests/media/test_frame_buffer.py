@@ -10,7 +10,8 @@ from clips import make_clip
 from omnizip import media
 from omnizip.engine import Engine
 from omnizip.errors import MediaError
-from omnizip.media.frame_buffer import Abandoned, Arriving, load_while
+from omnizip.media import Cancelled
+from omnizip.media.frame_buffer import Arriving, load_while
 from omnizip.model import encoders
 from omnizip.settings import Settings
 
@@ -104,7 +105,7 @@ def test_what_fails_meanwhile_ends_the_reading(path):
 def test_who_abandons_is_brought_no_more():
     arriving = Arriving()
     arriving.abandon()
-    with pytest.raises(Abandoned):
+    with pytest.raises(Cancelled):
         arriving.count(1)
 
 

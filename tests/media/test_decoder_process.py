@@ -1,4 +1,4 @@
-"""The decoder as a program: its messages, its limits, what it may open, and what a broken one does to the caller."""
+"""The decoder's process: its messages, its limits, what it may open, what a broken one does to the caller, and when it ends."""
 
 import json
 import os
@@ -14,9 +14,12 @@ from clips import make_clip, time_shown
 
 from omnizip import media
 from omnizip.errors import MediaError
-from omnizip.media import decoder_main, decoder_process
+from omnizip.media import Cancelled, decoder_process
+from omnizip.media.decoder.container import CONTAINERS
+from omnizip.media.frame_buffer import load_while
 from omnizip.settings import Settings
 
+ROOT = decoder_process.DECODER.parents[3]
 JOB = {"mode": "frames", "fps": 2, "max_frames": 128, "pixels": 320 * 240, "max_clip_s": 60, "cpu_s": 60, "memory_bytes": 2 * 10**9}
 
 
@@ -27,11 +30,18 @@ def clip_path(tmp_path_factory):
 
 def messages(path, **changes) -> tuple[list[tuple[bytes, bytes]], int]:
     """All messages of one run of the program, and its exit status."""
+    held_open, ours = os.pipe()
     with open(path, "rb") as source:
         job = JOB | {"source": source.fileno()} | changes
         run = subprocess.run(
-            [sys.executable, "-I", decoder_main.__file__, json.dumps(job)], stdout=subprocess.PIPE, pass_fds=[source.fileno()], timeout=60
+            [sys.executable, "-I", decoder_process.DECODER, json.dumps(job)],
+            stdin=held_open,
+            stdout=subprocess.PIPE,
+            pass_fds=[source.fileno()],
+            timeout=60,
         )
+        os.close(held_open)
+        os.close(ours)
     found, at = [], 0
     while at < len(run.stdout):
         tag, length = struct.unpack_from("<4sQ", run.stdout, at)
@@ -51,6 +61,8 @@ def test_messages_are_as_documented(clip_path):
         rows = np.frombuffer(payload, np.uint8, offset=8).reshape(head["height"], head["row_bytes"])
         shown = rows[:, : 3 * head["width"]].reshape(head["height"], head["width"], 3)
         assert struct.unpack_from("<d", payload)[0] == pytest.approx(k / 2) == time_shown(shown)
+    (channels,) = (json.loads(payload)["channels"] for tag, payload in found if tag == b"CHAN")
+    assert channels == ["FC"]
     samples = sum(len(payload) // 4 for tag, payload in found if tag == b"SOUN")
     assert facts["sound_s"] == samples / 16_000 == pytest.approx(2.0, abs=0.03)
     assert facts["video_codec"] == "h264" and facts["pictures"] == 60
@@ -64,13 +76,25 @@ def test_failure_is_a_message_too(tmp_path):
 
 def test_limits_on_memory_time_and_written_files():
     program = (
-        "import json, sys, resource; sys.path.insert(0, sys.argv[1]); from omnizip import decoder;"
-        "decoder.limit_resources({'memory_bytes': 10**9, 'cpu_s': 7.5});"
+        "import json, resource; from omnizip.media.decoder.program import limit_resources;"
+        "limit_resources({'memory_bytes': 10**9, 'cpu_s': 7.5});"
         "print(json.dumps([resource.getrlimit(r) for r in (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE)]))"
     )
-    root = os.path.dirname(os.path.dirname(decoder_main.__file__))
-    run = subprocess.run([sys.executable, "-c", program, root], capture_output=True, check=True, timeout=60)
-    assert json.loads(run.stdout) == [[10**9] * 2, [8] * 2, [0] * 2]
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=True, timeout=60)
+    assert json.loads(run.stdout) == [[10**9] * 2, [8, 13], [0] * 2]
+
+
+def test_the_program_imports_nothing_of_the_project(clip_path):
+    """Nor numpy, which alone would add a third to its start."""
+    with open(clip_path, "rb") as source:
+        command = [sys.executable, "-I", "-X", "importtime", decoder_process.DECODER, json.dumps(JOB | {"source": source.fileno()})]
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=[source.fileno()], text=True
+        )
+        imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in process.stderr}
+        assert process.wait(60) == 0
+        process.stdin.close()
+    assert {"av", "omnizip_decoder"} <= imported and not imported & {"omnizip", "numpy", "torch", "PIL"}
 
 
 # ---- a file may not make ffmpeg open another
@@ -114,18 +138,20 @@ def test_a_name_is_only_ever_a_file(name):
 
 
 def test_no_playlist_container_is_allowed():
-    assert not {"hls", "concat", "dash", "sdp", "rtsp", "image2", "lavfi", "webm_dash_manifest"} & set(decoder_main.CONTAINERS.split(","))
+    assert not {"hls", "concat", "dash", "sdp", "rtsp", "image2", "lavfi", "webm_dash_manifest"} & set(CONTAINERS.split(","))
 
 
 # ---- whatever the program does, the caller gets a sentence
 
 
-HEAD = {"frames": 4, "height": 2, "width": 2, "row_bytes": 64, "turns": 0, "fps": 2.0}
+HEAD = {"frames": 4, "height": 2, "width": 2, "row_bytes": 64, "turns": 0, "mirrored": False, "fps": 2.0}
 SEND = "import sys, json, struct, os, time, signal\ndef send(tag, data): os.write(1, tag + struct.pack('<Q', len(data)) + data)\n"
 BROKEN = {
     "crashes": ("os.kill(os.getpid(), signal.SIGSEGV)", "made the decoder crash (SIGSEGV)"),
     "aborts": ("os.abort()", "made the decoder crash (SIGABRT)"),
-    "is killed for memory": ("os.kill(os.getpid(), signal.SIGKILL)", "needs more than the 4096 MB allowed"),
+    "is killed": ("os.kill(os.getpid(), signal.SIGKILL)", "was killed from outside while reading"),
+    "runs out of memory": ("send(b'FAIL', b'{\"kind\": \"memory\"}')", "needs more than the 4096 MB allowed"),
+    "is asked for an absurd size": ("send(b'FAIL', b'{\"kind\": \"absurd size\"}')", "its tables ask for more memory than any clip needs"),
     "uses up its processor time": ("os.kill(os.getpid(), signal.SIGXCPU)", "took longer than 2 s"),
     "hangs": ("time.sleep(60)", "took longer than 2 s"),
     "hangs after closing its output": ("os.close(1); time.sleep(60)", "took longer than 2 s"),
@@ -136,7 +162,15 @@ BROKEN = {
     "sends no JSON object": ("send(b'HEAD', b'[1]')", "answered nonsense"),
     "announces more than memory": (f"send(b'HEAD', json.dumps({HEAD | {'height': 10**9}}).encode())", "answered nonsense"),
     "announces endless JSON": ("os.write(1, b'HEAD' + struct.pack('<Q', 10**15))", "answered nonsense"),
-    "announces endless sound": ("os.write(1, b'SOUN' + struct.pack('<Q', 10**15))", "answered nonsense"),
+    "announces sound of no channel": ("send(b'CHAN', b'{\"channels\": []}')", "answered nonsense"),
+    "announces channels twice": ("[send(b'CHAN', b'{\"channels\": [\"FC\"]}') for _ in range(2)]", "answered nonsense"),
+    "announces too many channels": ("send(b'CHAN', json.dumps({'channels': ['FC'] * 17}).encode())", "answered nonsense"),
+    "sends sound unannounced": ("send(b'SOUN', bytes(8))", "answered nonsense"),
+    "sends half a sample": ("send(b'CHAN', b'{\"channels\": [\"FL\", \"FR\"]}'); send(b'SOUN', bytes(4))", "answered nonsense"),
+    "announces endless sound": (
+        "send(b'CHAN', b'{\"channels\": [\"FC\"]}'); os.write(1, b'SOUN' + struct.pack('<Q', 10**15))",
+        "answered nonsense",
+    ),
     "sends a frame unannounced": ("send(b'FRAM', bytes(100))", "answered nonsense"),
     "stops in a frame": (
         f"send(b'HEAD', json.dumps({HEAD}).encode()); os.write(1, b'FRAM' + struct.pack('<Q', 136) + bytes(50)); os.abort()",
@@ -175,9 +209,9 @@ def test_a_hanging_decoder_takes_its_children_along(clip_path, tmp_path, monkeyp
     assert state in ("gone", "Z"), state
 
 
-def _state(pid: int) -> str:
+def _state(pid: int, patience: int = 50) -> str:
     """One letter as in /proc; a killed orphan may stay a zombie where nobody reaps."""
-    for _ in range(50):
+    for _ in range(patience):
         try:
             with open(f"/proc/{pid}/stat") as file:
                 state = file.read().rpartition(") ")[2][0]
@@ -189,27 +223,103 @@ def _state(pid: int) -> str:
     return state
 
 
-# ---- arithmetic
+# ---- when nobody wants the clip any more
 
 
-def test_stray_time_stamps_do_not_count():
-    spans = [(k * 40, 40) for k in range(100)]
-    spans[50] = (10**9, 40)  # damaged; later ones are in order again
-    track = decoder_main._track(spans, 0.001)
-    assert (track.start_s, track.end_s) == (0, 4.0) and track.step_s == 0.04
+HANGS = "import os, time\nopen({pid!r}, 'w').write(str(os.getpid()))\n{before}time.sleep(120)\n"
 
 
-def test_reordered_pictures_are_no_strays():
-    spans = [(stamp * 40, 0) for stamp in (0, 3, 1, 2, 6, 4, 5)]  # decoding order of B pictures, lasting unknown
-    track = decoder_main._track(spans, 0.001)
-    assert track.packets == 7 and track.end_s == pytest.approx(0.28)
+@pytest.fixture
+def hanging(tmp_path, monkeypatch):
+    """A decoder that never answers; calling it waits for its start and returns its process id."""
+    (tmp_path / "fake.py").write_text(HANGS.format(pid=str(tmp_path / "pid"), before=""))
+    monkeypatch.setattr(decoder_process, "DECODER", tmp_path / "fake.py")
+    return lambda: _written_pid(tmp_path / "pid")
 
 
-@pytest.mark.parametrize("size", [(1280, 720), (720, 1280), (3840, 2160), (321, 181), (640, 480), (100, 7000), (3, 100_000), (16_384, 16)])
-@pytest.mark.parametrize("aspect", [1.0, 64 / 45, 8 / 9])
-@pytest.mark.parametrize("pixels", [16, 10_000, 640 * 480, 10**9])
-def test_scaled_size_fits_and_never_enlarges(size, aspect, pixels):
-    width, height = decoder_main.scaled_size(*size, aspect, pixels)
-    assert 1 <= width <= size[0] and 1 <= height <= size[1] and width * height <= pixels
-    if min(width, height) > 100:
-        assert width / height == pytest.approx(size[0] * aspect / size[1], rel=0.01)
+def _written_pid(path) -> int:
+    deadline = time.monotonic() + 30
+    while not (path.exists() and path.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return int(path.read_text())
+
+
+def test_a_decoder_nobody_wants_ends_at_once(clip_path, hanging):
+    """It sends nothing, so only the question whether to go on can end it before its time is up."""
+    with pytest.raises(Cancelled):
+        media.load(clip_path, Settings(decode_timeout_s=100), cancelled=lambda: bool(hanging()))
+    assert _state(hanging()) in ("gone", "Z")
+
+
+def test_stopped_copy_leaves_no_file(clip_path, hanging, tmp_path):
+    with pytest.raises(Cancelled):
+        media.transcode_preview(clip_path, tmp_path / "copy.mp4", Settings(decode_timeout_s=100), cancelled=lambda: bool(hanging()))
+    assert _state(hanging()) in ("gone", "Z") and not list(tmp_path.glob("copy*"))
+
+
+def test_what_fails_meanwhile_ends_a_silent_decoder(clip_path, hanging):
+    def fail(arriving):
+        hanging()
+        raise RuntimeError("closed")
+
+    with pytest.raises(RuntimeError, match="closed"):
+        load_while(clip_path, Settings(decode_timeout_s=100), fail)
+    assert _state(hanging()) in ("gone", "Z")
+
+
+CALLER = """
+import sys, time
+from omnizip import media
+from omnizip.media import decoder_process
+from omnizip.settings import Settings
+
+popen = decoder_process.subprocess.Popen
+def started(*arguments, **options):
+    process = popen(*arguments, **options)
+    print(process.pid, flush=True)
+    return process
+decoder_process.subprocess.Popen = started
+media.load(sys.argv[1], Settings(decode_timeout_s=100), lambda fraction: time.sleep(100))
+"""
+
+
+def test_a_killed_caller_takes_its_decoder_along(tmp_path):
+    """The real decoder, held in the middle of its work, is gone soon after its caller was killed with SIGKILL."""
+    path = make_clip(tmp_path / "long.mp4", seconds=20, size=(640, 480), sound=None)
+    caller = subprocess.Popen([sys.executable, "-c", CALLER, path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    pid = int(caller.stdout.readline())
+    time.sleep(1.0)  # it fills its pipe and waits, or is still starting: both must end
+    assert _state(pid, patience=1) not in ("gone", "Z")
+    caller.kill()
+    caller.wait()
+    assert _state(pid, patience=500) in ("gone", "Z")
+
+
+def test_a_decoder_ends_when_its_standard_input_does(clip_path):
+    """However its caller went, with a picture half written."""
+    with open(clip_path, "rb") as source:
+        job = JOB | {"source": source.fileno()}
+        command = [sys.executable, "-I", decoder_process.DECODER, json.dumps(job)]
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[source.fileno()], start_new_session=True
+        )
+        process.stdout.read(4)
+        process.stdin.close()
+        assert process.wait(30) == -9
+        process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"), [(0x3FFFFFFF, "its tables ask for more memory than any clip needs"), (0x01000000, "has a damaged index")]
+)
+def test_a_damaged_table_is_called_so(entries, words, tmp_path):
+    """A small clip whose table of times (stts) announces far more entries than it holds is not said to need much memory, nor
+    to be cut off."""
+    data = bytearray(make_clip(tmp_path / "whole.mp4", seconds=0.5).read_bytes())
+    at = data.index(b"stts") + 8
+    data[at : at + 4] = struct.pack(">I", entries)
+    path = tmp_path / "table.mp4"
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match=words):
+        media.load(path, Settings())
