@@ -28,6 +28,9 @@ from .decoder_process import MEGABYTE, SAMPLE_RATE_HZ, Arrivals, DecoderProcess,
 from .losses import Outcome, sentences
 
 SILENCE = 10 ** (-60 / 20)  # peak, -60 dBFS: below it nothing is audible
+# Usual names of the containers that are read; the file's content decides, not its name.
+_ISO_AND_WEB = (".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".gif", ".avi", ".ivf")
+SUFFIXES = (*_ISO_AND_WEB, ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob", ".flv", ".wmv", ".asf", ".ogv", ".ogg")
 PREVIEW_PIXELS, SMALL_PREVIEW_PIXELS = 1280 * 720, 640 * 360
 
 
@@ -127,7 +130,10 @@ def transcode_preview(
             job["target_bytes"] = int(settings.max_file_mb * MEGABYTE)
             job["max_clip_s"] = settings.max_clip_s
             with DecoderProcess(job, (source, target.fileno()), _display_name(Path(path)), settings, cancelled) as decoder:
-                decoder.read_json(*decoder.read_message())
+                try:
+                    decoder.read_json(*decoder.read_message())
+                except MediaError as problem:
+                    raise MediaError(f"No copy that browsers play could be made: {problem}") from None
         partial.replace(out_path)
     finally:
         partial.unlink(missing_ok=True)

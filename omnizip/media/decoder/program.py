@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import resource
@@ -34,6 +35,9 @@ def main(job: dict) -> int:
         failure = {"kind": "memory"} if "start new thread" in str(error) else {"kind": "broken", "error": "RuntimeError"}
     except BrokenPipeError:
         return 1  # nobody listens any more
+    except OSError as error:
+        kinds = {errno.EFBIG: "large copy", errno.ENOSPC: "full disk", errno.EDQUOT: "full disk"}
+        failure = {"kind": kinds.get(error.errno, "broken"), "error": type(error).__name__}
     except Exception as error:  # the sentence is the caller's; the name is for whoever reports a bug
         failure = {"kind": "broken", "error": type(error).__name__}
     if failure is not None:
