@@ -7,8 +7,8 @@ JSON object:
     {"mode": "frames" | "preview", "source": fd, "packages": folder of av, "cpu_s": s, "memory_bytes": n,
      "pixels": n, "max_clip_s": s, "fps": hz, "max_frames": n, "target": fd of the preview, "target_bytes": n, "small": bool}
 
-Files come as open descriptors and ffmpeg may use no protocol but `fd`, no container but those of CONTAINERS and no decoder
-but those of CODECS: a playlist that names other files or the network opens nothing. Standard input is a pipe whose other
+Files come as open descriptors and ffmpeg may use no protocol but `fd` and no container but those of CONTAINERS: a playlist
+that names other files or the network opens nothing. Standard input is a pipe whose other
 end the caller holds: when it closes, for whatever reason, this program ends. The answer is a sequence of messages, each a
 tag of 4 bytes, the payload's length as 8 bytes little-endian, and the payload:
 
