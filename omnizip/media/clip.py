@@ -24,7 +24,7 @@ import numpy as np
 
 from ..errors import MediaError
 from ..settings import Settings
-from .decoder_process import MEGABYTE, SAMPLE_RATE_HZ, Arrivals, DecoderProcess, receive
+from .decoder_process import MEGABYTE, SAMPLE_RATE_HZ, DecoderProcess, FrameListener, receive
 from .losses import Outcome, sentences
 
 SILENCE = 10 ** (-60 / 20)  # peak, -60 dBFS: below it nothing is audible
@@ -56,7 +56,7 @@ def load(
     path: str | os.PathLike,
     settings: Settings,
     on_progress: Callable[[float], None] | None = None,
-    arriving: Arrivals | None = None,
+    arriving: FrameListener | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Clip:
     """Read a clip.

@@ -194,8 +194,8 @@ _SENTENCES = {
 # ---- what the decoder sends
 
 
-class Arrivals(Protocol):
-    """Who wants frames before all of them are there."""
+class FrameListener(Protocol):
+    """What hears of frames before all of them are there (frame_buffer.FrameBuffer)."""
 
     def announce(self, frames: np.ndarray) -> None: ...
 
@@ -215,7 +215,7 @@ class Content:
 
 
 def receive(
-    decoder: DecoderProcess, settings: Settings, on_progress: Callable[[float], None] | None, arriving: Arrivals | None = None
+    decoder: DecoderProcess, settings: Settings, on_progress: Callable[[float], None] | None, arriving: FrameListener | None = None
 ) -> Content:
     """Read everything a decoder in mode "frames" sends, and check it.
 

@@ -13,7 +13,7 @@ from omnizip import media
 from omnizip.engine import Arm, Engine
 from omnizip.errors import MediaError
 from omnizip.media import Cancelled, decoder_process
-from omnizip.media.frame_buffer import Arriving, load_while
+from omnizip.media.frame_buffer import FrameBuffer, load_while
 from omnizip.model import encoders
 from omnizip.settings import Settings
 
@@ -56,7 +56,7 @@ def test_the_first_steps_are_encoded_before_the_last_frame_is_there(engine, path
     """The reader is held before the end until a batch was encoded: were one to wait for the other, this would not end."""
     encoder, encoded_one = engine.model.encoder, threading.Event()
 
-    class Slow(Arriving):
+    class Slow(FrameBuffer):
         def count(self, there):
             super().count(there)
             if there == 20:
@@ -105,7 +105,7 @@ def test_what_fails_meanwhile_ends_the_reading(path):
 
 
 def test_who_abandons_is_brought_no_more():
-    arriving = Arriving()
+    arriving = FrameBuffer()
     arriving.abandon()
     with pytest.raises(Cancelled):
         arriving.count(1)
