@@ -185,6 +185,7 @@ _SENTENCES = {
     "sound only": "{name} has sound but no picture; give a clip with a video track.",
     "no picture": "{name} holds no picture that can be decoded; record or export it again.",
     "absurd size": "{name} is damaged: its tables ask for more memory than any clip needs; copy or record it again.",
+    "damaged times": "{name} is damaged: by its time stamps it would last for weeks; copy or record it again.",
     "large copy": "it would be larger than a file may be; give a shorter clip or raise max_file_mb.",
     "full disk": "the disk is full; free some space and try again.",
     "unknown codec": "{name} uses a video codec that this program has no decoder for; convert it to H.264 mp4.",

@@ -24,6 +24,7 @@ def test_a_few_damaged_files_of_every_container(tmp_path):
     assert_survived(attack(69, 1, tmp_path), 69)
 
 
+@pytest.mark.slow  # so that -m "not slow", which replaces the usual choice, leaves it out, too
 @pytest.mark.long
 def test_damaged_files_of_every_container(tmp_path):
     """Twenty minutes or more on two cores."""

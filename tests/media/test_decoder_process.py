@@ -323,3 +323,18 @@ def test_a_damaged_table_is_called_so(entries, words, tmp_path):
     path.write_bytes(data)
     with pytest.raises(MediaError, match=words):
         media.load(path, Settings())
+
+
+def test_damaged_time_stamps_are_called_so(tmp_path):
+    """A clip whose track says, by one number of its header (mdhd), that a second has one tick."""
+    data = bytearray(make_clip(tmp_path / "whole.mp4", seconds=2, sound=None).read_bytes())
+    at = data.index(b"mdhd") + 16
+    data[at : at + 4] = struct.pack(">I", 1)
+    path = tmp_path / "times.mp4"
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match=r"longer than the 600 s accepted|by its time stamps it would last for weeks"):
+        media.load(path, Settings())
+    data[data.index(b"stts") + 16 : data.index(b"stts") + 20] = struct.pack(">I", 0x00FFFFFF)
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match="by its time stamps it would last for weeks"):
+        media.load(path, Settings())

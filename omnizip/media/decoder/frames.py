@@ -17,6 +17,7 @@ from .survey import shown_until, survey
 
 SAMPLE_RATE_HZ = 16_000
 CONTAINER_ROUNDING_S = 0.0005  # matroska stores whole milliseconds
+DAMAGED_S = 7 * 24 * 3600  # no file within the limit of bytes lasts a week: its time stamps are damaged
 QUEUED = 4  # pictures waiting to be scaled
 HDR_TRANSFERS = (16, 18)  # PQ and HLG, ITU-T H.273
 
@@ -25,6 +26,8 @@ def send_frames(job: dict, sink: Sink) -> None:
     """HEAD, then FRAM and SOUN as they are decoded, then TAIL."""
     surveyed = survey(job["source"])
     length_s = surveyed.end_s - surveyed.picture.start_s
+    if length_s > DAMAGED_S:
+        raise Unreadable("damaged times")
     if length_s > job["max_clip_s"] + 0.05:
         raise Unreadable("too long", seconds=length_s)
     sound = Sound(surveyed.facts, surveyed.sound, SAMPLE_RATE_HZ) if surveyed.sound else None
