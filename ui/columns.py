@@ -11,6 +11,7 @@ import gradio as gr
 
 from omnizip.assets import asset
 from omnizip.compressors import COMPRESSORS
+from omnizip.media import SUFFIXES
 from omnizip.report import fragments, wording
 from omnizip.settings import Settings
 
@@ -19,6 +20,7 @@ from .controls import Controls
 from .lens import component
 
 METHODS = {name: kind for name, kind in COMPRESSORS.items() if name != "full"}
+OTHER_FILES = [spelt for suffix in SUFFIXES for spelt in (suffix, suffix.upper())]  # browsers know no type for many of them
 FIRST_METHOD, FIRST_RETENTION = "omnizip", "45 %"
 
 
@@ -57,7 +59,7 @@ def ask_column(settings: Settings) -> Asked:
     )
     with gr.Row(elem_id="limits-row"):
         gr.HTML(fragments.hint(words.limits(settings)), elem_id="limits")
-        open_gif = gr.UploadButton(words.OPEN_GIF, file_types=[".gif"], size="sm", scale=0, min_width=110, elem_id="open-gif")
+        open_gif = gr.UploadButton(words.OPEN_GIF, file_types=OTHER_FILES, size="sm", scale=0, min_width=110, elem_id="open-gif")
     question.render()
     retention = gr.Radio(words.RETENTIONS, value=FIRST_RETENTION, label=words.RETENTION, info=words.RETENTION_HINT, elem_id="retention")
     method = gr.Dropdown(

@@ -339,7 +339,7 @@ def _drawn(record: CompressionRecord, clip: Clip, path: Path) -> Iterator[float]
 
 
 def open_gif(engine: Engine, path: str) -> Iterator[Update]:
-    """A gif as an mp4, since browsers' players take no gif."""
+    """A gif, or any other file the player refuses by its type, as an mp4."""
     with tempfile.TemporaryDirectory() as folder:
         film = Path(folder) / f"{Path(path).stem}.mp4"
         try:

@@ -33,8 +33,8 @@ EXAMPLES = {
 LIMITS = "mp4, mov, webm or mkv; up to {longest} and {size} MB. Uploads are deleted within {kept}."
 MINUTES, SECONDS = "{n} minutes", "{n} seconds"
 SPANS = ((3600, "{n} hour", "{n} hours"), (60, "{n} minute", "{n} minutes"), (1, "{n} second", "{n} seconds"))  # from how many seconds on
-OPEN_GIF = "Open a gif"
-GIF_OPENED = "The gif was turned into an mp4, so that it can be played."
+OPEN_GIF = "Open a gif, MOV, ts, avi, ..."
+GIF_OPENED = "The file was turned into an mp4, so that it can be played."
 UNPLAYABLE = "This browser may not play the file; it was read all the same."
 
 # The left column: the question and the method

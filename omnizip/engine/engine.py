@@ -210,7 +210,7 @@ class Engine:
                 encoded, decode_ms = self._clips.get(key, lambda: self._encode(path, lambda stage: None, stop))[0].clip, None
                 clip = encoded.clip
             else:
-                clip, decode_ms = yield from self._telling(lambda tell: self._decode(path, tell), stop)
+                clip, decode_ms = yield from self._telling(lambda tell: self._decode(path, tell, stop), stop)
                 encoded = None
             task = Task(clip, encoded, decode_ms, path.name, asked.question, asked.arms, asked.history, asked.sampling, self.settings)
             with closing(self._lent(task)) as events:
@@ -239,16 +239,16 @@ class Engine:
         s = self.settings
         return self._digest(path), s.fps, s.tokens_per_step, s.max_frames, s.decode_pixels
 
-    def _decode(self, path: Path, tell: Callable[[Stage], None]) -> tuple[Clip, float]:
+    def _decode(self, path: Path, tell: Callable[[Stage], None], stop: Stop) -> tuple[Clip, float]:
         tell(Stage("decode", 0.0))
         start = perf_counter()
-        clip = media.load(path, self.settings, lambda fraction: tell(Stage("decode", fraction)))
+        clip = media.load(path, self.settings, lambda fraction: tell(Stage("decode", fraction)), cancelled=stop)
         return clip, ms_since(start)
 
     def _encode(self, path: Path, tell: Callable[[Stage], None], stop: Stop) -> Encoded:
         def make() -> Encoded:
             if self._lent is not None:
-                clip, decode_ms = self._decode(path, tell)
+                clip, decode_ms = self._decode(path, tell, stop)
                 tell(Stage("encode"))
                 return Encoded(self._encode_lent(clip, decode_ms), decode_ms)
             tell(Stage("decode", 0.0))
@@ -258,6 +258,7 @@ class Engine:
                 self.settings,
                 lambda arriving: encoder.encode_ahead(arriving, lambda: self._turn(stop)),
                 lambda fraction: tell(Stage("decode", fraction)),
+                cancelled=stop,
             )
             tell(Stage("encode"))
             with self._turn(stop):
@@ -306,6 +307,9 @@ class Engine:
                     break
                 stop.check()
                 yield stage
+        except GeneratorExit:
+            stop.heard = True  # who closes the events wants no more of them, and a decoder that says nothing hears it, too
+            raise
         finally:
             abandoned.set()
         stop.check()

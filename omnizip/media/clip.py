@@ -1,12 +1,12 @@
-"""A file -> Clip. The file is decoded by decoder_main.py in a process of its own, under a time and a memory limit.
+"""A file -> Clip. The file is decoded by the program in decoder/ in a process of its own, under a time and a memory limit.
 
 Whatever a file does to the decoder (crash, hang, eat memory, send garbage), `load` raises a MediaError of one sentence that
 names cause and cure, and the caller lives on. What was lost or changed without making the clip useless is in
 `Clip.warnings`, one sentence each.
 
-Frames are those shown at the instants k / fps from the first picture. Sampled are at most `settings.max_frames`: of a longer
-clip fps is lowered, so that they stay even. Sound is 16 kHz mono whose first sample belongs to the first picture.
-Not done: tone mapping of HDR, mirrored display matrices.
+Frames are those shown at the instants k / fps from the first picture, until the longer of picture and sound ends: the last
+picture stays. Sampled are at most `settings.max_frames`: of a longer clip fps is lowered, so that they stay even. Sound is
+16 kHz mono whose first sample belongs to the first picture. Not done: tone mapping of HDR.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ import numpy as np
 
 from ..errors import MediaError
 from ..settings import Settings
-from .decoder_process import MEGABYTE, Arrivals, Decoder, received
+from .decoder_process import MEGABYTE, SAMPLE_RATE_HZ, DecoderProcess, FrameListener, receive
+from .losses import Outcome, sentences
 
 SILENCE = 10 ** (-60 / 20)  # peak, -60 dBFS: below it nothing is audible
+# Usual names of the containers that are read; the file's content decides, not its name.
+_ISO_AND_WEB = (".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".gif", ".avi", ".ivf")
+SUFFIXES = (*_ISO_AND_WEB, ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob", ".flv", ".wmv", ".asf", ".ogv", ".ogg")
 PREVIEW_PIXELS, SMALL_PREVIEW_PIXELS = 1280 * 720, 640 * 360
-NOTICEABLE_S = 0.1  # shorter shifts of sound and picture go unmentioned
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,35 +53,48 @@ class Clip:
 
 
 def load(
-    path: str | os.PathLike, settings: Settings, on_progress: Callable[[float], None] | None = None, arriving: Arrivals | None = None
+    path: str | os.PathLike,
+    settings: Settings,
+    on_progress: Callable[[float], None] | None = None,
+    arriving: FrameListener | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> Clip:
-    """Read a clip. `on_progress` hears the fraction done, from 0 to 1; `arriving` (arriving.py) hears of the frames as they come.
+    """Read a clip.
 
-    Raises MediaError in one sentence.
+    Args:
+        on_progress: hears the fraction done, from 0 to 1.
+        arriving: hears of the frames as they come (frame_buffer.py).
+        cancelled: asked several times a second whether the clip is no longer wanted; the decoder then ends at once.
+
+    Raises:
+        MediaError: the file cannot be read; in one sentence.
+        Cancelled: `cancelled` said so.
     """
     path = Path(path)
-    name = _shown(path)
-    with _opened(path, settings) as source:
+    name = _display_name(path)
+    with _open(path, settings) as source:
         job = {"mode": "frames", "source": source, "fps": settings.fps, "max_frames": settings.max_frames}
         job |= {"pixels": settings.decode_pixels, "max_clip_s": settings.max_clip_s}
-        with Decoder(job, (source,), name, settings) as decoder:
-            frames, times_s, fps, sound, facts = received(decoder, settings, on_progress, arriving)
+        with DecoderProcess(job, (source,), name, settings, cancelled) as decoder:
+            content = receive(decoder, settings, on_progress, arriving)
         digest = _digest(source)
-    waveform = np.nan_to_num(np.concatenate(sound), copy=False) if sound else None  # float PCM may hold anything
-    silent = waveform is not None and max(waveform.max(), -waveform.min()) < SILENCE
+    facts, downmix, waveform = content.facts, content.downmix, content.waveform
+    silent = downmix is not None and downmix.peak < SILENCE
+    alone_s = downmix.alone_samples / SAMPLE_RATE_HZ if downmix is not None else 0.0
+    outcome = Outcome(len(content.frames), content.fps, settings.fps, waveform is not None, silent, alone_s)
     clip = Clip(
         path=path,
         digest=digest,
-        frames=frames,
-        frame_times_s=times_s,
-        fps=fps,
+        frames=content.frames,
+        frame_times_s=content.times_s,
+        fps=content.fps,
         waveform=waveform,
         duration_s=max(facts["picture_s"], facts["sound_s"]),
         width=facts["width"],
         height=facts["height"],
-        silent=bool(silent),
+        silent=silent,
         playable=_playable(facts),
-        warnings=tuple(_warnings(facts, len(frames), fps, waveform is not None, silent, settings)),
+        warnings=tuple(sentences(facts, outcome)),
     )
     if on_progress is not None:
         on_progress(1.0)
@@ -87,24 +103,37 @@ def load(
 
 def digest(path: str | os.PathLike, settings: Settings) -> str:
     """`Clip.digest` of a file, without decoding it. Raises MediaError where `load` would before decoding."""
-    with _opened(Path(path), settings) as source:
+    with _open(Path(path), settings) as source:
         return _digest(source)
 
 
 def transcode_preview(
-    path: str | os.PathLike, out_path: str | os.PathLike, settings: Settings | None = None, *, small: bool = False
+    path: str | os.PathLike,
+    out_path: str | os.PathLike,
+    settings: Settings | None = None,
+    *,
+    small: bool = False,
+    cancelled: Callable[[], bool] | None = None,
 ) -> None:
-    """Write `path` as H.264 and AAC in mp4, for browsers that cannot play it as it is. At most 1280 x 720 pixels; `small`,
-    to send along, at most 640 x 360 in fewer bytes. Raises MediaError as `load` does; then `out_path` does not exist."""
+    """Write `path` as H.264 and AAC in mp4, for browsers that cannot play it as it is: the pictures and sound that `load`
+    reads, at the same instants. At most 1280 x 720 pixels; `small`, to send along, at most 640 x 360 in fewer bytes.
+
+    Raises:
+        MediaError, Cancelled: as `load` does; then `out_path` does not exist.
+    """
     settings = settings or Settings()
     partial = Path(f"{out_path}.part")
     try:
-        with _opened(Path(path), settings) as source, partial.open("wb") as target:
+        with _open(Path(path), settings) as source, partial.open("wb") as target:
             job = {"mode": "preview", "source": source, "target": target.fileno(), "small": small}
             job["pixels"] = SMALL_PREVIEW_PIXELS if small else PREVIEW_PIXELS
             job["target_bytes"] = int(settings.max_file_mb * MEGABYTE)
-            with Decoder(job, (source, target.fileno()), _shown(Path(path)), settings) as decoder:
-                decoder.facts(*decoder.message())
+            job["max_clip_s"] = settings.max_clip_s
+            with DecoderProcess(job, (source, target.fileno()), _display_name(Path(path)), settings, cancelled) as decoder:
+                try:
+                    decoder.read_json(*decoder.read_message())
+                except MediaError as problem:
+                    raise MediaError(f"No copy that browsers play could be made: {problem}") from None
         partial.replace(out_path)
     finally:
         partial.unlink(missing_ok=True)
@@ -113,16 +142,16 @@ def transcode_preview(
 # ---- the file
 
 
-def _shown(path: Path) -> str:
+def _display_name(path: Path) -> str:
     """The file's name as messages may show it: no folder, no control characters, not endless."""
     name = "".join(c if c.isprintable() else "?" for c in path.name)
     return name if len(name) <= 80 else f"{name[:60]}...{name[-16:]}"
 
 
 @contextmanager
-def _opened(path: Path, settings: Settings) -> Iterator[int]:
+def _open(path: Path, settings: Settings) -> Iterator[int]:
     """A descriptor of the regular file at `path`. The decoder gets the descriptor, so what was checked is what is read."""
-    name = _shown(path)
+    name = _display_name(path)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # NONBLOCK: opening a pipe must not wait for a writer
     except FileNotFoundError:
@@ -164,54 +193,3 @@ def _playable(facts: dict[str, Any]) -> bool:
     if facts["brand"] == "webm":
         return video in ("vp8", "vp9", "av1") and audio in (None, "opus", "vorbis")
     return facts["brand"] == "mp4" and video in ("h264", "vp9", "av1") and audio in (None, "aac", "mp3", "opus", "flac")
-
-
-def _warnings(facts: dict[str, Any], frames: int, fps: float, sound: bool, silent: bool, settings: Settings) -> Iterator[str]:
-    yield from _picture_warnings(facts, frames, fps, settings)
-    yield from _sound_warnings(facts, sound, silent)
-
-
-def _picture_warnings(facts: dict[str, Any], frames: int, fps: float, settings: Settings) -> Iterator[str]:
-    lost, patched = facts["damaged_packets"], facts["damaged_pictures"]
-    damage = [f"{_count(lost, 'packet')} could not be decoded"] * (lost > 0)
-    damage += [f"{_count(patched, 'picture')} had to be patched up"] * (patched > 0)
-    if damage:
-        yield f"The picture is damaged: {' and '.join(damage)}."
-    read_s = max(facts["picture_s"], facts["sound_s"])
-    if facts["announced_s"] is not None and facts["announced_s"] - read_s > 0.5:
-        yield f"The file announces {facts['announced_s']:.1f} s but ends after {read_s:.1f} s; the rest is missing."
-    if fps < settings.fps * 0.995:
-        yield f"The clip is long, so {fps:.2g} frames per second are sampled instead of {settings.fps:g}, {frames} frames in all."
-    if facts["pictures"] == 1:
-        yield "The clip has only one picture."
-    elif frames == 1:
-        yield "The clip is so short that only one frame was sampled."
-    if facts["size_changes"]:
-        yield "The picture's size changes within the clip; all frames were scaled to the first one's size."
-    if facts["hdr"]:
-        yield "The picture is HDR; its colours were not converted and look flatter than they should."
-    if facts["picture_tracks"] > 1:
-        yield f"The file has {facts['picture_tracks']} video tracks; only the main one was read."
-
-
-def _sound_warnings(facts: dict[str, Any], sound: bool, silent: bool) -> Iterator[str]:
-    if facts["damaged_sound_packets"]:
-        yield f"The sound is damaged: {_count(facts['damaged_sound_packets'], 'packet')} could not be decoded."
-    if not sound and not facts["sound_tracks"]:
-        yield "There is no sound track, so no sound guides the compression."
-    elif not sound:
-        yield "The sound track could not be decoded or is empty, so no sound guides the compression."
-    elif silent:
-        yield "The sound track is silent, so no sound guides the compression."
-    if facts["late_sound_s"] > NOTICEABLE_S:
-        yield f"The sound starts {facts['late_sound_s']:.1f} s after the picture; silence was put before it."
-    if facts["early_sound_s"] > NOTICEABLE_S:
-        yield f"The sound starts {facts['early_sound_s']:.1f} s before the picture; that part was cut."
-    if facts["sound_gaps_s"] > NOTICEABLE_S:
-        yield f"The sound has gaps of {facts['sound_gaps_s']:.1f} s in all; they were filled with silence."
-    if facts["sound_tracks"] > 1:
-        yield f"The file has {facts['sound_tracks']} sound tracks; only the main one was read."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,8 +1,9 @@
-"""The other side of decoder_main.py: starts it, reads its messages, and turns whatever it does into one sentence.
+"""The other side of decoder/: starts that program, reads its messages, and turns whatever it does into one sentence.
 
 The program gets open descriptors and no environment to speak of, a time limit (kept here: its process group is killed) and
-limits on memory, processor time and written files (kept by itself). Nothing it sends is believed unchecked, since the file
-may have taken it over.
+limits on memory, processor time and written files (kept by itself). Its standard input is a pipe that is held open here: it
+ends with this process, however this process ends. Nothing it sends is believed unchecked, since the file may have taken it
+over.
 """
 
 from __future__ import annotations
@@ -27,19 +28,34 @@ import numpy as np
 
 from ..errors import MediaError
 from ..settings import Settings
+from .downmix import Downmix
 
 SAMPLE_RATE_HZ = 16_000
 MEGABYTE = 1_000_000
+MAX_CHANNELS = 16  # of the sound; the decoder refuses more
 JSON_BYTES = 1 << 16  # longest header or trailer believed
 ROW_PADDING_BYTES = 256  # at the end of a row, for alignment
-DECODER = Path(__file__).with_name("decoder_main.py")
+POLL_S = 0.1  # how soon it is noticed that nobody wants the clip any more
+DECODER = Path(__file__).parent / "decoder" / "__main__.py"
 
 
-class Decoder:
-    """One run of decoder_main.py: started on entry, surely gone on exit. Reads its messages until a deadline."""
+class Cancelled(Exception):
+    """Nobody wants the clip any more."""
 
-    def __init__(self, job: dict, descriptors: tuple[int, ...], name: str, settings: Settings):
-        self.name, self.settings = name, settings
+
+class DecoderProcess:
+    """One run of the decoder: started on entry, surely gone on exit. Reads its messages until a deadline."""
+
+    def __init__(
+        self,
+        job: dict,
+        descriptors: tuple[int, ...],
+        name: str,
+        settings: Settings,
+        cancelled: Callable[[], bool] | None = None,
+    ):
+        """`name` is how messages call the file; `cancelled` is asked every POLL_S whether to go on."""
+        self.name, self.settings, self._cancelled = name, settings, cancelled
         memory = int(settings.decode_memory_mb * MEGABYTE)
         cpu_s = settings.decode_timeout_s * (os.cpu_count() or 1)  # should this process die, the other ends all the same
         found = importlib.util.find_spec("av")
@@ -47,13 +63,13 @@ class Decoder:
         self._job = json.dumps(job | {"memory_bytes": memory, "cpu_s": cpu_s, "packages": packages})
         self._descriptors = descriptors
 
-    def __enter__(self) -> Decoder:
+    def __enter__(self) -> DecoderProcess:
         # Few malloc arenas, since each reserves address space, which is what the memory limit counts; and no secrets.
         environment = {"MALLOC_ARENA_MAX": "2"} | {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH") if key in os.environ}
         self._deadline = time.monotonic() + self.settings.decode_timeout_s
         self._process = subprocess.Popen(
             [sys.executable, "-I", str(DECODER), self._job],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
@@ -75,29 +91,34 @@ class Decoder:
         self._process.wait()
         self._selector.close()
         self._pipe.close()
+        self._process.stdin.close()
 
     def fill(self, view: memoryview) -> None:
         """Read exactly as many bytes as `view` has."""
         while view.nbytes:
             left = self._deadline - time.monotonic()
-            if left <= 0 or not self._selector.select(left):
+            if left <= 0:
                 raise self._too_slow()
+            if self._cancelled is not None and self._cancelled():
+                raise Cancelled
+            if not self._selector.select(min(left, POLL_S)):
+                continue
             count = self._pipe.readinto(view)
             if not count:
                 raise self._ended()
             view = view[count:]
 
-    def message(self) -> tuple[bytes, int]:
-        """Tag and payload length of the next message. A FAIL message is raised as its sentence."""
+    def read_message(self) -> tuple[bytes, int]:
+        """Return tag and payload length of the next message. A FAIL message is raised as its sentence."""
         head = bytearray(12)
         self.fill(memoryview(head))
         tag, length = bytes(head[:4]), struct.unpack("<Q", head[4:])[0]
         if tag == b"FAIL":
-            raise self._failed(self.facts(b"TAIL", length))
+            raise self._failed(self.read_json(b"TAIL", length))
         return tag, length
 
-    def facts(self, tag: bytes, length: int, expected: bytes = b"TAIL") -> dict[str, Any]:
-        """The JSON payload of a message that must be `expected`."""
+    def read_json(self, tag: bytes, length: int, expected: bytes = b"TAIL") -> dict[str, Any]:
+        """Read the JSON payload of a message that must be `expected`."""
         if tag != expected or length > JSON_BYTES:
             raise self.garbage()
         payload = bytearray(length)
@@ -134,7 +155,10 @@ class Decoder:
         if status == -signal.SIGXCPU:
             return self._too_slow()
         if status == -signal.SIGKILL:
-            return self._too_big()
+            return MediaError(
+                f"The decoder was killed from outside while reading {self.name}, most likely because this machine had no memory "
+                "left; try again when it is less busy, or give a smaller clip."
+            )
         if status < 0:
             reason = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
             return MediaError(f"{self.name} made the decoder crash ({reason}); convert the file to H.264 mp4 and try again.")
@@ -157,8 +181,13 @@ class Decoder:
 _SENTENCES = {
     "not a video": "{name} is not a video this program can read; give an mp4, mov, webm, mkv or gif file.",
     "no index": "{name} was cut off before its index (the moov box), so nothing in it can be found; copy or record it again in full.",
+    "damaged index": "{name} has a damaged index (the moov box), so nothing in it can be found; copy or record it again.",
     "sound only": "{name} has sound but no picture; give a clip with a video track.",
     "no picture": "{name} holds no picture that can be decoded; record or export it again.",
+    "absurd size": "{name} is damaged: its tables ask for more memory than any clip needs; copy or record it again.",
+    "damaged times": "{name} is damaged: by its time stamps it would last for weeks; copy or record it again.",
+    "large copy": "it would be larger than a file may be; give a shorter clip or raise max_file_mb.",
+    "full disk": "the disk is full; free some space and try again.",
     "unknown codec": "{name} uses a video codec that this program has no decoder for; convert it to H.264 mp4.",
 }
 
@@ -166,30 +195,43 @@ _SENTENCES = {
 # ---- what the decoder sends
 
 
-class Arrivals(Protocol):
-    """Who wants frames before all of them are there."""
+class FrameListener(Protocol):
+    """What hears of frames before all of them are there (frame_buffer.FrameBuffer)."""
 
     def announce(self, frames: np.ndarray) -> None: ...
 
     def count(self, there: int) -> None: ...
 
 
-def received(
-    decoder: Decoder, settings: Settings, on_progress: Callable[[float], None] | None, arriving: Arrivals | None = None
-) -> tuple[np.ndarray, np.ndarray, float, list[np.ndarray], dict[str, Any]]:
-    """Frames, their times, fps, pieces of sound and facts. Nothing that was received is believed unchecked.
+@dataclass(frozen=True)
+class Content:
+    """What a decoder sent: N frames of H x W, S samples."""
+
+    frames: np.ndarray  # (N, H, W, 3) uint8
+    times_s: np.ndarray  # (N,)
+    fps: float
+    waveform: np.ndarray | None  # (S,) float32
+    downmix: Downmix | None  # what mixed it; None without sound
+    facts: dict[str, Any]
+
+
+def receive(
+    decoder: DecoderProcess, settings: Settings, on_progress: Callable[[float], None] | None, arriving: FrameListener | None = None
+) -> Content:
+    """Read everything a decoder in mode "frames" sends, and check it.
 
     `arriving` hears of the array the frames go to, and after each how many there are.
     """
     frames, times_s, count = None, None, 0
+    downmix: Downmix | None = None
     sound: list[np.ndarray] = []
-    sound_bytes_left = int((settings.max_clip_s + 60) * SAMPLE_RATE_HZ) * 4
+    instants_left = int((settings.max_clip_s + 60) * SAMPLE_RATE_HZ)
     while True:
-        tag, length = decoder.message()
+        tag, length = decoder.read_message()
         if tag == b"HEAD" and frames is None:
-            head = _Head.checked(decoder, decoder.facts(tag, length, b"HEAD"), settings)
+            head = _Head.checked(decoder, decoder.read_json(tag, length, b"HEAD"), settings)
             rows = np.empty((head.height, head.row_bytes), np.uint8)  # as they come, padded and not yet upright
-            pixels = np.rot90(rows[:, : 3 * head.width].reshape(head.height, head.width, 3, copy=False), head.turns)
+            pixels = head.upright(rows[:, : 3 * head.width].reshape(head.height, head.width, 3, copy=False))
             frames, times_s = np.empty((head.frames, *pixels.shape), np.uint8), np.zeros(head.frames)
             if arriving is not None:
                 arriving.announce(frames)
@@ -202,17 +244,30 @@ def received(
                 arriving.count(count)
             if on_progress is not None:
                 on_progress(count / (len(frames) + 1))  # the tail of the sound is still to come
-        elif tag == b"SOUN" and 0 < length <= sound_bytes_left and length % 4 == 0:
-            sound_bytes_left -= length
-            sound.append(np.empty(length // 4, np.float32))
-            decoder.fill(memoryview(sound[-1]).cast("B"))
+        elif tag == b"CHAN" and downmix is None:
+            downmix = Downmix(_channels(decoder, decoder.read_json(tag, length, b"CHAN")))
+            sample_bytes = 4 * len(downmix.shares)
+        elif tag == b"SOUN" and downmix is not None and 0 < length <= instants_left * sample_bytes and length % sample_bytes == 0:
+            instants_left -= length // sample_bytes
+            samples = np.empty((length // sample_bytes, len(downmix.shares)), np.float32)
+            decoder.fill(memoryview(samples).cast("B"))
+            sound.append(downmix.mix(samples))
         elif tag == b"TAIL" and count:
-            facts = decoder.facts(tag, length)
+            facts = decoder.read_json(tag, length)
             if not all(isinstance(facts.get(key), kind) for key, kind in _FACTS.items()):
                 raise decoder.garbage()
-            return (frames if count == len(frames) else frames[:count].copy()), times_s[:count], head.fps, sound, facts
+            waveform = np.concatenate(sound) if sound else None
+            frames = frames if count == len(frames) else frames[:count].copy()
+            return Content(frames, times_s[:count], head.fps, waveform, downmix, facts)
         else:
             raise decoder.garbage()
+
+
+def _channels(decoder: DecoderProcess, content: dict[str, Any]) -> list[str]:
+    names = content.get("channels")
+    if not isinstance(names, list) or not 0 < len(names) <= MAX_CHANNELS or not all(isinstance(name, str) for name in names):
+        raise decoder.garbage()
+    return names
 
 
 @dataclass(frozen=True)
@@ -224,10 +279,11 @@ class _Head:
     width: int
     row_bytes: int
     turns: int
+    mirrored: bool
     fps: float
 
     @classmethod
-    def checked(cls, decoder: Decoder, head: dict[str, Any], settings: Settings) -> _Head:
+    def checked(cls, decoder: DecoderProcess, head: dict[str, Any], settings: Settings) -> _Head:
         names = [field.name for field in fields(cls)]
         if not all(isinstance(head.get(name), int | float if name == "fps" else int) for name in names):
             raise decoder.garbage()
@@ -238,12 +294,19 @@ class _Head:
             raise decoder.garbage()
         return checked
 
+    def upright(self, pixels: np.ndarray) -> np.ndarray:
+        """A view (H, W, 3) of stored pixels as players show them."""
+        return np.rot90(pixels[:, ::-1] if self.mirrored else pixels, self.turns)
+
 
 _NUMBER, _TEXT = (int, float), (str,)
+_NUMBERS = """
+    width height picture_s sound_s unread_start_s restarts pictures damaged_pictures misplaced_pictures damaged_packets
+    damaged_sound_packets misplaced_sound_s early_sound_s late_sound_s sound_gaps_s sound_tracks picture_tracks
+    skipped_sound_tracks skipped_picture_tracks refused_channels late_tracks size_changes hdr interlaced alpha
+"""
 _FACTS = {
-    **dict.fromkeys(("width", "height", "picture_s", "sound_s", "pictures", "damaged_pictures", "damaged_packets"), _NUMBER),
-    **dict.fromkeys(("damaged_sound_packets", "early_sound_s", "late_sound_s", "sound_gaps_s"), _NUMBER),
-    **dict.fromkeys(("sound_tracks", "picture_tracks", "size_changes", "hdr"), _NUMBER),
+    **dict.fromkeys(_NUMBERS.split(), _NUMBER),
     **dict.fromkeys(("container", "brand", "video_codec", "pixel_format"), _TEXT),
     "audio_codec": (str, type(None)),
     "announced_s": (int, float, type(None)),

@@ -17,16 +17,13 @@ import numpy as np
 from .. import media
 from ..settings import Settings
 from .clip import Clip
+from .decoder_process import Cancelled
 
 T = TypeVar("T")
 
 
-class Abandoned(Exception):
-    """Nobody wants the frames any more."""
-
-
-class Arriving:
-    """An array of frames that is being filled, and how far. What it announces and counts comes from one thread only."""
+class FrameBuffer:
+    """An array of frames that one thread fills and another reads as far as it is filled."""
 
     def __init__(self) -> None:
         self._changed = Condition()
@@ -35,61 +32,74 @@ class Arriving:
         self._complete = self._abandoned = False
 
     def announce(self, frames: np.ndarray) -> None:
-        """The array (N, H, W, 3) the frames will be in; fewer than N may come."""
+        """Take the array (N, H, W, 3) the frames will be in; fewer than N may come."""
         with self._changed:
             self._frames = frames
             self._changed.notify_all()
 
     def count(self, there: int) -> None:
-        """So many frames are in place. Raises Abandoned where nobody waits for more."""
+        """Note that so many frames are in place. Raises Cancelled where nobody waits for more."""
         with self._changed:
             if self._abandoned:
-                raise Abandoned
+                raise Cancelled
             self._there = there
             self._changed.notify_all()
 
     def complete(self) -> None:
-        """No more will come."""
+        """Note that no more will come."""
         with self._changed:
             self._complete = True
             self._changed.notify_all()
 
     def abandon(self) -> None:
-        """Have the next `count` raise."""
+        """Have the next `count` raise, and the decoder end."""
         with self._changed:
             self._abandoned = True
 
     @property
+    def abandoned(self) -> bool:
+        """Whether nobody waits for more."""
+        with self._changed:
+            return self._abandoned
+
+    @property
     def frames(self) -> np.ndarray | None:
-        """The array, waiting for its announcement; None if there will be none."""
+        """The array, once it is announced; None if there will be none. Waits."""
         with self._changed:
             self._changed.wait_for(lambda: self._frames is not None or self._complete)
             return self._frames
 
     def wait_for(self, count: int) -> bool:
-        """Wait until so many frames are in place, or no more will come; whether they are."""
+        """Wait until so many frames are in place or no more will come; return whether they are."""
         with self._changed:
             self._changed.wait_for(lambda: self._there >= count or self._complete)
             return self._there >= count
 
 
 def load_while(
-    path: str | os.PathLike, settings: Settings, meanwhile: Callable[[Arriving], T], on_progress: Callable[[float], None] | None = None
+    path: str | os.PathLike,
+    settings: Settings,
+    meanwhile: Callable[[FrameBuffer], T],
+    on_progress: Callable[[float], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> tuple[Clip, T, float]:
-    """`media.load` in a thread, `meanwhile` in this one.
+    """Run `media.load` in a thread, `meanwhile` in this one.
 
     Returns:
         the clip, what `meanwhile` returned, and the milliseconds reading took.
 
     Raises:
-        MediaError: as `media.load` does. Whatever `meanwhile` raises ends the reading.
+        MediaError, Cancelled: as `media.load` does. Whatever `meanwhile` raises ends the reading, and the decoder with it.
     """
-    arriving, read, problems = Arriving(), [], []
+    arriving, read, problems = FrameBuffer(), [], []
+
+    def unwanted() -> bool:
+        return arriving.abandoned or bool(cancelled and cancelled())
 
     def work() -> None:
         started = perf_counter()
         try:
-            clip = media.load(path, settings, on_progress, arriving)
+            clip = media.load(path, settings, on_progress, arriving, unwanted)
             read.append((clip, 1000 * (perf_counter() - started)))
         except BaseException as problem:  # raised again by the thread that waits
             problems.append(problem)

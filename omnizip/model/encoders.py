@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ..media import Clip
-from ..media.frame_buffer import Arriving
+from ..media.frame_buffer import FrameBuffer
 from .loading import Parts
 from .processor import Layout
 from .saliency import attention_received, attention_received_windowed, per_token
@@ -119,7 +119,7 @@ class Encoder:
         )
 
     @torch.inference_mode()
-    def encode_ahead(self, arriving: Arriving, turn: Callable[[], AbstractContextManager]) -> Ahead:
+    def encode_ahead(self, arriving: FrameBuffer, turn: Callable[[], AbstractContextManager]) -> Ahead:
         """Encode whole batches of steps as their frames arrive; ends when there are no more.
 
         Args:

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import subprocess
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from clips import READABLE, READABLE_WITH_DEFECTS, UNREADABLE, beep_starts, beep
 
 from omnizip import media
 from omnizip.errors import MediaError
+from omnizip.media import clip as clip_module
 from omnizip.media import decoder_process
 from omnizip.settings import Settings
 
@@ -256,22 +256,28 @@ def test_preview_of_an_unreadable_file_leaves_nothing(made, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
-def test_decoding_costs_little_more_than_plain_decoding(made):
-    """At most twice is the aim, start of the helper included. The bound here is looser, since test machines are shared."""
-    path, plain, ours = made("thirty seconds"), [], []
-    for _ in range(3):
-        start = time.perf_counter()
-        with av.open(path) as container:
-            for stream in container.streams:
-                stream.thread_type = "AUTO"
-            pictures = sum(isinstance(frame, av.VideoFrame) for frame in container.decode(video=0, audio=0))
-        plain.append(time.perf_counter() - start)
-        start = time.perf_counter()
-        clip = media.load(path, SETTINGS)
-        ours.append(time.perf_counter() - start)
+def test_a_copy_that_fails_says_so(made, tmp_path):
+    with pytest.raises(MediaError, match="No copy that browsers play could be made: it would be larger than a file may be"):
+        media.transcode_preview(made("thirty seconds"), tmp_path / "copy.mp4", Settings(max_file_mb=12, decode_timeout_s=120))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_picture_is_decoded_once_and_only_the_sampled_are_sent(made, monkeypatch):
+    """What makes reading cost little more than plain decoding: no second decoding, no picture sent that is not shown."""
+    read, counted = decoder_process.receive, []
+
+    def receive(decoder, *arguments):
+        messages = decoder.read_message
+        decoder.read_message = lambda: counted.append(messages()) or counted[-1]
+        return read(decoder, *arguments)
+
+    monkeypatch.setattr(clip_module, "receive", receive)
+    clip = media.load(made("thirty seconds"), SETTINGS)
+    with av.open(made("thirty seconds")) as container:
+        pictures = container.streams.video[0].frames
     assert pictures == 900 and len(clip.frames) == 60 and len(clip.waveform) == pytest.approx(480_000, abs=1000)
-    assert min(ours) < 2.5 * min(plain), f"{min(ours):.2f} s against {min(plain):.2f} s"
+    assert sum(tag == b"FRAM" for tag, _ in counted) == 60
+    assert clip.frames.nbytes == 60 * clip.frames[0].size
 
 
 def test_an_error_of_the_listener_ends_the_decoder(made, monkeypatch):

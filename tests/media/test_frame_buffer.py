@@ -1,16 +1,19 @@
 """Frames are encoded while later ones are decoded, and what comes out is what comes out one after the other."""
 
 import threading
+import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
 from clips import make_clip
 
 from omnizip import media
-from omnizip.engine import Engine
+from omnizip.engine import Arm, Engine
 from omnizip.errors import MediaError
-from omnizip.media.frame_buffer import Abandoned, Arriving, load_while
+from omnizip.media import Cancelled, decoder_process
+from omnizip.media.frame_buffer import FrameBuffer, load_while
 from omnizip.model import encoders
 from omnizip.settings import Settings
 
@@ -53,7 +56,7 @@ def test_the_first_steps_are_encoded_before_the_last_frame_is_there(engine, path
     """The reader is held before the end until a batch was encoded: were one to wait for the other, this would not end."""
     encoder, encoded_one = engine.model.encoder, threading.Event()
 
-    class Slow(Arriving):
+    class Slow(FrameBuffer):
         def count(self, there):
             super().count(there)
             if there == 20:
@@ -102,9 +105,9 @@ def test_what_fails_meanwhile_ends_the_reading(path):
 
 
 def test_who_abandons_is_brought_no_more():
-    arriving = Arriving()
+    arriving = FrameBuffer()
     arriving.abandon()
-    with pytest.raises(Abandoned):
+    with pytest.raises(Cancelled):
         arriving.count(1)
 
 
@@ -134,3 +137,37 @@ def test_the_engine_encodes_ahead(path, small_batches, monkeypatch):
     encoded = engine.encode(path)
     assert seen[0].steps > 0
     assert encoded.video.shape[0] == encoded.grid[0] * encoded.grid[1] * encoded.grid[2]
+
+
+@pytest.mark.parametrize("how", ["told to stop", "closed"])
+def test_who_stops_a_comparison_ends_its_decoder(how, engine, path, tmp_path, monkeypatch):
+    """Five times, with a decoder that says nothing at all; a clip nobody has asked about, so that it is not in memory."""
+    (tmp_path / "fake.py").write_text(
+        f"import os, time\nopen(os.path.join({str(tmp_path)!r}, str(os.getpid()) + '.pid'), 'w').close()\ntime.sleep(120)\n"
+    )
+    monkeypatch.setattr(decoder_process, "DECODER", tmp_path / "fake.py")
+    started = lambda: {int(file.stem) for file in tmp_path.glob("*.pid")}  # noqa: E731
+    for turn in range(1, 6):
+        events = engine.compare(path, "What?", (Arm("full"),), stop=lambda turn=turn: how == "told to stop" and len(started()) == turn)
+        if how == "told to stop":
+            list(events)
+        else:
+            next(events)
+            _until(lambda turn=turn: len(started()) == turn)
+            events.close()
+        _until(lambda: not any(_runs(pid) for pid in started()))
+    assert len(started()) == 5
+
+
+def _until(done, deadline_s: float = 60.0) -> None:
+    end = time.monotonic() + deadline_s
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False

@@ -16,7 +16,7 @@ from omnizip.engine import Engine
 from omnizip.errors import MethodError
 from omnizip.report import formats, wording
 from omnizip.settings import Settings
-from ui import handlers, words
+from ui import columns, handlers, words
 
 OPTIONS = COMPRESSORS["omnizip"]().parameters
 
@@ -242,6 +242,14 @@ def test_clips_without_sound_and_of_one_frame_are_drawn(engine, tmp_path):
     short = str(make_clip(tmp_path / "short.mp4", times_s=(0.0,), sound=None))
     kept = next(u["kept"] for u in ask(engine, short) if "kept" in u)
     assert kept.record.grid[0] == 1 and handlers.draw_charts(engine, kept)["chart"].data
+
+
+@pytest.mark.parametrize("name", ["phone.MOV", "camera.ts"])
+def test_files_whose_type_browsers_do_not_know_are_offered_and_read(name, engine, tmp_path):
+    assert Path(name).suffix in columns.OTHER_FILES
+    path = make_clip(tmp_path / name.lower(), sound_codec="aac").rename(tmp_path / name)
+    for update in handlers.open_gif(engine, str(path)):
+        assert engine.encode(update["clip"]).clip.playable
 
 
 def test_a_gif_becomes_a_film_that_can_be_played(engine, tmp_path):
