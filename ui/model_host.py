@@ -15,7 +15,7 @@ from omnizip.engine import Engine
 from omnizip.engine.zerogpu import Lend
 from omnizip.errors import ModelError, OmniZipError
 from omnizip.model.loading import dtype_for
-from omnizip.model.memory import PARAMETERS, free_bytes, give_back, has_cuda
+from omnizip.model.memory import PARAMETERS, free_bytes, release_cached_blocks, has_cuda
 from omnizip.settings import Settings
 from omnizip.types import Conditions
 
@@ -76,7 +76,7 @@ class Serving:
             self._engine = None
             self._state = State(name, None)
             gc.collect()
-            give_back()
+            release_cached_blocks()
             try:
                 engine = Engine.open(replace(self.settings, model=name), self._told, self._lend)
             except OmniZipError as problem:

@@ -20,7 +20,7 @@ from transformers import DynamicCache, LogitsProcessorList, TemperatureLogitsWar
 from ..compressors.layer_pruner import LayerPruner, Rows
 from ..stream import Prompt
 from ..types import Agreement, Sampling
-from .layer_pruning import Kept, pruned, uneven
+from .layer_pruning import KeptRows, pruned, uneven
 from .loading import Parts
 
 ROWS_SCORED = 16  # projected to the vocabulary at once
@@ -34,7 +34,7 @@ class Prefilled:
     logits: Tensor  # (vocabulary,) float32 of the last position
     next_position: int  # mRoPE position of the first generated token
     reused: int = 0  # rows that had been read before
-    kept: Kept | None = None  # what a method inside the model left
+    kept: KeptRows | None = None  # what a method inside the model left
     lengths: tuple[int, ...] = ()  # rows of the prompt in each layer's cache
 
     @property
@@ -49,7 +49,7 @@ class Prefilled:
 
 
 @dataclass(frozen=True, eq=False)
-class Decoder:
+class LanguageModel:
     """The language model with the ids it may not say and those that end its turn."""
 
     parts: Parts
@@ -109,23 +109,23 @@ class Decoder:
         language, device = self.parts.language, self.parts.device
         embeds = self.embed(ids[:-1])
         states = embeds[None, :0]
-        with _as_prefilled(prefilled):
+        with _prompt_alone(prefilled):
             if len(ids) > 1:
                 positions = (torch.arange(len(ids) - 1, device=device) + prefilled.next_position).expand(3, 1, -1)
                 with uneven(language, prefilled.cache) if prefilled.uneven else nullcontext():
                     states = language(
                         inputs_embeds=embeds[None], position_ids=positions, past_key_values=prefilled.cache, use_cache=True
                     ).last_hidden_state
-        first = self._said(prefilled.logits[None])
+        first = self._log_likelihoods(prefilled.logits[None])
         likelihoods = [first[0, ids[0]]]
         for start in range(0, len(ids) - 1, ROWS_SCORED):
-            said = self._said(self.parts.thinker.lm_head(states[0, start : start + ROWS_SCORED]).float())
+            said = self._log_likelihoods(self.parts.thinker.lm_head(states[0, start : start + ROWS_SCORED]).float())
             wanted = torch.tensor(ids[start + 1 : start + 1 + len(said)], device=said.device)
             likelihoods += said.gather(1, wanted[:, None])[:, 0]
         rank = 1 + int((first[0] > first[0, ids[0]]).sum())
         return Agreement(sum(float(x) for x in likelihoods) / len(ids), rank, len(ids))
 
-    def _said(self, logits: Tensor) -> Tensor:
+    def _log_likelihoods(self, logits: Tensor) -> Tensor:
         """(R, vocabulary) log-likelihoods of the next token, none for what may not be said."""
         return logits.index_fill(1, self.suppressed_ids.to(logits.device), -torch.inf).log_softmax(dim=-1)
 
@@ -180,7 +180,7 @@ def _lengths(cache: Any) -> tuple[int, ...]:
 
 
 @contextmanager
-def _as_prefilled(prefilled: Prefilled) -> Iterator[None]:
+def _prompt_alone(prefilled: Prefilled) -> Iterator[None]:
     """Within it, the cache holds the prompt alone; afterwards what it held before, to the bit."""
     layers = prefilled.cache.layers
     before = [(layer.keys, layer.values) for layer in layers]

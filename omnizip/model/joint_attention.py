@@ -18,10 +18,10 @@ from ..stream import Modality, TokenStream
 from .loading import Parts
 from .saliency import attention_received
 
-NAME = "omnizip-looking-both-ways"
+NAME = "omnizip-bidirectional"
 
 
-def _both_ways(
+def _bidirectional_attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any = None, scaling: float | None = None, **_: Any
 ) -> tuple[Tensor, None]:
     """Attention without a mask, of (1, H, N, dh) queries to (1, K, N, dh) keys and values; notes what `module` was asked."""
@@ -32,7 +32,7 @@ def _both_ways(
     return attended.transpose(1, 2).contiguous(), None
 
 
-AttentionInterface.register(NAME, _both_ways)
+AttentionInterface.register(NAME, _bidirectional_attention)
 
 
 @torch.inference_mode()

@@ -25,14 +25,14 @@ Counts = tuple[int, int, int]  # text, audio, video
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class KeptRows:
     """What a LayerPruner left of a prompt."""
 
     layers: tuple[Counts, ...]  # rows each layer read
     index: Tensor  # (N,) int64 rows of the prompt that the last choice left, before all of the clip was dropped if it was
     shortfall: str = ""  # why the average over layers is not what was asked for, one sentence
 
-    def settled(self, compression: Compression, places: Tensor) -> Compression:
+    def applied_to(self, compression: Compression, places: Tensor) -> Compression:
         """The decision as it ended: what left the prompt inside the model is dropped.
 
         Args:
@@ -46,7 +46,7 @@ class Kept:
 
 
 @dataclass(eq=False)
-class _Reading:
+class _Pruning:
     """One prompt on its way through the layers."""
 
     pruner: LayerPruner
@@ -72,7 +72,7 @@ class _Reading:
             hidden = self._cut(number, hidden)
         total = self.rows.modality.shape[0]
         if self.index.numel() < total:
-            kwargs = {**kwargs, **_shortened(self.index, kwargs)}
+            kwargs = {**kwargs, **_arguments_for(self.index, kwargs)}
         self.read.append(self.index)
         if number + 1 in self.cuts:
             self.query = _query(layer, hidden[:, -1:], kwargs["position_embeddings"])
@@ -87,14 +87,14 @@ class _Reading:
         if cut.by == "all":
             keep = rows.modality == Modality.TEXT
         else:
-            glance = _glance(self.query, self.cache.layers[number - 1].keys[0])
+            glance = _last_row_products(self.query, self.cache.layers[number - 1].keys[0])
             keep = self.pruner.select(cut, rows, Glance(glance.logits.to(self.index.device)), count)
         self.index = self.index[keep]
         if cut.by != "all":
             self.survivors = self.index
         return hidden[:, keep.to(hidden.device)]
 
-    def kept(self) -> Kept:
+    def kept(self) -> KeptRows:
         """The outcome, once all layers have read."""
         counts = tuple(tuple(torch.bincount(self.rows.modality[at].long(), minlength=3).tolist()) for at in self.read)
         shares = [(audio + video) / self.media if self.media else 0.0 for _, audio, video in counts]
@@ -105,7 +105,7 @@ class _Reading:
                 f"In a model of {len(shares)} layers {self.pruner.label} keeps {100 * got:.0f} % of the clip on average, "
                 f"not the {100 * asked:.0f} % asked."
             )
-        return Kept(counts, self.survivors, short)
+        return KeptRows(counts, self.survivors, short)
 
     def forget(self) -> None:
         """Take what was dropped later from the caches of earlier layers, too."""
@@ -116,7 +116,7 @@ class _Reading:
 
 
 @contextmanager
-def pruned(language: nn.Module, pruner: LayerPruner, rows: Rows, media: int, cache: Any) -> Iterator[Callable[[], Kept]]:
+def pruned(language: nn.Module, pruner: LayerPruner, rows: Rows, media: int, cache: Any) -> Iterator[Callable[[], KeptRows]]:
     """Within it, a prompt read by `language` into `cache` is pruned; the hooks are gone afterwards, whatever happens.
 
     Args:
@@ -125,9 +125,9 @@ def pruned(language: nn.Module, pruner: LayerPruner, rows: Rows, media: int, cac
     Yields:
         What to call for the outcome once the prompt has been read; it tidies the cache for methods that forget.
     """
-    reading = _Reading(pruner, rows, media, cache, language.layers)
+    reading = _Pruning(pruner, rows, media, cache, language.layers)
 
-    def outcome() -> Kept:
+    def outcome() -> KeptRows:
         if pruner.forgets:
             reading.forget()
         return reading.kept()
@@ -172,7 +172,7 @@ def _hooks(language: nn.Module, before: Callable[[int, nn.Module, tuple, dict[st
             handle.remove()
 
 
-def _shortened(index: Tensor, kwargs: dict[str, Any]) -> dict[str, Any]:
+def _arguments_for(index: Tensor, kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a layer that have a row for every row of the prompt, for the rows at `index` only."""
     cos, sin = (part[..., index.to(part.device), :] for part in kwargs["position_embeddings"])
     short: dict[str, Any] = {"position_embeddings": (cos, sin)}
@@ -191,7 +191,7 @@ def _query(layer: nn.Module, last: Tensor, position_embeddings: tuple[Tensor, Te
     return (query * cos + torch.cat([-second, first], dim=-1) * sin) * attention.scaling
 
 
-def _glance(query: Tensor, keys: Tensor) -> Glance:
+def _last_row_products(query: Tensor, keys: Tensor) -> Glance:
     """The last row's products with every key, from (H, d) and (G, N, d), where H / G heads share keys."""
     grouped = query.view(keys.shape[0], -1, query.shape[-1]).to(keys.device)
     return Glance(torch.cat([q @ k.float().T for q, k in zip(grouped, keys, strict=True)]))

@@ -100,7 +100,7 @@ def load(settings: Settings, on_progress: Callable[[str, float | None], None] | 
     source = _source(settings.model)
     if Path(source).is_dir():
         _check_fits(Path(source), settings, device)
-    with _telling(on_progress), _explained(source), _quiet(progress=not Path(source).is_dir()):
+    with _weights_reported(on_progress), _as_model_errors(source), _transformers_quiet(progress=not Path(source).is_dir()):
         _check_kind(source, PreTrainedConfig.get_config_dict(source)[0])
         tokenizer = AutoTokenizer.from_pretrained(source)
         extractor = WhisperFeatureExtractor.from_pretrained(source)
@@ -262,7 +262,7 @@ def _check_kind(source: str, config: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _explained(source: str) -> Iterator[None]:
+def _as_model_errors(source: str) -> Iterator[None]:
     """What libraries raise while they read a checkpoint, as one sentence. The cause stays attached."""
     try:
         yield
@@ -280,14 +280,14 @@ def _explained(source: str) -> Iterator[None]:
 
 
 @contextmanager
-def _telling(on_progress: Callable[[str, float | None], None] | None) -> Iterator[None]:
+def _weights_reported(on_progress: Callable[[str, float | None], None] | None) -> Iterator[None]:
     """Pass transformers' count of loaded weights on as "load" and a share."""
 
     def hook(make: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
         bar = make(*args, **kwargs)
         if on_progress is None or not args or not hasattr(args[0], "__len__"):
             return bar
-        return _Told(bar, len(args[0]), on_progress)
+        return _ReportingBar(bar, len(args[0]), on_progress)
 
     before = logging.set_tqdm_hook(hook)
     try:
@@ -296,15 +296,15 @@ def _telling(on_progress: Callable[[str, float | None], None] | None) -> Iterato
         logging.set_tqdm_hook(before)
 
 
-class _Told:
+class _ReportingBar:
     """A bar of progress whose steps are told on."""
 
     def __init__(self, bar: Any, total: int, on_progress: Callable[[str, float | None], None]) -> None:
-        self._bar, self._total, self._tell = bar, total, on_progress
+        self._bar, self._total, self._report = bar, total, on_progress
 
     def __iter__(self) -> Iterator[Any]:
         for i, item in enumerate(self._bar):
-            self._tell("load", i / self._total)
+            self._report("load", i / self._total)
             yield item
 
     def __getattr__(self, name: str) -> Any:
@@ -312,7 +312,7 @@ class _Told:
 
 
 @contextmanager
-def _quiet(progress: bool) -> Iterator[None]:
+def _transformers_quiet(progress: bool) -> Iterator[None]:
     """Keep transformers from listing the talker's tensors, left out on purpose, as a warning of several screens.
 
     Bars of progress are shown only where they tell of a download.

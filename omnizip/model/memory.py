@@ -50,7 +50,7 @@ def has_cuda() -> bool:
     return torch.cuda.is_available()
 
 
-def give_back() -> None:
+def release_cached_blocks() -> None:
     """Return to the GPUs what torch holds for later."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -43,7 +43,7 @@ END_OF_TURN = ("<|im_end|>", "<|endoftext|>")
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class Processor:
     """How one checkpoint wants its input. Sizes in pixels, frames per second, tokens."""
 
     tokenizer: Any = field(repr=False)  # transformers' fast tokenizer
@@ -63,7 +63,7 @@ class Layout:
     vocabulary: int  # rows of the output layer
 
     @classmethod
-    def of(cls, config: Any, tokenizer: Any, extractor: Any) -> Layout:
+    def of(cls, config: Any, tokenizer: Any, extractor: Any) -> Processor:
         """Read the sizes off a thinker's config. Raises ModelError if the tokenizer does not know the clip's markers."""
         vision, audio = config.vision_config, config.audio_config
         known = tokenizer.get_vocab()

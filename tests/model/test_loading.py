@@ -122,9 +122,9 @@ def test_a_chat_template_beside_the_tokenizer_is_used(copied):
     (copied / "chat_template.jinja").unlink()
     template = "{{ '<|im_start|>a' }}" + tiny.TEMPLATE
     (copied / "chat_template.json").write_text(json.dumps({"chat_template": template}))
-    layout = QwenOmni.load(Settings(model=str(copied))).layout
-    before, _ = layout.prompt_ids([Turn("Why?")], torch.tensor([layout.video_id]))
-    assert layout.tokenizer.decode(before[:3]).startswith("<|im_start|>a")
+    processor = QwenOmni.load(Settings(model=str(copied))).processor
+    before, _ = processor.prompt_ids([Turn("Why?")], torch.tensor([processor.video_id]))
+    assert processor.tokenizer.decode(before[:3]).startswith("<|im_start|>a")
 
 
 def refused(model, *parts, **settings):
@@ -230,7 +230,7 @@ def test_verbosity_and_bars_are_as_before(folder):
     before = logging.get_verbosity(), logging.is_progress_bar_enabled()
     QwenOmni.load(Settings(model=folder))
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
-    with pytest.raises(ModelError), loading._explained(folder), loading._quiet(progress=False):
+    with pytest.raises(ModelError), loading._as_model_errors(folder), loading._transformers_quiet(progress=False):
         raise OSError("broken")
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
 
@@ -255,9 +255,9 @@ def test_the_embedded_model_says_what_it_is(embedded):
     assert embedded.conditions.embedded
     assert embedded.conditions.model == nano.NAME
     assert 3_000_000 < embedded.conditions.parameters < 6_000_000
-    layout = embedded.layout
-    assert (layout.patch, layout.merge, layout.temporal_patch, layout.block_frames) == (8, 2, 2, 200)
-    assert (layout.positions_per_second, layout.seconds_per_window) == (25, 2)
+    processor = embedded.processor
+    assert (processor.patch, processor.merge, processor.temporal_patch, processor.block_frames) == (8, 2, 2, 200)
+    assert (processor.positions_per_second, processor.seconds_per_window) == (25, 2)
     assert embedded.parts.audio.config.num_mel_bins == 128
 
 
