@@ -15,7 +15,7 @@ from omnizip.engine import Engine
 from omnizip.engine.zerogpu import Lend
 from omnizip.errors import ModelError, OmniZipError
 from omnizip.model.loading import dtype_for
-from omnizip.model.memory import PARAMETERS, free_bytes, release_cached_blocks, has_cuda
+from omnizip.model.memory import PARAMETERS, free_bytes, has_cuda, release_cached_blocks
 from omnizip.settings import Settings
 from omnizip.types import Conditions
 
