@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ..media import Clip
 from ..media.frame_buffer import Arriving
+from .block_attention import batched_blocks
 from .loading import Parts
 from .processor import Processor
 from .saliency import attention_received, attention_received_windowed, per_token
@@ -163,7 +164,8 @@ class Encoder:
             last = min(first + per_batch, steps)
             pixels = self.processor.patches(frames[first * frames_per_step : last * frames_per_step], rows, columns)
             shape = torch.tensor([[last - first, rows * merge, columns * merge]])
-            output = self.parts.thinker.get_video_features(_to_device(pixels, device), shape.to(device))
+            with batched_blocks(self.parts.vision):
+                output = self.parts.thinker.get_video_features(_to_device(pixels, device), shape.to(device))
             made.append(_to_host(torch.cat(tuple(output.pooler_output))))
             report(last / steps)
         self.parts.synchronize()  # for what is still being brought
@@ -180,7 +182,8 @@ class Encoder:
             batches.pop()  # a few milliseconds that make no token
         for i, batch in enumerate(batches, start=1):
             mask = torch.ones(1, batch.shape[1], dtype=torch.int64, device=device)
-            output = self.parts.thinker.get_audio_features(_to_device(batch[None].contiguous(), device), feature_attention_mask=mask)
+            with batched_blocks(self.parts.audio):
+                output = self.parts.thinker.get_audio_features(_to_device(batch[None].contiguous(), device), feature_attention_mask=mask)
             made.append(_to_host(output.last_hidden_state))
             report(i / len(batches))
         self.parts.synchronize()
