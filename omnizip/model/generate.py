@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -55,6 +56,11 @@ class LanguageModel:
     parts: Parts
     suppressed_ids: Tensor  # (S,) int64
     end_ids: frozenset[int]
+
+    @cached_property
+    def _suppressed(self) -> Tensor:
+        """The suppressed ids where logits are made, so that no token waits for a copy from the host."""
+        return self.suppressed_ids.to(self.parts.thinker.lm_head.weight.device)
 
     @torch.inference_mode()
     def prefill(self, prompt: Prompt, pruner: LayerPruner | None = None, rows: Rows | None = None, media: int = 0) -> Prefilled:
@@ -127,7 +133,7 @@ class LanguageModel:
 
     def _log_likelihoods(self, logits: Tensor) -> Tensor:
         """(R, vocabulary) log-likelihoods of the next token, none for what may not be said."""
-        return logits.index_fill(1, self.suppressed_ids.to(logits.device), -torch.inf).log_softmax(dim=-1)
+        return logits.index_fill(1, self._suppressed.to(logits.device), -torch.inf).log_softmax(dim=-1)
 
     def decode(self, prefilled: Prefilled, sampling: Sampling, stop: Callable[[], bool] | None = None) -> Iterator[int]:
         """Yield token ids as they are made, until the model ends its turn, `max_new_tokens`, or `stop()` says so.
@@ -163,7 +169,7 @@ class LanguageModel:
         @torch.inference_mode()
         def choose(logits: Tensor) -> int:
             nonlocal generator
-            logits = logits.index_fill(0, self.suppressed_ids.to(logits.device), -torch.inf)
+            logits = logits.index_fill(0, self._suppressed.to(logits.device), -torch.inf)
             if not sampling.temperature > 0:
                 return int(logits.argmax())
             if generator is None:

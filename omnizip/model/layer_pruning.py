@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -26,11 +27,32 @@ Counts = tuple[int, int, int]  # text, audio, video
 
 @dataclass(frozen=True, eq=False)
 class KeptRows:
-    """What a LayerPruner left of a prompt."""
+    """What a LayerPruner left of a prompt. What is counted is counted when it is asked for, not while the prompt is read."""
 
-    layers: tuple[Counts, ...]  # rows each layer read
+    pruner: LayerPruner
+    modality: Tensor  # (K,) uint8 of the prompt's rows
+    media: int  # the clip's tokens before any compression
+    read: tuple[Tensor, ...]  # per layer, the rows of the prompt it read
     index: Tensor  # (N,) int64 rows of the prompt that the last choice left, before all of the clip was dropped if it was
-    shortfall: str = ""  # why the average over layers is not what was asked for, one sentence
+
+    @cached_property
+    def layers(self) -> tuple[Counts, ...]:
+        """Rows each layer read, by modality."""
+        counted = {id(rows): torch.bincount(self.modality[rows].long(), minlength=3) for rows in self.read}
+        counts = torch.stack([counted[id(rows)] for rows in self.read]).tolist()
+        return tuple((text, audio, video) for text, audio, video in counts)
+
+    @cached_property
+    def shortfall(self) -> str:
+        """Why the average over layers is not what was asked for, one sentence."""
+        shares = [(audio + video) / self.media if self.media else 0.0 for _, audio, video in self.layers]
+        got, asked = sum(shares) / len(shares), self.pruner.retention
+        if abs(got - asked) * self.media <= 1:
+            return ""
+        return (
+            f"In a model of {len(shares)} layers {self.pruner.label} keeps {100 * got:.0f} % of the clip on average, "
+            f"not the {100 * asked:.0f} % asked."
+        )
 
     def applied_to(self, compression: Compression, places: Tensor) -> Compression:
         """The decision as it ended: what left the prompt inside the model is dropped.
@@ -43,6 +65,13 @@ class KeptRows:
         reason = torch.where(compression.keep & ~stays, Reason.DROPPED, compression.reason).to(compression.reason.dtype)
         notes = (*compression.notes, self.shortfall) if self.shortfall else compression.notes
         return Compression.of(compression.stream, reason, notes=notes)
+
+
+@dataclass(frozen=True, eq=False)
+class _RowsAtCut(Rows):
+    """Rows whose media rows are known already, so that no method waits for the device to find them."""
+
+    media: Tensor = field()  # (M,) int64
 
 
 @dataclass(eq=False)
@@ -62,6 +91,7 @@ class _Pruning:
     def __post_init__(self) -> None:
         self.index = torch.arange(self.rows.modality.shape[0], device=self.rows.modality.device)
         self.survivors = self.index
+        self.n_text = self.index.numel() - self.rows.media.numel()
         found = self.pruner.cuts(len(self.layers), self.rows.media.numel() / self.media if self.media else 0.0)
         self.cuts = {cut.layer: cut for cut in found}  # of several at one layer the last
 
@@ -80,7 +110,7 @@ class _Pruning:
 
     def _cut(self, number: int, hidden: Tensor) -> Tensor:
         cut = self.cuts[number]
-        rows = self.rows[self.index]
+        rows = self._rows()
         count = 0 if cut.by == "all" else round(cut.share * self.media)
         if count >= rows.media.numel():
             return hidden
@@ -89,30 +119,32 @@ class _Pruning:
         else:
             glance = _last_row_products(self.query, self.cache.layers[number - 1].keys[0])
             keep = self.pruner.select(cut, rows, Glance(glance.logits.to(self.index.device)), count)
-        self.index = self.index[keep]
+        places = keep.nonzero().flatten()  # the only wait for the device
+        self.index = self.index[places]
         if cut.by != "all":
             self.survivors = self.index
-        return hidden[:, keep.to(hidden.device)]
+        return hidden.index_select(1, places.to(hidden.device))
+
+    def _rows(self) -> Rows:
+        """The rows still read. All text is always among them, so their numbers are known without asking the device."""
+        modality = self.rows.modality[self.index]
+        media = (modality == Modality.TEXT).to(torch.uint8).argsort(stable=True)[: self.index.numel() - self.n_text]
+        return _RowsAtCut(modality, self.rows.window[self.index], media)
 
     def kept(self) -> KeptRows:
         """The outcome, once all layers have read."""
-        counts = tuple(tuple(torch.bincount(self.rows.modality[at].long(), minlength=3).tolist()) for at in self.read)
-        shares = [(audio + video) / self.media if self.media else 0.0 for _, audio, video in counts]
-        got, asked = sum(shares) / len(shares), self.pruner.retention
-        short = ""
-        if abs(got - asked) * self.media > 1:
-            short = (
-                f"In a model of {len(shares)} layers {self.pruner.label} keeps {100 * got:.0f} % of the clip on average, "
-                f"not the {100 * asked:.0f} % asked."
-            )
-        return KeptRows(counts, self.survivors, short)
+        return KeptRows(self.pruner, self.rows.modality, self.media, tuple(self.read), self.survivors)
 
     def forget(self) -> None:
         """Take what was dropped later from the caches of earlier layers, too."""
+        places: dict[int, Tensor] = {}  # layers between two cuts read the same rows
         for layer, read in zip(self.cache.layers, self.read, strict=True):
-            stays = torch.isin(read, self.index).to(layer.keys.device)
-            if not bool(stays.all()):
-                layer.keys, layer.values = layer.keys[:, :, stays], layer.values[:, :, stays]
+            if read.numel() == self.index.numel():  # rows only ever leave, so these are the same
+                continue
+            if id(read) not in places:
+                places[id(read)] = torch.searchsorted(read, self.index)  # both ascend
+            stays = places[id(read)].to(layer.keys.device)
+            layer.keys, layer.values = layer.keys.index_select(2, stays), layer.values.index_select(2, stays)
 
 
 @contextmanager
