@@ -27,7 +27,7 @@ from .conditions import model_conditions
 from .encoders import Ahead, EncodedClip, Encoder
 from .generate import LanguageModel, Prefilled
 from .joint_attention import joint_attention
-from .loading import Loaded, Parts, embedded, load
+from .loading import Loaded, Parts, embedded, load, text_shape
 from .prefix_cache import Prefix
 from .processor import AUDIO_STRIDE, Processor
 
@@ -216,15 +216,4 @@ class QwenOmni:
 
 def shape_of(parts: Parts) -> ModelShape:
     """The sizes of a thinker's language model."""
-    text = parts.language.config
-    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return ModelShape(
-        layers=text.num_hidden_layers,
-        width=text.hidden_size,
-        heads=text.num_attention_heads,
-        kv_heads=text.num_key_value_heads,
-        head_dim=head_dim,
-        ffn=text.intermediate_size,
-        vocabulary=text.vocab_size,
-        kv_bytes=parts.thinker.dtype.itemsize,
-    )
+    return text_shape(parts.language.config, parts.thinker.dtype.itemsize)
