@@ -1,4 +1,4 @@
-"""A clip -> what the encoders of Qwen2.5-Omni make of it, and how much attention its sound receives there.
+"""Encodes a clip with both encoders of Qwen2.5-Omni, and scores how much attention its audio and video tokens receive there.
 
 The encoders are called as they are. Both work within bounds of their own (a step of video, two seconds of sound), so a clip
 is encoded in batches that bound memory and give what all at once would. A hook, gone afterwards, reads what the last audio
@@ -34,7 +34,7 @@ BLOCKS_PER_BATCH = 30  # of two seconds of sound
 
 @dataclass(frozen=True, eq=False)
 class EncodedClip:
-    """What the encoders made of a clip: all that does not depend on the question. On the CPU; A audio, V video tokens."""
+    """The features and saliency of a clip: all that does not depend on the question. On the CPU; A audio, V video tokens."""
 
     clip: Clip
     audio: Tensor | None  # (A, D); None without sound
@@ -63,7 +63,7 @@ def captured_input(module: nn.Module, call: Callable[[Tensor, dict[str, Any]], N
     """The hidden states `module` is called with inside the context, call by call; the hook is gone after it.
 
     Args:
-        call: hears of each call's hidden states and named arguments instead; then nothing is collected.
+        call: called with the hidden states and named arguments of each call instead; then nothing is collected.
     """
     seen: list[Tensor] = []
 
@@ -89,7 +89,7 @@ class Encoder:
 
     @torch.inference_mode()
     def encode(self, clip: Clip, on_progress: Callable[[float], None] | None = None, ahead: Ahead | None = None) -> EncodedClip:
-        """Run both encoders over a clip, in batches, and score its sound. `on_progress` hears the fraction done.
+        """Run both encoders over a clip, in batches, and score its sound. `on_progress` is called with the fraction done.
 
         Args:
             ahead: what `encode_ahead` made of the clip's first steps; they are not encoded again.
@@ -143,7 +143,7 @@ class Encoder:
 
     @torch.inference_mode()
     def features(self, clip: Clip) -> tuple[Tensor, Tensor | None]:
-        """What the encoders alone make of a clip: video (V, D), audio (A, D) or None."""
+        """Features of a clip without saliency: video (V, D), audio (A, D) or None."""
         video = torch.cat(self._encode_video(clip.frames, self._grid(clip.frames), lambda part: None))
         return video, self._encode_audio(clip, lambda part: None)
 
@@ -168,7 +168,7 @@ class Encoder:
                 output = self.parts.thinker.get_video_features(_to_device(pixels, device), shape.to(device))
             made.append(_to_host(torch.cat(tuple(output.pooler_output))))
             report(last / steps)
-        self.parts.synchronize()  # for what is still being brought
+        self.parts.synchronize()  # copies to the host end here
         return made
 
     def _encode_audio(self, clip: Clip, report: Callable[[float], None]) -> Tensor | None:
@@ -257,12 +257,12 @@ class Encoder:
 
 
 def _to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """On the device. A GPU fetches it from pinned memory by itself, while the next batch is prepared."""
+    """Copy to the device. A GPU copies from pinned memory while the host prepares the next batch."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def _to_host(tensor: Tensor) -> Tensor:
-    """On the host, from a GPU once the device has been synchronised."""
+    """Copy to the host. What comes from a GPU is complete once the device has been synchronised."""
     if tensor.device.type != "cuda":
         return tensor.cpu()
     return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)

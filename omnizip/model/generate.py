@@ -2,8 +2,12 @@
 
 The stock `generate` is not used, for two reasons: it projects every position of the prompt to the vocabulary (10,000 x
 152,064 numbers are 3 GB for one row that is needed), which would flatter any method that shortens the prompt; and positions
-of a pruned prompt are not consecutive, so the next one is said here and not inferred. The arithmetic is the same: greedy ids
+of a pruned prompt are not consecutive, so the next one is given here and not inferred. The arithmetic is the same: greedy ids
 equal those of `generate`.
+
+The host waits for the device once a token, to learn its id. The steps are not captured in a CUDA graph: a graph needs a cache
+of fixed size, which would take the longest prompt's memory for every prompt and hide what a compressed one saves, and layers
+of unequal length, which methods inside the model leave behind, would need a graph each.
 """
 
 from __future__ import annotations
@@ -51,7 +55,7 @@ class Prefilled:
 
 @dataclass(frozen=True, eq=False)
 class LanguageModel:
-    """The language model with the ids it may not say and those that end its turn."""
+    """A thinker's language model, with the ids that are suppressed and those that end its turn."""
 
     parts: Parts
     suppressed_ids: Tensor  # (S,) int64
@@ -132,7 +136,7 @@ class LanguageModel:
         return Agreement(sum(float(x) for x in likelihoods) / len(ids), rank, len(ids))
 
     def _log_likelihoods(self, logits: Tensor) -> Tensor:
-        """(R, vocabulary) log-likelihoods of the next token, none for what may not be said."""
+        """(R, vocabulary) log-likelihoods of the next token; minus infinity for suppressed ids."""
         return logits.index_fill(1, self._suppressed.to(logits.device), -torch.inf).log_softmax(dim=-1)
 
     def decode(self, prefilled: Prefilled, sampling: Sampling, stop: Callable[[], bool] | None = None) -> Iterator[int]:

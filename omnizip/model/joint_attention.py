@@ -1,4 +1,4 @@
-"""How much attention the tokens of a clip receive from each other in the first layers of the language model, looking both ways.
+"""Scores how much attention the tokens of a clip receive from each other in the first layers of the language model, unmasked.
 
 The layers are called as they are, on audio and video alone, with the causal mask left out; an attention function of our own
 computes what they ask for and, in the last of them, how much each token receives, block by block without the whole matrix.

@@ -1,4 +1,4 @@
-"""Carry out a LayerPruner: rows leave the prompt between decoder layers while it is read, on any attention backend.
+"""Carries out a LayerPruner: rows leave the prompt between decoder layers during prefill, on any attention backend.
 
 Hooks before decoder layers shorten the hidden states, and with them the rotary embeddings and the mask of every later layer.
 What a method sees is made of parts that exist anyway: the keys of the layer just passed lie in the cache, and the query of the

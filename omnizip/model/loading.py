@@ -1,4 +1,4 @@
-"""A checkpoint of Qwen2.5-Omni -> its thinker in memory, ready to be asked. Names of transformers' classes and modules end here.
+"""Loads the thinker of a Qwen2.5-Omni checkpoint: which device, which precision, which files, and whether it fits.
 
 Only the thinker is read: of a full checkpoint's file, the talker and the vocoder (about a fifth of it) stay on the disk.
 Requests that cannot be met raise a ModelError of one sentence before any weight is read, where that can be known.
@@ -95,7 +95,7 @@ def load(settings: Settings, on_progress: Callable[[str, float | None], None] | 
     """Read the checkpoint `settings.model` names onto the device and in the precision asked for.
 
     Args:
-        on_progress: hears of the "load" of weights as a share, where the size of the checkpoint is known.
+        on_progress: called with "load" and the share of weights read, where the size of the checkpoint is known.
         host_rows: keep the embeddings of text on the CPU as well; the weights then reach the device by way of the CPU.
 
     Raises:
@@ -339,7 +339,7 @@ def _check_kind(source: str, config: dict[str, Any]) -> None:
 
 @contextmanager
 def _weights_reported(on_progress: Callable[[str, float | None], None] | None) -> Iterator[None]:
-    """Pass transformers' count of loaded weights on as "load" and a share."""
+    """Report transformers' count of loaded weights as "load" and a share."""
 
     def hook(make: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
         bar = make(*args, **kwargs)
@@ -355,7 +355,7 @@ def _weights_reported(on_progress: Callable[[str, float | None], None] | None) -
 
 
 class _ReportingBar:
-    """A bar of progress whose steps are told on."""
+    """A progress bar that reports each step."""
 
     def __init__(self, bar: Any, total: int, on_progress: Callable[[str, float | None], None]) -> None:
         self._bar, self._total, self._report = bar, total, on_progress

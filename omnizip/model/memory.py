@@ -50,16 +50,19 @@ class Needs:
         return self.weights + self.prompts + self.working
 
 
-def needs(weights: int, shape: ModelShape, settings: Settings, itemsize: int, seconds: float = CLIP_S, chats: int = 1) -> Needs:
+def needs(
+    weights: int, shape: ModelShape, settings: Settings, itemsize: int, seconds: float = CLIP_S, chats: int = 1, limit: float = math.inf
+) -> Needs:
     """What a model of `weights` bytes takes for a clip of `seconds` at `settings`, and `chats` of one full and one compressed prompt.
 
     Args:
         itemsize: bytes of a number that is computed with.
+        limit: bytes that kept prompts may take at most.
     """
     media = min(settings.fps * seconds, settings.max_frames) / 2 * settings.tokens_per_step + seconds * AUDIO_TOKENS_PER_S
     rows = [int(media * share) + TEXT_TOKENS + settings.max_new_tokens for share in (1.0, COMPRESSED)]
     cached = 2 * shape.layers * shape.kv_heads * shape.head_dim * itemsize
-    return Needs(weights, chats * sum(rows) * cached, working_bytes(shape, rows[0], itemsize))
+    return Needs(weights, int(min(limit, chats * sum(rows) * cached)), working_bytes(shape, rows[0], itemsize))
 
 
 def working_bytes(shape: ModelShape, rows: int, itemsize: int) -> int:
