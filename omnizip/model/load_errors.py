@@ -10,7 +10,15 @@ import torch
 
 from ..errors import ModelError
 
-NETWORK = ("huggingface_hub", "httpx", "httpcore", "requests", "urllib3")  # packages whose errors come from the hub or the way there
+NETWORK = (
+    "huggingface_hub",
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "httpcore2",
+    "requests",
+    "urllib3",
+)  # packages whose errors come from the hub or the way there
 
 
 @contextmanager
@@ -37,7 +45,7 @@ def _sentence(source: str, error: Exception) -> str:
     if isinstance(error, ImportError):
         cure = "use --attention sdpa or install flash-attn anew" if "flash" in cause else "install that package anew"
         return f"The checkpoint {source} could not be loaded, since a package cannot be imported ({cause}); {cure}."
-    if _came_from_network(error):
+    if came_from_network(error):
         return f"The checkpoint {source} could not be fetched from the Hugging Face hub; check its name and the network, or give a folder."
     from_system = isinstance(error, OSError) and error.errno is not None  # a full disk, a lack of rights
     if from_system or isinstance(error, RuntimeError) or not Path(source).is_dir():
@@ -45,7 +53,7 @@ def _sentence(source: str, error: Exception) -> str:
     return f"The checkpoint in {source} cannot be read ({cause}); download it again or give another folder."
 
 
-def _came_from_network(error: BaseException | None) -> bool:
+def came_from_network(error: BaseException | None) -> bool:
     """Whether an error, or one it was raised from, is the hub's or the network's."""
     while error is not None:
         if isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__.partition(".")[0] in NETWORK:

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from httpx import HTTPError
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, NotASafetensorsRepoError, SafetensorsParsingError
+from huggingface_hub.errors import NotASafetensorsRepoError, SafetensorsParsingError
 from torch import Tensor, nn
 from transformers import AutoTokenizer, BitsAndBytesConfig, PreTrainedConfig, WhisperFeatureExtractor
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration as Thinker
@@ -30,7 +29,7 @@ from ..errors import ModelError, OmniZipError
 from ..settings import Settings
 from ..types import ModelShape
 from .cuda import before_ampere, driver_problem
-from .load_errors import as_model_errors
+from .load_errors import as_model_errors, came_from_network
 from .memory import PARAMETERS, Needs, free_by_gpu, free_bytes, needs, released_weights, weight_bytes
 
 MARK = "omnizip.json"  # what a checkpoint says of itself: name, embedded
@@ -162,8 +161,12 @@ def _hub_tensors(name: str) -> Mapping[str, Sequence[int]]:
     """Shapes of a checkpoint on the hub by the headers of its files, which are a few kilobytes; empty where it does not tell."""
     try:
         files = HfApi().get_safetensors_metadata(name).files_metadata.values()
-    except (OSError, ValueError, HfHubHTTPError, HTTPError, NotASafetensorsRepoError, SafetensorsParsingError):
+    except (NotASafetensorsRepoError, SafetensorsParsingError):
         return {}
+    except Exception as error:
+        if came_from_network(error):
+            return {}  # if there is no way to the hub, the download says so
+        raise
     return {tensor: info.shape for file in files for tensor, info in file.tensors.items()}
 
 

@@ -238,6 +238,14 @@ def test_any_model_on_the_hub_is_measured_by_its_headers_before_it_is_downloaded
     refused("someone/tuned-omni", "40 GB for its weights")
 
 
+def test_a_hub_out_of_reach_does_not_end_the_check_with_a_traceback(monkeypatch):
+    def fail(self, name):
+        raise ConnectionError("no way there")
+
+    monkeypatch.setattr(loading.HfApi, "get_safetensors_metadata", fail)
+    assert loading._hub_tensors("someone/tuned-omni") == {}
+
+
 def test_both_encoders_and_the_output_layer_stay_out_of_four_bits():
     names = set(loading.unquantised_modules(tiny.config()))
     parts = Parts.of(tiny.model())
