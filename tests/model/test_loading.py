@@ -364,7 +364,7 @@ def test_the_embedded_model_is_laid_out_as_its_maker_lays_it_out():
     assert (stored / "tokenizer.json").read_text() == nano.tokenizer().backend_tokenizer.to_str(pretty=True)
     assert json.loads((stored / "preprocessor_config.json").read_text()) == nano.PREPROCESSOR
     kept = load_file(stored / "model.safetensors")
-    fresh = nano.untrained(nano.tokenizer()).state_dict()  # the names on disk are those of a released checkpoint
+    fresh = nano.untrained_model(nano.tokenizer()).state_dict()  # the names on disk are those of a released checkpoint
     assert sorted(tuple(value.shape) for value in kept.values()) == sorted(tuple(value.shape) for value in fresh.values())
     assert {value.dtype for value in kept.values()} == {torch.bfloat16}
     assert sum(file.stat().st_size for file in stored.iterdir()) < 25_000_000
