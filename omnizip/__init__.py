@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .compressors import COMPRESSORS
-    from .compressors.omnisift_selector import AudioSelector
     from .compressors.full import Full
     from .compressors.omnisift import OmniSIFT
+    from .compressors.omnisift_selector import AudioSelector
     from .compressors.omnizip import OmniZip
     from .compressors.omnizip_official import OmniZipOfficial
     from .compressors.random import Random

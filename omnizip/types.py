@@ -51,6 +51,7 @@ class Conditions:
     torch: str
     transformers: str
     platform: str
+    notes: tuple[str, ...] = ()  # what people have to know of the device, a sentence each
 
 
 @dataclass(frozen=True)

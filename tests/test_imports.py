@@ -18,7 +18,7 @@ ROWS = [
     (["omnizip"], TORCH),
     (["omnizip.media.decoder"], {"av"}),
     (["omnizip.media"], {"numpy"}),
-    (["omnizip.model"], {"numpy", "transformers", "torch", "accelerate"}),
+    (["omnizip.model"], {"numpy", "transformers", "torch", "accelerate", "huggingface_hub"}),
     (["omnizip.report"], {"numpy", "PIL"}),
     (["omnizip.engine"], TORCH),
     (["omnizip.bench"], {"numpy", "torch", "transformers", "gradio_client"}),

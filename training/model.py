@@ -20,7 +20,7 @@ import torch
 
 from omnizip.evaluation.world import phrasings
 from omnizip.model.loading import MARK, Parts, load
-from omnizip.model.processor import SYSTEM, Layout
+from omnizip.model.processor import SYSTEM, Processor
 from omnizip.settings import Settings
 
 if TYPE_CHECKING:
@@ -185,12 +185,12 @@ class Student:
 
     thinker: Qwen2_5OmniThinkerForConditionalGeneration
     words: PreTrainedTokenizerFast
-    layout: Layout
+    layout: Processor
 
     @classmethod
     def of(cls, thinker: Qwen2_5OmniThinkerForConditionalGeneration, words: PreTrainedTokenizerFast) -> Student:
         """Read the layout off a thinker and its tokenizer."""
-        return cls(thinker, words, Layout.of(thinker.config, words, extractor()))
+        return cls(thinker, words, Processor.of(thinker.config, words, extractor()))
 
     @classmethod
     def fresh(cls) -> Student:
@@ -203,7 +203,7 @@ class Student:
         """One that was saved, read as any checkpoint is. Raises ModelError for a folder that holds none."""
         loaded = load(Settings(model=str(folder), device="cpu", dtype="float32"))
         thinker = loaded.parts.thinker
-        return cls(thinker, loaded.tokenizer, Layout.of(thinker.config, loaded.tokenizer, loaded.extractor))
+        return cls(thinker, loaded.tokenizer, Processor.of(thinker.config, loaded.tokenizer, loaded.extractor))
 
     @property
     def parts(self) -> Parts:

@@ -15,14 +15,13 @@ from omnizip.engine import Engine
 from omnizip.engine.zerogpu import Lend
 from omnizip.errors import ModelError, OmniZipError
 from omnizip.model.loading import dtype_for
-from omnizip.model.memory import PARAMETERS, free_bytes, give_back, has_cuda
+from omnizip.model.memory import SHAPES, free_bytes, has_cuda, needs, release_cached_blocks, released_weights
 from omnizip.settings import Settings
 from omnizip.types import Conditions
 
 from . import words
 
 EMBEDDED = ""
-ROOM = 1.2  # memory a model needs beside its weights: keys and values, what layers hold while they read
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -76,7 +75,7 @@ class Serving:
             self._engine = None
             self._state = State(name, None)
             gc.collect()
-            give_back()
+            release_cached_blocks()
             try:
                 engine = Engine.open(replace(self.settings, model=name), self._told, self._lend)
             except OmniZipError as problem:
@@ -96,10 +95,14 @@ class Serving:
         if self._lend is not None:
             return [self.settings.model]
         device = "cuda" if self.settings.device != "cpu" and has_cuda() else "cpu"
-        bits = 4 if self.settings.four_bit else 8 * BYTES[dtype_for(self.settings.dtype, device)]
+        itemsize = BYTES[dtype_for(self.settings.dtype, device)]
         free = free_bytes(device) or 0
-        held = self._engine.model.conditions.parameters * bits // 8 if self._engine is not None else 0  # freed by a change
-        fitting = [name for name, count in PARAMETERS.items() if ROOM * count * bits / 8 <= free + held]
+        held = 0 if self._engine is None else self._engine.model.parts.thinker.get_memory_footprint()  # freed by a change
+        fitting = []
+        for name, shape in SHAPES.items():
+            weights = released_weights(name, itemsize, self.settings.four_bit)
+            if needs(weights, shape, self.settings, itemsize).total <= free + held:
+                fitting.append(name)
         return list(dict.fromkeys([EMBEDDED, *fitting, self.settings.model]))
 
     def free(self) -> int | None:

@@ -26,9 +26,9 @@ from transformers import Qwen2_5OmniThinkerForConditionalGeneration as Thinker
 from ..compressors import COMPRESSORS
 from ..media import Clip
 from ..model.encoders import EncodedClip, Encoder
-from ..model.generate import Decoder, Prefilled
+from ..model.generate import LanguageModel, Prefilled
 from ..model.loading import Parts, embedded
-from ..model.processor import Layout
+from ..model.processor import Processor
 from ..model.qwen import shape_of
 from ..report.flops import kv_cache_bytes, paper_flops, prefill_flops
 from ..stream import Prompt, TokenStream
@@ -72,11 +72,11 @@ def build(shape: str, bench: Bench, attention: str) -> Parts:
     return Parts.of(thinker.eval().requires_grad_(False))
 
 
-def layout_of(config: Qwen2_5OmniThinkerConfig) -> Layout:
+def layout_of(config: Qwen2_5OmniThinkerConfig) -> Processor:
     """What the encoders need to know; there is no tokenizer, since no text is read."""
     extractor = WhisperFeatureExtractor(feature_size=128, sampling_rate=16000, hop_length=160, chunk_length=300, n_fft=400)
     vision, audio = config.vision_config, config.audio_config
-    return Layout(
+    return Processor(
         None,
         extractor,
         *(config.audio_token_id, config.video_token_id, -1, -1, -1, -1),
@@ -123,7 +123,7 @@ class ArmTimer:
 
     def run(self, method: str, retention: float | None) -> dict[str, Any]:
         """Times in ms and bytes above weights and features, of one run of one arm."""
-        bench, decoder = self.bench, Decoder(self.parts, torch.empty(0, dtype=torch.int64), frozenset())
+        bench, decoder = self.bench, LanguageModel(self.parts, torch.empty(0, dtype=torch.int64), frozenset())
         with peak_bytes(bench.device) as prefill_peak:
             compress_ms, prompt = self._timed(lambda: self._prompt(method, retention))
             read = self._stock if method == STOCK else decoder.prefill

@@ -119,7 +119,7 @@ class Comparison:
     def _sizes(self, number: int, compressor: Compressor, stream: TokenStream) -> tuple[int, int]:
         """Tokens of this arm's prompt, and how many of them it has not read for an earlier question."""
         compression = compressor.compress(stream)
-        known = self.prefixes.look(self._key(number, compressor))
+        known = self.prefixes.peek(self._key(number, compressor))
         if known is None or compressor.reads_question:
             return (int(compression.keep.sum()),) * 2
         prompt = stream.prompt(compression)
@@ -172,7 +172,7 @@ class Comparison:
         if not compressor.reads_question:  # another question would choose otherwise
             self.prefixes.put(self._key(number, compressor), model.prefix(prefilled, prompt, ids))
         if prefilled.kept is not None:
-            compression = prefilled.kept.settled(compression, prompt.index)
+            compression = prefilled.kept.applied_to(compression, prompt.index)
         finish = "stopped" if self.stop.heard else "length" if len(ids) >= self.sampling.max_new_tokens else "end of turn"
         timing = self._timing(compressor, stream, choose_ms, prefill_ms, times_ms, len(ids))
         answer = Answer(text, tuple(ids), finish)

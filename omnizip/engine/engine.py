@@ -146,7 +146,7 @@ class Engine:
             prompt = stream.prompt(compression)
             with self._turn(Stop(None)):
                 kept = self.model.prefill(prompt, compressor, stream).kept
-            compression, layers = kept.settled(compression, prompt.index), kept.layers
+            compression, layers = kept.applied_to(compression, prompt.index), kept.layers
         return Preview(encoded, stream, compression, compressor, choose_ms, layers, arm.retention)
 
     def compare(

@@ -102,7 +102,7 @@ class Examiner:
         described = next((q for q in sheet.questions if q.kind == DESCRIPTION), None)
         if described is None:
             return outcomes
-        most = self._longest_description(len(self.model.layout.tokenizer(described.answer)["input_ids"]))
+        most = self._longest_description(len(self.model.processor.tokenizer(described.answer)["input_ids"]))
         finished = dict(zip(drafts, self.marker.finish(list(drafts.values()), most), strict=True))
         for key, outcome in outcomes.items():
             if "failed" not in outcome:
@@ -161,7 +161,7 @@ class Examiner:
 def clip_rows(model: QwenOmni, stream: TokenStream, question: Question | None) -> int:
     """Rows of the unpruned stream up to the end of the clip, before the question (None: the one that stands for any)."""
     turns = [ANY_QUESTION] if question is None else [*question.history, Turn(question.text)]
-    behind = model.layout.prompt_ids(turns, torch.empty(0, dtype=torch.int64))[1]
+    behind = model.processor.prompt_ids(turns, torch.empty(0, dtype=torch.int64))[1]
     return stream.n_tokens - behind.numel()
 
 

@@ -41,7 +41,7 @@ class Sheet:
         """Lay out at least one question."""
         rows: list[tuple[int, int, int, int]] = []
         for number, question in enumerate(questions):
-            before, answer = packing.question_ids(model.layout, question)
+            before, answer = packing.question_ids(model.processor, question)
             targets = [packing.IGNORE] * (len(before) - 1) + answer + [packing.IGNORE]
             rows += zip(before + answer, targets, [number] * len(targets), range(len(targets)), strict=True)
         columns = torch.tensor(rows, device=model.parts.device).T.contiguous()
@@ -121,14 +121,14 @@ class Marker:
     def finish(self, drafts: Sequence[Draft], most: int) -> list[str]:
         """Decode drafts to their ends, all at once, up to `most` tokens each; returns what they say."""
         answers = [list(draft.ids) for draft in drafts]
-        going = [n for n, ids in enumerate(answers) if ids[-1] not in self.model.layout.end_ids]
+        going = [n for n, ids in enumerate(answers) if ids[-1] not in self.model.processor.end_ids]
         if going:
             self._decode([drafts[n] for n in going], [answers[n] for n in going], most)
-        return [self.model.text([i for i in ids if i not in self.model.layout.end_ids]) for ids in answers]
+        return [self.model.text([i for i in ids if i not in self.model.processor.end_ids]) for ids in answers]
 
     def _decode(self, drafts: list[Draft], answers: list[list[int]], most: int) -> None:
         """Extend `answers`, the ids of each. Shorter drafts are padded in front, where nothing looks."""
-        device, ends = drafts[0].keys[0].device, self.model.layout.end_ids
+        device, ends = drafts[0].keys[0].device, self.model.processor.end_ids
         lengths = [draft.keys[0].shape[1] for draft in drafts]
         longest = max(lengths)
         cache = DynamicCache(config=self.model.parts.language.config)
@@ -161,10 +161,10 @@ class Marker:
     def _likeliest(self, hidden: Tensor) -> Tensor:
         """(N,) ids that greedy decoding chooses after hidden states (N, D)."""
         logits = self.model.parts.thinker.lm_head(hidden).float()
-        return logits.index_fill(-1, self.model.layout.suppressed_ids.to(logits.device), -torch.inf).argmax(-1)
+        return logits.index_fill(-1, self.model.processor.suppressed_ids.to(logits.device), -torch.inf).argmax(-1)
 
     def _ends(self, ids: Tensor) -> Tensor:
-        return torch.isin(ids, torch.tensor(sorted(self.model.layout.end_ids), device=ids.device))
+        return torch.isin(ids, torch.tensor(sorted(self.model.processor.end_ids), device=ids.device))
 
 
 def _stacked(rows: list[Tensor], longest: int) -> Tensor:

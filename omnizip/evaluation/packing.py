@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..model.processor import Layout
+from ..model.processor import Processor
 from ..types import Turn
 from .world.questions import Question
 
@@ -21,7 +21,7 @@ ATTENTION = "clip_and_questions"
 IGNORE = -100  # target of a token that belongs to no answer
 
 
-def question_ids(layout: Layout, question: Question) -> tuple[list[int], list[int]]:
+def question_ids(layout: Processor, question: Question) -> tuple[list[int], list[int]]:
     """Ids of a question up to where the answer starts, and of the answer with its end of turn."""
     nothing = torch.empty(0, dtype=torch.int64)
     before = layout.prompt_ids([*question.history, Turn(question.text)], nothing)[1].tolist()

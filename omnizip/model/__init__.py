@@ -1,1 +1,1 @@
-"""Everything that knows transformers: loading, prompts, encoders, saliency, prefill and decode; one file a family."""
+"""All that knows transformers: loading and its memory check, processor, encoders, saliency, prefill, decode, layer pruning."""

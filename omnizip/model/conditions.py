@@ -13,6 +13,7 @@ import torch
 from .. import __version__
 from ..settings import Settings
 from ..types import Conditions
+from .cuda import capability_note, driver_problem
 from .loading import Loaded
 
 PACKAGES = ("torch", "transformers", "accelerate", "numpy", "av")  # that numbers depend on
@@ -52,9 +53,11 @@ def processor_name() -> str:
 
 
 def model_conditions(loaded: Loaded, settings: Settings, parameters: int) -> Conditions:
-    """The same for a loaded model; its device is "cpu" or the GPUs it may lie on."""
+    """The same for a loaded model; its device is "cpu" or the GPUs it lies on."""
     thinker, device = loaded.parts.thinker, loaded.parts.device
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if device.type == "cuda" else []
+    gpus = [torch.cuda.get_device_name(i) for i in loaded.parts.gpus]
+    problem = driver_problem() if settings.device == "auto" else ""
+    notes = tuple(note for note in (problem, capability_note() if device.type == "cuda" else "") if note)
     machine = machine_conditions(device)
     return Conditions(
         model=loaded.mark.get("name") or settings.model,
@@ -64,4 +67,5 @@ def model_conditions(loaded: Loaded, settings: Settings, parameters: int) -> Con
         dtype=str(thinker.dtype).removeprefix("torch.") + (" (weights in 4 bits)" if settings.four_bit else ""),
         attention=loaded.parts.language.config._attn_implementation,
         **{name: machine[name] for name in ("threads", "torch", "transformers", "platform")},
+        notes=notes,
     )

@@ -1,4 +1,4 @@
-"""A clip -> what the encoders of Qwen2.5-Omni make of it, and how much attention its sound receives there.
+"""Encodes a clip with both encoders of Qwen2.5-Omni, and scores how much attention its audio and video tokens receive there.
 
 The encoders are called as they are. Both work within bounds of their own (a step of video, two seconds of sound), so a clip
 is encoded in batches that bound memory and give what all at once would. A hook, gone afterwards, reads what the last audio
@@ -23,8 +23,9 @@ from torch import Tensor, nn
 
 from ..media import Clip
 from ..media.frame_buffer import FrameBuffer
+from .block_attention import batched_blocks
 from .loading import Parts
-from .processor import Layout
+from .processor import Processor
 from .saliency import attention_received, attention_received_windowed, per_token
 
 PATCHES_PER_BATCH = 8192  # 16 steps of 128 tokens
@@ -33,7 +34,7 @@ BLOCKS_PER_BATCH = 30  # of two seconds of sound
 
 @dataclass(frozen=True, eq=False)
 class EncodedClip:
-    """What the encoders made of a clip: all that does not depend on the question. On the CPU; A audio, V video tokens."""
+    """The features and saliency of a clip: all that does not depend on the question. On the CPU; A audio, V video tokens."""
 
     clip: Clip
     audio: Tensor | None  # (A, D); None without sound
@@ -62,7 +63,7 @@ def captured_input(module: nn.Module, call: Callable[[Tensor, dict[str, Any]], N
     """The hidden states `module` is called with inside the context, call by call; the hook is gone after it.
 
     Args:
-        call: hears of each call's hidden states and named arguments instead; then nothing is collected.
+        call: called with the hidden states and named arguments of each call instead; then nothing is collected.
     """
     seen: list[Tensor] = []
 
@@ -82,13 +83,13 @@ class Encoder:
     """Both encoders of a thinker."""
 
     parts: Parts
-    layout: Layout
+    processor: Processor
     tokens_per_step: int  # at most
-    _looked_at: WeakKeyDictionary[EncodedClip, tuple[Tensor, float]] = field(default_factory=WeakKeyDictionary, repr=False)
+    _video_saliency: WeakKeyDictionary[EncodedClip, tuple[Tensor, float]] = field(default_factory=WeakKeyDictionary, repr=False)
 
     @torch.inference_mode()
     def encode(self, clip: Clip, on_progress: Callable[[float], None] | None = None, ahead: Ahead | None = None) -> EncodedClip:
-        """Run both encoders over a clip, in batches, and score its sound. `on_progress` hears the fraction done.
+        """Run both encoders over a clip, in batches, and score its sound. `on_progress` is called with the fraction done.
 
         Args:
             ahead: what `encode_ahead` made of the clip's first steps; they are not encoded again.
@@ -109,7 +110,7 @@ class Encoder:
             audio=audio,
             video=video,
             grid=grid,
-            second_per_step=self.layout.temporal_patch / clip.fps,
+            second_per_step=self.processor.temporal_patch / clip.fps,
             saliency=saliency,
             saliency_windowed=windowed,
             saliency_ms=saliency_ms,
@@ -129,7 +130,7 @@ class Encoder:
         spent = 0.0
         frames = arriving.frames
         if frames is not None:
-            grid, per_step = self._grid(frames), self.layout.temporal_patch
+            grid, per_step = self._grid(frames), self.processor.temporal_patch
             batch = self._steps_per_batch(grid)
             for last in range(batch, grid[0] + 1, batch):
                 if not arriving.wait_for(last * per_step):
@@ -142,46 +143,48 @@ class Encoder:
 
     @torch.inference_mode()
     def features(self, clip: Clip) -> tuple[Tensor, Tensor | None]:
-        """What the encoders alone make of a clip: video (V, D), audio (A, D) or None."""
+        """Features of a clip without saliency: video (V, D), audio (A, D) or None."""
         video = torch.cat(self._encode_video(clip.frames, self._grid(clip.frames), lambda part: None))
         return video, self._encode_audio(clip, lambda part: None)
 
     def _grid(self, frames: np.ndarray) -> tuple[int, int, int]:
-        return self.layout.grid(*frames.shape[:3], max_tokens=self.tokens_per_step)
+        return self.processor.grid(*frames.shape[:3], max_tokens=self.tokens_per_step)
 
     def _steps_per_batch(self, grid: tuple[int, int, int]) -> int:
-        return max(1, PATCHES_PER_BATCH // (grid[1] * grid[2] * self.layout.merge**2))
+        return max(1, PATCHES_PER_BATCH // (grid[1] * grid[2] * self.processor.merge**2))
 
     def _encode_video(
         self, frames: np.ndarray, grid: tuple[int, int, int], report: Callable[[float], None], start: int = 0
     ) -> list[Tensor]:
         """(V', D) each, of the steps from `start` on. The vision encoder attends within a step, so batches give what all at once would."""
         steps, rows, columns = grid
-        merge, frames_per_step, per_batch = self.layout.merge, self.layout.temporal_patch, self._steps_per_batch(grid)
-        device, made = _device_of(self.parts.vision), []
+        merge, frames_per_step, per_batch = self.processor.merge, self.processor.temporal_patch, self._steps_per_batch(grid)
+        device, made = _device(self.parts.vision), []
         for first in range(start, steps, per_batch):
             last = min(first + per_batch, steps)
-            pixels = self.layout.patches(frames[first * frames_per_step : last * frames_per_step], rows, columns)
+            pixels = self.processor.patches(frames[first * frames_per_step : last * frames_per_step], rows, columns)
             shape = torch.tensor([[last - first, rows * merge, columns * merge]])
-            output = self.parts.thinker.get_video_features(_sent(pixels, device), shape.to(device))
-            made.append(_brought(torch.cat(tuple(output.pooler_output))))
+            with batched_blocks(self.parts.vision):
+                output = self.parts.thinker.get_video_features(_to_device(pixels, device), shape.to(device))
+            made.append(_to_host(torch.cat(tuple(output.pooler_output))))
             report(last / steps)
-        self.parts.synchronize()  # for what is still being brought
+        self.parts.synchronize()  # copies to the host end here
         return made
 
     def _encode_audio(self, clip: Clip, report: Callable[[float], None]) -> Tensor | None:
         """(A, D) or None. The audio encoder works in blocks of two seconds, so blocks in batches give what all at once would."""
-        mel = self.layout.log_mel(clip.waveform) if clip.waveform is not None else None
-        if mel is None or not self.layout.audio_tokens(mel.shape[1]):
+        mel = self.processor.log_mel(clip.waveform) if clip.waveform is not None else None
+        if mel is None or not self.processor.audio_tokens(mel.shape[1]):
             return None
-        device, made = _device_of(self.parts.audio), []
-        batches = list(mel.split(BLOCKS_PER_BATCH * self.layout.block_frames, dim=1))
-        if len(batches) > 1 and not self.layout.audio_tokens(batches[-1].shape[1]):
+        device, made = _device(self.parts.audio), []
+        batches = list(mel.split(BLOCKS_PER_BATCH * self.processor.block_frames, dim=1))
+        if len(batches) > 1 and not self.processor.audio_tokens(batches[-1].shape[1]):
             batches.pop()  # a few milliseconds that make no token
         for i, batch in enumerate(batches, start=1):
             mask = torch.ones(1, batch.shape[1], dtype=torch.int64, device=device)
-            output = self.parts.thinker.get_audio_features(_sent(batch[None].contiguous(), device), feature_attention_mask=mask)
-            made.append(_brought(output.last_hidden_state))
+            with batched_blocks(self.parts.audio):
+                output = self.parts.thinker.get_audio_features(_to_device(batch[None].contiguous(), device), feature_attention_mask=mask)
+            made.append(_to_host(output.last_hidden_state))
             report(i / len(batches))
         self.parts.synchronize()
         return torch.cat(made)
@@ -199,20 +202,20 @@ class Encoder:
         states = torch.cat(hidden)  # (T, d)
         queries, keys = (project(states).unflatten(1, (heads, -1)).transpose(0, 1) for project in (attention.q_proj, attention.k_proj))
         if windowed:
-            received = attention_received_windowed(queries, keys, self.layout.block_frames // 2)
+            received = attention_received_windowed(queries, keys, self.processor.block_frames // 2)
         else:
             received = attention_received(queries, keys)
         score = per_token(received).cpu()
         return score, 1000 * (self._now() - started)
 
     @torch.inference_mode()
-    def look(self, encoded: EncodedClip) -> tuple[Tensor, float]:
+    def video_saliency(self, encoded: EncodedClip) -> tuple[Tensor, float]:
         """(V,) float32 attention each video token receives in the encoder's last full layer, and the milliseconds scoring took.
 
         The layer attends within a step; a token is the mean over heads and over its 2x2 patches. Encodes the picture again when
         a clip is asked for first, and remembers.
         """
-        if encoded not in self._looked_at:
+        if encoded not in self._video_saliency:
             steps, rows, columns = encoded.grid
             received: list[Tensor] = []
             spent_ms = 0.0
@@ -220,24 +223,24 @@ class Encoder:
             def score(states: Tensor, named: dict[str, Any]) -> None:
                 nonlocal spent_ms
                 started = self._now()
-                received.append(self._received(states, named["position_embeddings"], rows * columns).cpu())
+                received.append(self._video_attention_received(states, named["position_embeddings"], rows * columns).cpu())
                 spent_ms += 1000 * (self._now() - started)
 
             with captured_input(self.parts.last_full_vision_attention, score):
                 self._encode_video(encoded.clip.frames, encoded.grid, lambda part: None)
-            order = window_order(rows, columns, self.parts.vision.config.window_size // self.layout.patch // self.layout.merge)
+            order = window_order(rows, columns, self.parts.vision.config.window_size // self.processor.patch // self.processor.merge)
             saliency = torch.empty(steps, rows * columns)
             saliency[:, order] = torch.cat(received).view(steps, -1)
-            self._looked_at[encoded] = saliency.flatten() / steps, spent_ms
-        return self._looked_at[encoded]
+            self._video_saliency[encoded] = saliency.flatten() / steps, spent_ms
+        return self._video_saliency[encoded]
 
-    def _received(self, states: Tensor, rotation: tuple[Tensor, Tensor], tokens_per_step: int) -> Tensor:
+    def _video_attention_received(self, states: Tensor, rotation: tuple[Tensor, Tensor], tokens_per_step: int) -> Tensor:
         """(V',) share of its step's attention each token of a batch of steps receives, in the order the encoder works in.
 
         Args:
             states: (T, d) what the layer is given; rotation: cosines and sines (T, dh) of its rotary positions.
         """
-        attention, merged = self.parts.last_full_vision_attention, self.layout.merge**2
+        attention, merged = self.parts.last_full_vision_attention, self.processor.merge**2
         cosine, sine = (part.float() for part in rotation)
 
         def rotated(project: nn.Module) -> Tensor:
@@ -253,19 +256,19 @@ class Encoder:
         return time.perf_counter()
 
 
-def _sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """On the device. A GPU fetches it from pinned memory by itself, while the next batch is prepared."""
+def _to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy to the device. A GPU copies from pinned memory while the host prepares the next batch."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-def _brought(tensor: Tensor) -> Tensor:
-    """On the host, from a GPU once the device has been synchronised."""
+def _to_host(tensor: Tensor) -> Tensor:
+    """Copy to the host. What comes from a GPU is complete once the device has been synchronised."""
     if tensor.device.type != "cuda":
         return tensor.cpu()
     return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
 
 
-def _device_of(module: nn.Module) -> torch.device:
+def _device(module: nn.Module) -> torch.device:
     return next(module.parameters()).device
 
 

@@ -2,8 +2,12 @@
 
 The stock `generate` is not used, for two reasons: it projects every position of the prompt to the vocabulary (10,000 x
 152,064 numbers are 3 GB for one row that is needed), which would flatter any method that shortens the prompt; and positions
-of a pruned prompt are not consecutive, so the next one is said here and not inferred. The arithmetic is the same: greedy ids
+of a pruned prompt are not consecutive, so the next one is given here and not inferred. The arithmetic is the same: greedy ids
 equal those of `generate`.
+
+The host waits for the device once a token, to learn its id. The steps are not captured in a CUDA graph: a graph needs a cache
+of fixed size, which would take the longest prompt's memory for every prompt and hide what a compressed one saves, and layers
+of unequal length, which methods inside the model leave behind, would need a graph each.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -20,7 +25,7 @@ from transformers import DynamicCache, LogitsProcessorList, TemperatureLogitsWar
 from ..compressors.layer_pruner import LayerPruner, Rows
 from ..stream import Prompt
 from ..types import Agreement, Sampling
-from .layer_pruning import Kept, pruned, uneven
+from .layer_pruning import KeptRows, pruned, uneven
 from .loading import Parts
 
 ROWS_SCORED = 16  # projected to the vocabulary at once
@@ -34,7 +39,7 @@ class Prefilled:
     logits: Tensor  # (vocabulary,) float32 of the last position
     next_position: int  # mRoPE position of the first generated token
     reused: int = 0  # rows that had been read before
-    kept: Kept | None = None  # what a method inside the model left
+    kept: KeptRows | None = None  # what a method inside the model left
     lengths: tuple[int, ...] = ()  # rows of the prompt in each layer's cache
 
     @property
@@ -49,12 +54,17 @@ class Prefilled:
 
 
 @dataclass(frozen=True, eq=False)
-class Decoder:
-    """The language model with the ids it may not say and those that end its turn."""
+class LanguageModel:
+    """A thinker's language model, with the ids that are suppressed and those that end its turn."""
 
     parts: Parts
     suppressed_ids: Tensor  # (S,) int64
     end_ids: frozenset[int]
+
+    @cached_property
+    def _suppressed(self) -> Tensor:
+        """The suppressed ids where logits are made, so that no token waits for a copy from the host."""
+        return self.suppressed_ids.to(self.parts.thinker.lm_head.weight.device)
 
     @torch.inference_mode()
     def prefill(self, prompt: Prompt, pruner: LayerPruner | None = None, rows: Rows | None = None, media: int = 0) -> Prefilled:
@@ -109,25 +119,25 @@ class Decoder:
         language, device = self.parts.language, self.parts.device
         embeds = self.embed(ids[:-1])
         states = embeds[None, :0]
-        with _as_prefilled(prefilled):
+        with _prompt_alone(prefilled):
             if len(ids) > 1:
                 positions = (torch.arange(len(ids) - 1, device=device) + prefilled.next_position).expand(3, 1, -1)
                 with uneven(language, prefilled.cache) if prefilled.uneven else nullcontext():
                     states = language(
                         inputs_embeds=embeds[None], position_ids=positions, past_key_values=prefilled.cache, use_cache=True
                     ).last_hidden_state
-        first = self._said(prefilled.logits[None])
+        first = self._log_likelihoods(prefilled.logits[None])
         likelihoods = [first[0, ids[0]]]
         for start in range(0, len(ids) - 1, ROWS_SCORED):
-            said = self._said(self.parts.thinker.lm_head(states[0, start : start + ROWS_SCORED]).float())
+            said = self._log_likelihoods(self.parts.thinker.lm_head(states[0, start : start + ROWS_SCORED]).float())
             wanted = torch.tensor(ids[start + 1 : start + 1 + len(said)], device=said.device)
             likelihoods += said.gather(1, wanted[:, None])[:, 0]
         rank = 1 + int((first[0] > first[0, ids[0]]).sum())
         return Agreement(sum(float(x) for x in likelihoods) / len(ids), rank, len(ids))
 
-    def _said(self, logits: Tensor) -> Tensor:
-        """(R, vocabulary) log-likelihoods of the next token, none for what may not be said."""
-        return logits.index_fill(1, self.suppressed_ids.to(logits.device), -torch.inf).log_softmax(dim=-1)
+    def _log_likelihoods(self, logits: Tensor) -> Tensor:
+        """(R, vocabulary) log-likelihoods of the next token; minus infinity for suppressed ids."""
+        return logits.index_fill(1, self._suppressed.to(logits.device), -torch.inf).log_softmax(dim=-1)
 
     def decode(self, prefilled: Prefilled, sampling: Sampling, stop: Callable[[], bool] | None = None) -> Iterator[int]:
         """Yield token ids as they are made, until the model ends its turn, `max_new_tokens`, or `stop()` says so.
@@ -163,7 +173,7 @@ class Decoder:
         @torch.inference_mode()
         def choose(logits: Tensor) -> int:
             nonlocal generator
-            logits = logits.index_fill(0, self.suppressed_ids.to(logits.device), -torch.inf)
+            logits = logits.index_fill(0, self._suppressed.to(logits.device), -torch.inf)
             if not sampling.temperature > 0:
                 return int(logits.argmax())
             if generator is None:
@@ -180,7 +190,7 @@ def _lengths(cache: Any) -> tuple[int, ...]:
 
 
 @contextmanager
-def _as_prefilled(prefilled: Prefilled) -> Iterator[None]:
+def _prompt_alone(prefilled: Prefilled) -> Iterator[None]:
     """Within it, the cache holds the prompt alone; afterwards what it held before, to the bit."""
     layers = prefilled.cache.layers
     before = [(layer.keys, layer.values) for layer in layers]

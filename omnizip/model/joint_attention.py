@@ -1,4 +1,4 @@
-"""How much attention the tokens of a clip receive from each other in the first layers of the language model, looking both ways.
+"""Scores how much attention the tokens of a clip receive from each other in the first layers of the language model, unmasked.
 
 The layers are called as they are, on audio and video alone, with the causal mask left out; an attention function of our own
 computes what they ask for and, in the last of them, how much each token receives, block by block without the whole matrix.
@@ -18,10 +18,10 @@ from ..stream import Modality, TokenStream
 from .loading import Parts
 from .saliency import attention_received
 
-NAME = "omnizip-looking-both-ways"
+NAME = "omnizip-bidirectional"
 
 
-def _both_ways(
+def _bidirectional_attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any = None, scaling: float | None = None, **_: Any
 ) -> tuple[Tensor, None]:
     """Attention without a mask, of (1, H, N, dh) queries to (1, K, N, dh) keys and values; notes what `module` was asked."""
@@ -32,7 +32,7 @@ def _both_ways(
     return attended.transpose(1, 2).contiguous(), None
 
 
-AttentionInterface.register(NAME, _both_ways)
+AttentionInterface.register(NAME, _bidirectional_attention)
 
 
 @torch.inference_mode()

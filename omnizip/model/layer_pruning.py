@@ -1,4 +1,4 @@
-"""Carry out a LayerPruner: rows leave the prompt between decoder layers while it is read, on any attention backend.
+"""Carries out a LayerPruner: rows leave the prompt between decoder layers during prefill, on any attention backend.
 
 Hooks before decoder layers shorten the hidden states, and with them the rotary embeddings and the mask of every later layer.
 What a method sees is made of parts that exist anyway: the keys of the layer just passed lie in the cache, and the query of the
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -25,14 +26,35 @@ Counts = tuple[int, int, int]  # text, audio, video
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
-    """What a LayerPruner left of a prompt."""
+class KeptRows:
+    """What a LayerPruner left of a prompt. What is counted is counted when it is asked for, not while the prompt is read."""
 
-    layers: tuple[Counts, ...]  # rows each layer read
+    pruner: LayerPruner
+    modality: Tensor  # (K,) uint8 of the prompt's rows
+    media: int  # the clip's tokens before any compression
+    read: tuple[Tensor, ...]  # per layer, the rows of the prompt it read
     index: Tensor  # (N,) int64 rows of the prompt that the last choice left, before all of the clip was dropped if it was
-    shortfall: str = ""  # why the average over layers is not what was asked for, one sentence
 
-    def settled(self, compression: Compression, places: Tensor) -> Compression:
+    @cached_property
+    def layers(self) -> tuple[Counts, ...]:
+        """Rows each layer read, by modality."""
+        counted = {id(rows): torch.bincount(self.modality[rows].long(), minlength=3) for rows in self.read}
+        counts = torch.stack([counted[id(rows)] for rows in self.read]).tolist()
+        return tuple((text, audio, video) for text, audio, video in counts)
+
+    @cached_property
+    def shortfall(self) -> str:
+        """Why the average over layers is not what was asked for, one sentence."""
+        shares = [(audio + video) / self.media if self.media else 0.0 for _, audio, video in self.layers]
+        got, asked = sum(shares) / len(shares), self.pruner.retention
+        if abs(got - asked) * self.media <= 1:
+            return ""
+        return (
+            f"In a model of {len(shares)} layers {self.pruner.label} keeps {100 * got:.0f} % of the clip on average, "
+            f"not the {100 * asked:.0f} % asked."
+        )
+
+    def applied_to(self, compression: Compression, places: Tensor) -> Compression:
         """The decision as it ended: what left the prompt inside the model is dropped.
 
         Args:
@@ -45,8 +67,15 @@ class Kept:
         return Compression.of(compression.stream, reason, notes=notes)
 
 
+@dataclass(frozen=True, eq=False)
+class _RowsAtCut(Rows):
+    """Rows whose media rows are known already, so that no method waits for the device to find them."""
+
+    media: Tensor = field()  # (M,) int64
+
+
 @dataclass(eq=False)
-class _Reading:
+class _Pruning:
     """One prompt on its way through the layers."""
 
     pruner: LayerPruner
@@ -62,6 +91,7 @@ class _Reading:
     def __post_init__(self) -> None:
         self.index = torch.arange(self.rows.modality.shape[0], device=self.rows.modality.device)
         self.survivors = self.index
+        self.n_text = self.index.numel() - self.rows.media.numel()
         found = self.pruner.cuts(len(self.layers), self.rows.media.numel() / self.media if self.media else 0.0)
         self.cuts = {cut.layer: cut for cut in found}  # of several at one layer the last
 
@@ -72,7 +102,7 @@ class _Reading:
             hidden = self._cut(number, hidden)
         total = self.rows.modality.shape[0]
         if self.index.numel() < total:
-            kwargs = {**kwargs, **_shortened(self.index, kwargs)}
+            kwargs = {**kwargs, **_arguments_for(self.index, kwargs)}
         self.read.append(self.index)
         if number + 1 in self.cuts:
             self.query = _query(layer, hidden[:, -1:], kwargs["position_embeddings"])
@@ -80,43 +110,45 @@ class _Reading:
 
     def _cut(self, number: int, hidden: Tensor) -> Tensor:
         cut = self.cuts[number]
-        rows = self.rows[self.index]
+        rows = self._rows()
         count = 0 if cut.by == "all" else round(cut.share * self.media)
         if count >= rows.media.numel():
             return hidden
         if cut.by == "all":
             keep = rows.modality == Modality.TEXT
         else:
-            glance = _glance(self.query, self.cache.layers[number - 1].keys[0])
+            glance = _last_row_products(self.query, self.cache.layers[number - 1].keys[0])
             keep = self.pruner.select(cut, rows, Glance(glance.logits.to(self.index.device)), count)
-        self.index = self.index[keep]
+        places = keep.nonzero().flatten()  # the only wait for the device
+        self.index = self.index[places]
         if cut.by != "all":
             self.survivors = self.index
-        return hidden[:, keep.to(hidden.device)]
+        return hidden.index_select(1, places.to(hidden.device))
 
-    def kept(self) -> Kept:
+    def _rows(self) -> Rows:
+        """The rows still read. All text is always among them, so their numbers are known without asking the device."""
+        modality = self.rows.modality[self.index]
+        media = (modality == Modality.TEXT).to(torch.uint8).argsort(stable=True)[: self.index.numel() - self.n_text]
+        return _RowsAtCut(modality, self.rows.window[self.index], media)
+
+    def kept(self) -> KeptRows:
         """The outcome, once all layers have read."""
-        counts = tuple(tuple(torch.bincount(self.rows.modality[at].long(), minlength=3).tolist()) for at in self.read)
-        shares = [(audio + video) / self.media if self.media else 0.0 for _, audio, video in counts]
-        got, asked = sum(shares) / len(shares), self.pruner.retention
-        short = ""
-        if abs(got - asked) * self.media > 1:
-            short = (
-                f"In a model of {len(shares)} layers {self.pruner.label} keeps {100 * got:.0f} % of the clip on average, "
-                f"not the {100 * asked:.0f} % asked."
-            )
-        return Kept(counts, self.survivors, short)
+        return KeptRows(self.pruner, self.rows.modality, self.media, tuple(self.read), self.survivors)
 
     def forget(self) -> None:
         """Take what was dropped later from the caches of earlier layers, too."""
+        places: dict[int, Tensor] = {}  # layers between two cuts read the same rows
         for layer, read in zip(self.cache.layers, self.read, strict=True):
-            stays = torch.isin(read, self.index).to(layer.keys.device)
-            if not bool(stays.all()):
-                layer.keys, layer.values = layer.keys[:, :, stays], layer.values[:, :, stays]
+            if read.numel() == self.index.numel():  # rows only ever leave, so these are the same
+                continue
+            if id(read) not in places:
+                places[id(read)] = torch.searchsorted(read, self.index)  # both ascend
+            stays = places[id(read)].to(layer.keys.device)
+            layer.keys, layer.values = layer.keys.index_select(2, stays), layer.values.index_select(2, stays)
 
 
 @contextmanager
-def pruned(language: nn.Module, pruner: LayerPruner, rows: Rows, media: int, cache: Any) -> Iterator[Callable[[], Kept]]:
+def pruned(language: nn.Module, pruner: LayerPruner, rows: Rows, media: int, cache: Any) -> Iterator[Callable[[], KeptRows]]:
     """Within it, a prompt read by `language` into `cache` is pruned; the hooks are gone afterwards, whatever happens.
 
     Args:
@@ -125,9 +157,9 @@ def pruned(language: nn.Module, pruner: LayerPruner, rows: Rows, media: int, cac
     Yields:
         What to call for the outcome once the prompt has been read; it tidies the cache for methods that forget.
     """
-    reading = _Reading(pruner, rows, media, cache, language.layers)
+    reading = _Pruning(pruner, rows, media, cache, language.layers)
 
-    def outcome() -> Kept:
+    def outcome() -> KeptRows:
         if pruner.forgets:
             reading.forget()
         return reading.kept()
@@ -172,7 +204,7 @@ def _hooks(language: nn.Module, before: Callable[[int, nn.Module, tuple, dict[st
             handle.remove()
 
 
-def _shortened(index: Tensor, kwargs: dict[str, Any]) -> dict[str, Any]:
+def _arguments_for(index: Tensor, kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a layer that have a row for every row of the prompt, for the rows at `index` only."""
     cos, sin = (part[..., index.to(part.device), :] for part in kwargs["position_embeddings"])
     short: dict[str, Any] = {"position_embeddings": (cos, sin)}
@@ -191,7 +223,7 @@ def _query(layer: nn.Module, last: Tensor, position_embeddings: tuple[Tensor, Te
     return (query * cos + torch.cat([-second, first], dim=-1) * sin) * attention.scaling
 
 
-def _glance(query: Tensor, keys: Tensor) -> Glance:
+def _last_row_products(query: Tensor, keys: Tensor) -> Glance:
     """The last row's products with every key, from (H, d) and (G, N, d), where H / G heads share keys."""
     grouped = query.view(keys.shape[0], -1, query.shape[-1]).to(keys.device)
     return Glance(torch.cat([q @ k.float().T for q, k in zip(grouped, keys, strict=True)]))

@@ -1,4 +1,4 @@
-"""A checkpoint of Qwen2.5-Omni -> its thinker in memory, ready to be asked. Names of transformers' classes and modules end here.
+"""Loads the thinker of a Qwen2.5-Omni checkpoint: which device, which precision, which files, and whether it fits.
 
 Only the thinker is read: of a full checkpoint's file, the talker and the vocoder (about a fifth of it) stay on the disk.
 Requests that cannot be met raise a ModelError of one sentence before any weight is read, where that can be known.
@@ -8,22 +8,29 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import HfApi
+from huggingface_hub.errors import NotASafetensorsRepoError, SafetensorsParsingError
 from torch import Tensor, nn
-from transformers import AutoTokenizer, PreTrainedConfig, WhisperFeatureExtractor
+from transformers import AutoTokenizer, BitsAndBytesConfig, PreTrainedConfig, WhisperFeatureExtractor
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration as Thinker
 from transformers.utils import cached_file, is_flash_attn_2_available, logging
 
 from ..assets import asset
 from ..errors import ModelError, OmniZipError
 from ..settings import Settings
-from .memory import free_bytes, weight_bytes
+from ..types import ModelShape
+from .cuda import before_ampere, driver_problem
+from .load_errors import as_model_errors, came_from_network
+from .memory import PARAMETERS, Needs, free_by_gpu, free_bytes, needs, released_weights, weight_bytes
 
 MARK = "omnizip.json"  # what a checkpoint says of itself: name, embedded
 MODEL_TYPES = ("qwen2_5_omni", "qwen2_5_omni_thinker")
@@ -61,13 +68,13 @@ class Parts:
         """Where the language model's input goes."""
         return self.thinker.get_input_embeddings().weight.device
 
-    @property
-    def gpus(self) -> range:
-        """The CUDA devices it may be spread over; none on the CPU."""
-        return range(torch.cuda.device_count() if self.device.type == "cuda" else 0)
+    @cached_property
+    def gpus(self) -> tuple[int, ...]:
+        """The CUDA devices it is spread over; none on the CPU."""
+        return tuple(sorted({p.device.index or 0 for p in self.thinker.parameters() if p.device.type == "cuda"}))
 
     def synchronize(self) -> None:
-        """Wait until every device has done what it was given."""
+        """Wait until every device it is on has done what it was given."""
         for i in self.gpus:
             torch.cuda.synchronize(i)
 
@@ -87,7 +94,7 @@ def load(settings: Settings, on_progress: Callable[[str, float | None], None] | 
     """Read the checkpoint `settings.model` names onto the device and in the precision asked for.
 
     Args:
-        on_progress: hears of the "load" of weights as a share, where the size of the checkpoint is known.
+        on_progress: called with "load" and the share of weights read, where the size of the checkpoint is known.
         host_rows: keep the embeddings of text on the CPU as well; the weights then reach the device by way of the CPU.
 
     Raises:
@@ -95,13 +102,17 @@ def load(settings: Settings, on_progress: Callable[[str, float | None], None] | 
     """
     device = _device(settings)
     options = _options(settings, device)
-    if host_rows:
-        options.pop("device_map", None)
     source = _source(settings.model)
-    if Path(source).is_dir():
-        _check_fits(Path(source), settings, device)
-    with _telling(on_progress), _explained(source), _quiet(progress=not Path(source).is_dir()):
+    with _weights_reported(on_progress), as_model_errors(source), _transformers_quiet(progress=not Path(source).is_dir()):
         _check_kind(source, PreTrainedConfig.get_config_dict(source)[0])
+        config = Thinker.config_class.from_pretrained(source)
+        needed = _needs(source, config.get_text_config(), settings, options["dtype"])
+        if not host_rows:  # a GPU that is lent later cannot be asked now
+            _check_fits(source, needed, device)
+            if device == "cuda":
+                options["device_map"] = device_map(needed, free_by_gpu())
+        if settings.four_bit:
+            options["quantization_config"] = quantisation(config, options["dtype"])
         tokenizer = AutoTokenizer.from_pretrained(source)
         extractor = WhisperFeatureExtractor.from_pretrained(source)
         template = _optional_json(source, "chat_template.json")  # older checkpoints keep it beside the tokenizer
@@ -121,58 +132,126 @@ def load(settings: Settings, on_progress: Callable[[str, float | None], None] | 
     return Loaded(Parts.of(thinker.eval().requires_grad_(False)), tokenizer, extractor, _optional_json(source, MARK) or {}, rows)
 
 
-def _check_fits(folder: Path, settings: Settings, device: str) -> None:
-    """Raise ModelError where the weights alone are larger than the memory that is free."""
-    bits = 4 if settings.four_bit else 8 * getattr(torch, dtype_for(settings.dtype, device)).itemsize
-    needed, free = weight_bytes(folder, bits), free_bytes(device)
-    if needed and free is not None and needed > free:
-        place = "the GPU's memory" if device == "cuda" else "memory"
-        cure = "--four-bit, a smaller checkpoint, or more GPUs" if device == "cuda" else "a smaller checkpoint, or --dtype bfloat16"
-        raise ModelError(
-            f"The checkpoint in {folder} needs {needed / 1e9:.3g} GB for its weights, "
-            f"and {free / 1e9:.3g} GB of {place} are free; use {cure}."
-        )
+def text_shape(text: Any, itemsize: int) -> ModelShape:
+    """The sizes of a language model by its config, with caches of `itemsize` bytes a number."""
+    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return ModelShape(
+        layers=text.num_hidden_layers,
+        width=text.hidden_size,
+        heads=text.num_attention_heads,
+        kv_heads=text.num_key_value_heads,
+        head_dim=head_dim,
+        ffn=text.intermediate_size,
+        vocabulary=text.vocab_size,
+        kv_bytes=itemsize,
+    )
+
+
+def _needs(source: str, text: Any, settings: Settings, dtype: torch.dtype) -> Needs | None:
+    """What a checkpoint needs on its device; None where nothing tells its size before it is downloaded."""
+    if source in PARAMETERS:
+        weights = released_weights(source, dtype.itemsize, settings.four_bit)
+    else:
+        folder = Path(source)
+        weights = weight_bytes(folder if folder.is_dir() else _hub_tensors(source), dtype.itemsize, settings.four_bit)
+    return needs(weights, text_shape(text, dtype.itemsize), settings, dtype.itemsize) if weights else None
+
+
+def _hub_tensors(name: str) -> Mapping[str, Sequence[int]]:
+    """Shapes of a checkpoint on the hub by the headers of its files, which are a few kilobytes; empty where it does not tell."""
+    try:
+        files = HfApi().get_safetensors_metadata(name).files_metadata.values()
+    except (NotASafetensorsRepoError, SafetensorsParsingError):
+        return {}
+    except Exception as error:
+        if came_from_network(error):
+            return {}  # if there is no way to the hub, the download says so
+        raise
+    return {tensor: info.shape for file in files for tensor, info in file.tensors.items()}
+
+
+def _check_fits(source: str, needed: Needs | None, device: str) -> None:
+    """Raise ModelError where weights, the caches of one chat and the work on a minute of clip are larger than the free memory."""
+    free = free_bytes(device)
+    if needed is None or free is None or needed.total <= free:
+        return
+    place = "the GPU's memory" if device == "cuda" else "memory"
+    cure = "--four-bit, a smaller checkpoint, or more GPUs" if device == "cuda" else "a smaller checkpoint, or --dtype bfloat16"
+    where = f"in {source}" if Path(source).is_dir() else source
+    problem = f" {driver_problem()}" if device == "cpu" and driver_problem() else ""
+    raise ModelError(
+        f"The checkpoint {where} needs {needed.total / 1e9:.3g} GB ({needed.weights / 1e9:.3g} GB for its weights, "
+        f"the rest to read a minute of clip), and {free / 1e9:.3g} GB of {place} are free; use {cure}.{problem}"
+    )
+
+
+def device_map(needed: Needs | None, free: Sequence[int]) -> Any:
+    """Where accelerate puts a model: on the first GPU it fits whole, else spread over all of them.
+
+    Args:
+        free: bytes that may be taken of each GPU.
+    """
+    if len(free) == 1:
+        return {"": 0}
+    whole = [i for i, room in enumerate(free) if needed is not None and needed.total <= room]
+    return {"": whole[0]} if whole else "auto"
 
 
 def dtype_for(wanted: str, device: str) -> str:
-    """The precision to use where `wanted` may be "auto"."""
-    return wanted if wanted != "auto" else "bfloat16" if device == "cuda" else "float32"
+    """The precision to use where `wanted` may be "auto": cards before Ampere compute in float16, not in bfloat16."""
+    if wanted != "auto":
+        return wanted
+    return "float32" if device != "cuda" else "float16" if before_ampere() else "bfloat16"
 
 
 def _device(settings: Settings) -> str:
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise ModelError("No CUDA device is available here; use --device cpu, or run on a machine with an NVIDIA GPU and its driver.")
-    return "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu"
+    available, problem = torch.cuda.is_available(), driver_problem()
+    if settings.device == "cuda" and not available:
+        cure = "use --device cpu, or run on a machine with an NVIDIA GPU and its driver."
+        raise ModelError(f"{problem} Or use --device cpu." if problem else f"No CUDA device is available here; {cure}")
+    if settings.device == "auto" and problem:
+        getLogger(__name__).warning("%s The model runs on the CPU meanwhile.", problem)
+    return "cuda" if settings.device != "cpu" and available else "cpu"
 
 
 def _options(settings: Settings, device: str) -> dict[str, Any]:
-    """What `from_pretrained` is told. Raises ModelError for what cannot be had here."""
+    """What `from_pretrained` is told of precision and attention. Raises ModelError for what cannot be had here."""
     dtype = dtype_for(settings.dtype, device)
-    options: dict[str, Any] = {"dtype": getattr(torch, dtype), "attn_implementation": attention_for(settings.attention, device, dtype)}
-    if device == "cuda":
-        options["device_map"] = "auto" if torch.cuda.device_count() > 1 else {"": 0}
-    if settings.four_bit:
-        if device != "cuda":
-            raise ModelError("4-bit weights need a CUDA device; leave out --four-bit, or run on a machine with an NVIDIA GPU.")
-        if importlib.util.find_spec("bitsandbytes") is None:
-            raise ModelError("4-bit weights need bitsandbytes; install it with `pip install bitsandbytes`, or leave out --four-bit.")
-        from transformers import BitsAndBytesConfig
+    if settings.four_bit and device != "cuda":
+        raise ModelError("4-bit weights need a CUDA device; leave out --four-bit, or run on a machine with an NVIDIA GPU.")
+    if settings.four_bit and importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError("4-bit weights need bitsandbytes; install it with `pip install bitsandbytes`, or leave out --four-bit.")
+    return {"dtype": getattr(torch, dtype), "attn_implementation": attention_for(settings.attention, device, dtype)}
 
-        # The encoders and the output layer stay as they are: they are small, and saliency and logits come from them.
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_compute_dtype=options["dtype"],
-            llm_int8_skip_modules=["lm_head", "audio_tower", "visual"],
-        )
-    return options
+
+def quantisation(config: Any, dtype: torch.dtype) -> BitsAndBytesConfig:
+    """4-bit weights for the layers of the language model alone."""
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=unquantised_modules(config),
+    )
+
+
+def unquantised_modules(config: Any) -> list[str]:
+    """Names of what stays in its own precision: both encoders and the output layer. They are small, and features, saliency and
+    logits come from them. Read off the modules, since releases of transformers name them differently."""
+    with torch.device("meta"):
+        thinker = Thinker(config)
+    parts = Parts.of(thinker)
+    kept = {parts.audio, parts.vision, thinker.get_output_embeddings()}
+    return [name for name, module in thinker.named_modules() if module in kept]
 
 
 def attention_for(wanted: str, device: str, dtype: str) -> str:
     """The attention backend to use where `wanted` may be "auto". Raises ModelError for one that cannot run here."""
-    possible = device == "cuda" and dtype != "float32" and is_flash_attn_2_available()
+    possible = device == "cuda" and dtype != "float32" and is_flash_attn_2_available() and not before_ampere()
     if wanted == "flash_attention_2" and not possible:
-        raise ModelError("flash_attention_2 needs a CUDA device, a 16-bit precision and the flash-attn package; use --attention sdpa.")
+        raise ModelError(
+            "flash_attention_2 needs a CUDA device of the Ampere generation or newer, a 16-bit precision and the flash-attn package; "
+            "use --attention sdpa."
+        )
     if wanted == "auto":
         return "flash_attention_2" if possible else "sdpa"
     return wanted
@@ -262,32 +341,14 @@ def _check_kind(source: str, config: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _explained(source: str) -> Iterator[None]:
-    """What libraries raise while they read a checkpoint, as one sentence. The cause stays attached."""
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError as error:
-        raise ModelError(
-            f"The checkpoint {source} does not fit the GPU's memory; use --four-bit, a smaller checkpoint, or more GPUs."
-        ) from error
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        if Path(source).is_dir():
-            cause = str(error).strip().split("\n")[0].rstrip(".")
-            raise ModelError(f"The checkpoint in {source} cannot be read ({cause}); download it again or give another folder.") from error
-        raise ModelError(
-            f"The checkpoint {source} could not be fetched from the Hugging Face hub; check its name and the network, or give a folder."
-        ) from error
-
-
-@contextmanager
-def _telling(on_progress: Callable[[str, float | None], None] | None) -> Iterator[None]:
-    """Pass transformers' count of loaded weights on as "load" and a share."""
+def _weights_reported(on_progress: Callable[[str, float | None], None] | None) -> Iterator[None]:
+    """Report transformers' count of loaded weights as "load" and a share."""
 
     def hook(make: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
         bar = make(*args, **kwargs)
         if on_progress is None or not args or not hasattr(args[0], "__len__"):
             return bar
-        return _Told(bar, len(args[0]), on_progress)
+        return _ReportingBar(bar, len(args[0]), on_progress)
 
     before = logging.set_tqdm_hook(hook)
     try:
@@ -296,15 +357,15 @@ def _telling(on_progress: Callable[[str, float | None], None] | None) -> Iterato
         logging.set_tqdm_hook(before)
 
 
-class _Told:
-    """A bar of progress whose steps are told on."""
+class _ReportingBar:
+    """A progress bar that reports each step."""
 
     def __init__(self, bar: Any, total: int, on_progress: Callable[[str, float | None], None]) -> None:
-        self._bar, self._total, self._tell = bar, total, on_progress
+        self._bar, self._total, self._report = bar, total, on_progress
 
     def __iter__(self) -> Iterator[Any]:
         for i, item in enumerate(self._bar):
-            self._tell("load", i / self._total)
+            self._report("load", i / self._total)
             yield item
 
     def __getattr__(self, name: str) -> Any:
@@ -312,7 +373,7 @@ class _Told:
 
 
 @contextmanager
-def _quiet(progress: bool) -> Iterator[None]:
+def _transformers_quiet(progress: bool) -> Iterator[None]:
     """Keep transformers from listing the talker's tensors, left out on purpose, as a warning of several screens.
 
     Bars of progress are shown only where they tell of a download.

@@ -1,4 +1,4 @@
-"""What the language model has read already: for a follow-up question on the same clip only the new rows are read.
+"""Keeps the caches of prompts that were read, so that a follow-up question on the same clip reads only its new rows.
 
 A row is what the model reads at one place: an embedding and its position. Two prompts share what they have in common from
 their beginning, row by row, so reuse is right whatever method, settings or chat made them: nothing has to be trusted but
@@ -59,7 +59,7 @@ class Prefixes:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def look(self, key: Hashable) -> Prefix | None:
+    def peek(self, key: Hashable) -> Prefix | None:
         """The prefix at `key`, which stays."""
         return self._kept.get(key)
 

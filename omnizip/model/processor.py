@@ -1,4 +1,4 @@
-"""A clip and a conversation as the model's processor lays them out: token ids, pixel patches, log-mel frames.
+"""Turns a clip and a conversation into the model's input: token ids, pixel patches, log-mel frames.
 
 What is here follows the stock Qwen2.5-Omni processor of transformers 5.23 to the number (tests/golden/prompt holds its
 output), without torchvision, torchcodec or librosa, which it asks for. Every size and id is read off the checkpoint.
@@ -43,8 +43,8 @@ END_OF_TURN = ("<|im_end|>", "<|endoftext|>")
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
-    """How one checkpoint wants its input. Sizes in pixels, frames per second, tokens."""
+class Processor:
+    """Makes the input of one checkpoint. Sizes in pixels, frames per second, tokens."""
 
     tokenizer: Any = field(repr=False)  # transformers' fast tokenizer
     extractor: Any = field(repr=False)  # transformers' WhisperFeatureExtractor
@@ -63,7 +63,7 @@ class Layout:
     vocabulary: int  # rows of the output layer
 
     @classmethod
-    def of(cls, config: Any, tokenizer: Any, extractor: Any) -> Layout:
+    def of(cls, config: Any, tokenizer: Any, extractor: Any) -> Processor:
         """Read the sizes off a thinker's config. Raises ModelError if the tokenizer does not know the clip's markers."""
         vision, audio = config.vision_config, config.audio_config
         known = tokenizer.get_vocab()

@@ -1,8 +1,7 @@
-"""Qwen2.5-Omni as four questions: what the encoders say of a clip, how a prompt looks, what comes after it, what it costs.
+"""QwenOmni: one checkpoint of Qwen2.5-Omni that encodes clips, builds prompts, reads them and answers.
 
 No modelling code of transformers is copied and no class is patched: the encoders and the language model are called as they
-are. With loading.py, encoding.py and decoding.py this is all that knows how transformers' Qwen-Omni classes are called; it
-runs on releases 5.17 and 5.23.
+are. This package is all that knows how transformers' Qwen-Omni classes are called; it runs on releases 5.17 to 5.24.
 """
 
 from __future__ import annotations
@@ -26,13 +25,11 @@ from ..types import Agreement, ModelShape, Sampling, Turn
 from ..windows import window_of
 from .conditions import model_conditions
 from .encoders import Ahead, EncodedClip, Encoder
-from .generate import Decoder, Prefilled
+from .generate import LanguageModel, Prefilled
 from .joint_attention import joint_attention
-from .loading import Loaded, Parts, embedded, load
+from .loading import Loaded, Parts, embedded, load, text_shape
 from .prefix_cache import Prefix
-from .processor import AUDIO_STRIDE, Layout
-
-__all__ = ["EncodedClip", "QwenOmni"]
+from .processor import AUDIO_STRIDE, Processor
 
 SMALL_MODEL = 50_000_000  # parameters below which one CPU thread is faster than several
 
@@ -44,12 +41,12 @@ class QwenOmni:
         self.settings = settings
         self.parts: Parts = loaded.parts
         thinker = self.parts.thinker
-        self.layout = Layout.of(thinker.config, loaded.tokenizer, loaded.extractor)
+        self.processor = Processor.of(thinker.config, loaded.tokenizer, loaded.extractor)
         if getattr(thinker.config, "vision_start_token_id", None) is None:
-            thinker.config.vision_start_token_id = self.layout.vision_start_id  # get_rope_index reads it; no release declares it
-        self.encoder = Encoder(self.parts, self.layout, settings.tokens_per_step)
+            thinker.config.vision_start_token_id = self.processor.vision_start_id  # get_rope_index reads it; no release declares it
+        self.encoder = Encoder(self.parts, self.processor, settings.tokens_per_step)
         self._selector: AudioSelector | None = None
-        self.decoder = Decoder(self.parts, self.layout.suppressed_ids, self.layout.end_ids)
+        self.language_model = LanguageModel(self.parts, self.processor.suppressed_ids, self.processor.end_ids)
         parameters = thinker.num_parameters()
         if self.parts.device.type == "cpu" and parameters < SMALL_MODEL:
             # Its matrices are so small that threads spend their time waiting for each other: 10-35 times slower on two cores.
@@ -88,8 +85,8 @@ class QwenOmni:
             host: on the CPU, without touching the device; for a model loaded with `host_rows`.
         """
         n_audio = 0 if encoded.audio is None else encoded.audio.shape[0]
-        media = self.layout.media_ids(encoded.grid, n_audio, encoded.second_per_step)
-        before, after = self.layout.prompt_ids(turns, media)
+        media = self.processor.media_ids(encoded.grid, n_audio, encoded.second_per_step)
+        before, after = self.processor.prompt_ids(turns, media)
         ids = torch.cat([before, after])
         start = before.numel() - media.numel()
         positions = self._positions_cached(start, encoded.grid, n_audio, encoded.second_per_step)
@@ -97,8 +94,8 @@ class QwenOmni:
         positions = torch.cat([positions, behind.expand(3, -1)], dim=1)
 
         modality = torch.zeros(ids.numel(), dtype=torch.uint8)
-        modality[ids == self.layout.audio_id] = Modality.AUDIO
-        modality[ids == self.layout.video_id] = Modality.VIDEO
+        modality[ids == self.processor.audio_id] = Modality.AUDIO
+        modality[ids == self.processor.video_id] = Modality.VIDEO
         device = torch.device("cpu") if host else self.parts.device
         embeds = embedding(ids, self.host_rows) if host else self.parts.thinker.get_input_embeddings()(ids.to(device))
         embeds[(modality == Modality.VIDEO).to(device)] = encoded.video.to(embeds)
@@ -117,27 +114,30 @@ class QwenOmni:
             saliency_windowed=windowed.to(device),
             saliency_kind=encoded.saliency_kind,
         )
-        observers = {"saliency_video": lambda: self.encoder.look(encoded), "saliency_joint": lambda: joint_attention(self.parts, stream)}
+        observers = {
+            "saliency_video": lambda: self.encoder.video_saliency(encoded),
+            "saliency_joint": lambda: joint_attention(self.parts, stream),
+        }
         return replace(stream, observers=observers, audio_selector=self._selector)
 
     def _media_positions(self, text_before: int, grid: tuple[int, int, int], n_audio: int, second_per_step: float) -> Tensor:
         """(3, B) positions up to the end of the clip. What text stands before it does not matter, only how much.
 
-        Kept for a few clips: the model's rule walks over the tokens one by one, which is most of what a prompt costs.
+        KeptRows for a few clips: the model's rule walks over the tokens one by one, which is most of what a prompt costs.
         """
-        media = self.layout.media_ids(grid, n_audio, second_per_step)
+        media = self.processor.media_ids(grid, n_audio, second_per_step)
         ids = torch.cat([media.new_full((text_before,), self._text_id), media])
         return self.positions(ids, grid, n_audio, second_per_step)
 
     @property
     def _text_id(self) -> int:
         """An id that is text and no marker."""
-        return self.layout.tokenizer("a", add_special_tokens=False)["input_ids"][0]
+        return self.processor.tokenizer("a", add_special_tokens=False)["input_ids"][0]
 
     def positions(self, ids: Tensor, grid: tuple[int, int, int], n_audio: int, second_per_step: float) -> Tensor:
         """(3, L) mRoPE positions of unpruned ids (L,) by the model's own rule: time, height, width."""
         steps, rows, columns = grid
-        merge = self.layout.merge
+        merge = self.processor.merge
         positions, _ = self.parts.thinker.get_rope_index(
             ids[None],
             video_grid_thw=torch.tensor([[steps, rows * merge, columns * merge]]),
@@ -153,38 +153,38 @@ class QwenOmni:
         Args:
             compressor, stream: what the prompt was made by and of. Needed for a method that works inside the model (a
                 LayerPruner), which then drops rows on the way: `Prefilled.kept` says which, and
-                `kept.settled(compression, prompt.index)` is the decision as it ended. Of no effect for any other method.
+                `kept.applied_to(compression, prompt.index)` is the decision as it ended. Of no effect for any other method.
         """
         if isinstance(compressor, LayerPruner) and stream is not None:
             media = int((stream.modality != Modality.TEXT).sum())
-            prefilled = self.decoder.prefill(prompt, compressor, Rows.of(stream, prompt.index), media)
+            prefilled = self.language_model.prefill(prompt, compressor, Rows.of(stream, prompt.index), media)
         else:
-            prefilled = self.decoder.prefill(prompt)
+            prefilled = self.language_model.prefill(prompt)
         self.synchronize()
         return prefilled
 
     def score(self, prefilled: Prefilled, ids: Sequence[int]) -> Agreement | None:
-        """How likely `ids` are as the answer to a prompt that was read; see `Decoder.score`."""
-        return self.decoder.score(prefilled, ids)
+        """How likely `ids` are as the answer to a prompt that was read; see `LanguageModel.score`."""
+        return self.language_model.score(prefilled, ids)
 
     def resume(self, prefix: Prefix, prompt: Prompt) -> Prefilled:
         """Read of a prompt only what `prefix` does not have; its cache is used up. Synchronised like `prefill`."""
         shared = prefix.shared(prompt)
-        prefilled = self.decoder.resume(prefix.cache, shared, prompt) if shared else self.decoder.prefill(prompt)
+        prefilled = self.language_model.resume(prefix.cache, shared, prompt) if shared else self.language_model.prefill(prompt)
         self.synchronize()
         return prefilled
 
     def prefix(self, prefilled: Prefilled, prompt: Prompt, answer_ids: Sequence[int]) -> Prefix:
         """What has been read once `answer_ids` were decoded after `prompt`."""
-        return Prefix.of(prefilled.cache, prompt, self.decoder.embed(answer_ids))
+        return Prefix.of(prefilled.cache, prompt, self.language_model.embed(answer_ids))
 
     def decode(self, prefilled: Prefilled, sampling: Sampling, stop: Callable[[], bool] | None = None) -> Iterator[int]:
-        """Yield each new token id as it is made; see `Decoder.decode`."""
-        return self.decoder.decode(prefilled, sampling, stop)
+        """Yield each new token id as it is made; see `LanguageModel.decode`."""
+        return self.language_model.decode(prefilled, sampling, stop)
 
     def text(self, ids: Sequence[int]) -> str:
         """The words of `ids`; bytes of a character that is not complete yet are held back."""
-        return self.layout.text(ids)
+        return self.processor.text(ids)
 
     def warm_up(self, lengths: Sequence[int]) -> None:
         """Run each prompt length once that was not run before, so that no measured run pays for first use."""
@@ -196,7 +196,7 @@ class QwenOmni:
                 embeds = self.parts.thinker.get_input_embeddings()(ids)
             index = torch.arange(length, device=self.parts.device)
             prefilled = self.prefill(Prompt(embeds, index.expand(3, -1), index, length))
-            self.decoder.advance(prefilled, self._text_id, 0)
+            self.language_model.advance(prefilled, self._text_id, 0)
             self._warmed.add(length)
         self.synchronize()
 
@@ -216,15 +216,4 @@ class QwenOmni:
 
 def shape_of(parts: Parts) -> ModelShape:
     """The sizes of a thinker's language model."""
-    text = parts.language.config
-    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return ModelShape(
-        layers=text.num_hidden_layers,
-        width=text.hidden_size,
-        heads=text.num_attention_heads,
-        kv_heads=text.num_key_value_heads,
-        head_dim=head_dim,
-        ffn=text.intermediate_size,
-        vocabulary=text.vocab_size,
-        kv_bytes=parts.thinker.dtype.itemsize,
-    )
+    return text_shape(parts.language.config, parts.thinker.dtype.itemsize)

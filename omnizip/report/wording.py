@@ -192,7 +192,8 @@ def model_line(c: Conditions) -> str:
     if c.device == "cpu":
         device = (ONE_THREAD if c.threads == 1 else THREADS).format(device=device, n=c.threads)
     name = BUILT_IN.format(name=c.model) if c.embedded else c.model
-    return MODEL_LINE.format(name=name, parameters=parameters(c.parameters), device=device, dtype=c.dtype, attention=c.attention)
+    line = MODEL_LINE.format(name=name, parameters=parameters(c.parameters), device=device, dtype=c.dtype, attention=c.attention)
+    return " · ".join([line, *c.notes])
 
 
 def clip_line(clip: ClipRecord) -> str:

@@ -70,7 +70,7 @@ def test_the_stock_forward_says_what_ours_says():
     parts = prefill.build("tiny", bench, "sdpa")
     runner = prefill.ArmTimer(bench, parts, compress.stream_of(2, bench, 64), 0.0, 0.0, 1)
     prompt = runner._prompt("full", None)
-    ours = prefill.Decoder(parts, torch.empty(0, dtype=torch.int64), frozenset()).prefill(prompt)
+    ours = prefill.LanguageModel(parts, torch.empty(0, dtype=torch.int64), frozenset()).prefill(prompt)
     torch.testing.assert_close(runner._stock(prompt).logits, ours.logits, atol=1e-5, rtol=1e-5)
 
 

@@ -100,7 +100,7 @@ def test_a_method_that_reads_the_question_gets_each_question(settings, monkeypat
     record = Examiner(Job(settings, arms.with_full([]), (CHOICE,)), product).examine(CHOICE, 1)
     assert record["arms"]["full"] == plain
     nothing = torch.empty(0, dtype=torch.int64)
-    asked = [product.layout.prompt_ids([Turn(q["text"])], nothing)[1].numel() for q in record["questions"]]
+    asked = [product.processor.prompt_ids([Turn(q["text"])], nothing)[1].numel() for q in record["questions"]]
     assert [n - lengths[0] for n in lengths] == [n - asked[0] for n in asked]
 
 

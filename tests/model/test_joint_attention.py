@@ -47,7 +47,7 @@ def test_video_saliency_is_the_last_full_layers_own_attention(height, width):
     encoded = qwen.encode(tiny.clip(frames=6, height=height, width=width, sound_s=None))
     steps, rows, columns = encoded.grid
     assert rows > 2 and (rows % 2 or columns % 2)  # several windows of 2 x 2 tokens, the last ones cut
-    got, ms = qwen.encoder.look(encoded)
+    got, ms = qwen.encoder.video_saliency(encoded)
     parts = qwen.parts
     parts.vision.set_attn_implementation("eager")
     layer = parts.vision.blocks[1].attn

@@ -64,7 +64,7 @@ class Dense:
     def forward(self, ids=()):
         """(R, vocabulary) logits of the prompt's last row and of every id behind it, and per layer (H, N, N) attention."""
         rows, n = self.prompt.embeds.shape[0], self.prompt.embeds.shape[0] + len(ids)
-        hidden = torch.cat([self.prompt.embeds, self.model.decoder.embed(list(ids))])[None] if ids else self.prompt.embeds[None]
+        hidden = torch.cat([self.prompt.embeds, self.model.language_model.embed(list(ids))])[None] if ids else self.prompt.embeds[None]
         behind = torch.arange(len(ids)) + self.prompt.next_position
         places = torch.cat([self.prompt.positions, behind.expand(3, -1)], dim=1)
         rotary = self.language.rotary_emb(hidden, places[:, None])
@@ -143,7 +143,7 @@ def follows(model, prompt, prefilled, dense):
     """Twelve greedy tokens, their logits, and the score of another answer, against the dense model."""
     torch.testing.assert_close(prefilled.logits, dense.forward()[0][0], atol=2e-4, rtol=1e-3)
     said, other = [], [5, 9, 40, 7, 7, 21, 3] * 4
-    log = model.decoder._said(dense.forward(other[:-1])[0])
+    log = model.language_model._log_likelihoods(dense.forward(other[:-1])[0])
     expected = float(log.gather(1, torch.tensor(other)[:, None]).mean())
     agreement = model.score(prefilled, other)
     assert agreement.mean_log_likelihood == pytest.approx(expected, abs=1e-4) and agreement.tokens == len(other)
@@ -151,7 +151,7 @@ def follows(model, prompt, prefilled, dense):
     logits = prefilled.logits
     for step in range(12):
         said.append(int(logits.argmax()))
-        logits = model.decoder.advance(prefilled, said[-1], step)
+        logits = model.language_model.advance(prefilled, said[-1], step)
         torch.testing.assert_close(logits, dense.forward(said)[0][-1], atol=2e-4, rtol=1e-3)
     assert len(set(said)) > 3
     assert model.score(prefilled, other).mean_log_likelihood == pytest.approx(agreement.mean_log_likelihood, abs=1e-6)
@@ -246,7 +246,7 @@ def test_everything_kept_is_the_full_model_to_the_bit(deep, stream, name):
     assert torch.equal(prefilled.logits, plain.logits) and prefilled.lengths == plain.lengths and not prefilled.kept.shortfall
     assert prompt.embeds.shape[0] == stream.n_tokens
     for step in range(8):
-        assert torch.equal(deep.decoder.advance(prefilled, 7 * step, step), deep.decoder.advance(plain, 7 * step, step))
+        assert torch.equal(deep.language_model.advance(prefilled, 7 * step, step), deep.language_model.advance(plain, 7 * step, step))
 
 
 CLIPS = [{"frames": 12, "sound_s": 6.0}, {"frames": 7, "sound_s": 3.3}, {"frames": 8, "sound_s": None}, {"frames": 2, "sound_s": 1.0}]
@@ -269,7 +269,7 @@ def test_the_average_over_layers_is_what_was_asked_or_it_says_why_not(deep, name
     assert len({text for text, _, _ in layers}) == 1, "text is read by every layer"
     read_by = [audio + video for _, audio, video in layers]
     assert read_by == sorted(read_by, reverse=True)
-    ended = prefilled.kept.settled(compression, prompt.index)
+    ended = prefilled.kept.applied_to(compression, prompt.index)
     assert bool(ended.keep[stream.modality == Modality.TEXT].all()) and not bool((ended.keep & ~compression.keep).any())
     assert method.later in ended.notes and (prefilled.kept.shortfall in ended.notes) == bool(prefilled.kept.shortfall)
     again = read(deep, stream, method)[2]
@@ -382,14 +382,14 @@ def test_no_tensor_made_while_reading_grows_with_the_square_of_the_prompt(deep, 
 
 def test_a_glance_never_holds_a_matrix():
     """At 7B head sizes and 20,000 rows nothing made for a choice has more numbers than the keys themselves."""
-    from omnizip.model.layer_pruning import _glance
+    from omnizip.model.layer_pruning import _last_row_products
 
     n = 20_000
     keys, query = torch.randn(4, n, 128).bfloat16(), torch.randn(28, 128)
     rows = Rows((torch.arange(n) % 7 > 0).to(torch.uint8), torch.arange(n) // 250)
     with Largest() as watch:
-        keep = FastV().select(Cut(2, 0.4), rows, _glance(query, keys), 8000)
+        keep = FastV().select(Cut(2, 0.4), rows, _last_row_products(query, keys), 8000)
     assert int(keep[rows.media].sum()) == 8000
     assert watch.numbers <= keys.numel()
     expected = torch.einsum("hd,hnd->hn", query, keys.float().repeat_interleave(7, dim=0)).softmax(-1).mean(0)
-    torch.testing.assert_close(_glance(query, keys).attention, expected, atol=1e-5, rtol=1e-3)
+    torch.testing.assert_close(_last_row_products(query, keys).attention, expected, atol=1e-5, rtol=1e-3)

@@ -9,7 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from omnizip.errors import ModelError
-from omnizip.model import loading
+from omnizip.model import cuda, loading, memory
+from omnizip.model.load_errors import as_model_errors
+from omnizip.model.loading import Parts
 from omnizip.model.qwen import QwenOmni
 from omnizip.settings import Settings
 from omnizip.types import Sampling, Turn
@@ -122,9 +124,9 @@ def test_a_chat_template_beside_the_tokenizer_is_used(copied):
     (copied / "chat_template.jinja").unlink()
     template = "{{ '<|im_start|>a' }}" + tiny.TEMPLATE
     (copied / "chat_template.json").write_text(json.dumps({"chat_template": template}))
-    layout = QwenOmni.load(Settings(model=str(copied))).layout
-    before, _ = layout.prompt_ids([Turn("Why?")], torch.tensor([layout.video_id]))
-    assert layout.tokenizer.decode(before[:3]).startswith("<|im_start|>a")
+    processor = QwenOmni.load(Settings(model=str(copied))).processor
+    before, _ = processor.prompt_ids([Turn("Why?")], torch.tensor([processor.video_id]))
+    assert processor.tokenizer.decode(before[:3]).startswith("<|im_start|>a")
 
 
 def refused(model, *parts, **settings):
@@ -146,29 +148,151 @@ def test_what_needs_a_gpu_is_refused_without_one(folder):
     refused(folder, "flash_attention_2 needs a CUDA device", "--attention sdpa", attention="flash_attention_2")
 
 
-def test_what_is_asked_of_a_gpu(monkeypatch):
-    """The request that would go to transformers; nothing is loaded."""
-    import importlib.machinery
-    import sys
-    import types
-
+@pytest.fixture
+def gpus(monkeypatch):
+    """One card of the Ampere generation, as far as torch tells; nothing is loaded onto it."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda i: (8, 0))
     monkeypatch.setattr(loading, "is_flash_attn_2_available", lambda: False)
-    options = loading._options(Settings(), loading._device(Settings()))
-    assert options == {"dtype": torch.bfloat16, "attn_implementation": "sdpa", "device_map": {"": 0}}
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(loading, "is_flash_attn_2_available", lambda: True)
-    assert loading._options(Settings(), "cuda") == options | {"attn_implementation": "flash_attention_2", "device_map": "auto"}
-    assert loading._options(Settings(dtype="float32"), "cuda")["attn_implementation"] == "sdpa"
+    return monkeypatch
 
+
+def test_what_is_asked_of_a_gpu(gpus):
+    """The request that would go to transformers."""
+    options = loading._options(Settings(), loading._device(Settings()))
+    assert options == {"dtype": torch.bfloat16, "attn_implementation": "sdpa"}
+    gpus.setattr(loading, "is_flash_attn_2_available", lambda: True)
+    assert loading._options(Settings(), "cuda") == options | {"attn_implementation": "flash_attention_2"}
+    assert loading._options(Settings(dtype="float32"), "cuda")["attn_implementation"] == "sdpa"
+    gpus.setattr(loading.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelError, match="pip install bitsandbytes"):
         loading._options(Settings(four_bit=True), "cuda")
-    fake = types.ModuleType("bitsandbytes")
-    fake.__spec__ = importlib.machinery.ModuleSpec("bitsandbytes", None)
-    monkeypatch.setitem(sys.modules, "bitsandbytes", fake)
-    quantisation = loading._options(Settings(four_bit=True), "cuda")["quantization_config"]
-    assert quantisation.load_in_4bit and "lm_head" in quantisation.llm_int8_skip_modules
+
+
+def test_a_card_before_ampere_computes_in_float16_without_flash_attention(gpus):
+    gpus.setattr(torch.cuda, "get_device_capability", lambda i: (7, 5))
+    gpus.setattr(loading, "is_flash_attn_2_available", lambda: True)
+    assert loading._options(Settings(), "cuda") == {"dtype": torch.float16, "attn_implementation": "sdpa"}
+    with pytest.raises(ModelError, match="Ampere"):
+        loading._options(Settings(attention="flash_attention_2"), "cuda")
+    assert "older than Ampere" in cuda.capability_note()
+    gpus.setattr(torch.cuda, "get_device_capability", lambda i: (9, 0))
+    assert cuda.capability_note() == ""
+
+
+def test_a_model_that_fits_one_of_several_gpus_is_put_on_it():
+    needed = memory.Needs(60, 20, 20)
+    assert loading.device_map(needed, [1]) == {"": 0}
+    assert loading.device_map(needed, [50, 100, 200]) == {"": 1}
+    assert loading.device_map(needed, [60, 60]) == "auto"
+    assert loading.device_map(None, [1000, 1000]) == "auto"
+
+
+@pytest.fixture
+def old_driver(monkeypatch, tmp_path):
+    version = tmp_path / "version"
+    version.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  470.57.02  Tue Jul 13 16:14:05 UTC 2021\n")
+    monkeypatch.setattr(cuda, "DRIVER", version)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    return monkeypatch
+
+
+def test_a_driver_too_old_for_cuda_is_said(old_driver, folder, caplog):
+    refused(folder, "built for CUDA 13.0", "driver 580.65 or newer", "470.57.02 is installed", "--device cpu", device="cuda")
+    model = QwenOmni.load(Settings(model=folder))
+    assert model.conditions.device == "cpu" and "built for CUDA 13.0" in model.conditions.notes[0] and "CUDA 13.0" in caplog.text
+    assert QwenOmni.load(Settings(model=folder, device="cpu")).conditions.notes == ()
+    old_driver.setattr(torch.version, "cuda", None)
+    assert cuda.driver_problem() == "", "a build without CUDA needs no driver"
+    old_driver.setattr(torch.version, "cuda", "13.0")
+    old_driver.setattr(cuda, "DRIVER", cuda.DRIVER.parent / "none")
+    old_driver.setattr(cuda.shutil, "which", lambda name: None)
+    assert cuda.driver_problem() == "", "a machine without an NVIDIA GPU has none"
+
+
+@pytest.fixture
+def on_the_hub(monkeypatch, folder):
+    """The tiny checkpoint's config stands for any id on the hub; fetching weights fails the test."""
+    config, told = loading.Thinker.config_class.from_pretrained(folder), loading.PreTrainedConfig.get_config_dict(folder)
+    monkeypatch.setattr(loading.PreTrainedConfig, "get_config_dict", lambda source: told)
+    monkeypatch.setattr(loading.Thinker.config_class, "from_pretrained", lambda source: config)
+    monkeypatch.setattr(loading.Thinker, "from_pretrained", lambda *_, **__: pytest.fail("weights were fetched"))
+    monkeypatch.setattr(loading, "free_bytes", lambda device: 16 * 10**9)
+    return monkeypatch
+
+
+def test_a_released_model_that_does_not_fit_is_not_downloaded(on_the_hub):
+    refused("Qwen/Qwen2.5-Omni-7B", "35.7 GB for its weights", "16 GB of memory are free")
+
+
+def test_any_model_on_the_hub_is_measured_by_its_headers_before_it_is_downloaded(on_the_hub):
+    from huggingface_hub.utils import SafetensorsFileMetadata, SafetensorsRepoMetadata, TensorInfo
+
+    info = {"thinker.model.embed_tokens.weight": (10**5, 10**5), "talker.x": (10**6, 10**6)}
+    tensors = {name: TensorInfo(dtype="BF16", shape=shape, data_offsets=(0, 1)) for name, shape in info.items()}
+    file = SafetensorsFileMetadata(metadata={}, tensors=tensors)
+    told = SafetensorsRepoMetadata(metadata={}, sharded=False, weight_map={}, files_metadata={"model.safetensors": file})
+    on_the_hub.setattr(loading.HfApi, "get_safetensors_metadata", lambda self, name: told)
+    refused("someone/tuned-omni", "40 GB for its weights")
+
+
+def test_a_hub_out_of_reach_does_not_end_the_check_with_a_traceback(monkeypatch):
+    def fail(self, name):
+        raise ConnectionError("no way there")
+
+    monkeypatch.setattr(loading.HfApi, "get_safetensors_metadata", fail)
+    assert loading._hub_tensors("someone/tuned-omni") == {}
+
+
+def test_both_encoders_and_the_output_layer_stay_out_of_four_bits():
+    names = set(loading.unquantised_modules(tiny.config()))
+    parts = Parts.of(tiny.model())
+    found = {name for name, module in parts.thinker.named_modules() if module in (parts.audio, parts.vision, parts.thinker.lm_head)}
+    assert names == found and len(names) == 3
+    skipped = loading.quantisation(tiny.config(), torch.bfloat16).llm_int8_skip_modules
+    assert set(skipped) == names
+
+
+def test_a_model_in_four_bits_has_them_in_the_language_models_layers_alone(folder):
+    bitsandbytes = pytest.importorskip("bitsandbytes", reason="4-bit loading needs bitsandbytes")
+    config = loading.Thinker.config_class.from_pretrained(folder)
+    quantised = loading.Thinker.from_pretrained(folder, quantization_config=loading.quantisation(config, torch.float32), device_map="cpu")
+    parts = Parts.of(quantised)
+    inside = [m for m in parts.language.layers.modules() if isinstance(m, torch.nn.Linear)]
+    assert inside and all(isinstance(m, bitsandbytes.nn.Linear4bit) for m in inside)
+    outside = [m for m in quantised.modules() if isinstance(m, bitsandbytes.nn.Linear4bit) and m not in set(inside)]
+    assert outside == []
+
+
+@pytest.mark.parametrize(
+    ("error", "parts"),
+    [
+        (ImportError("flash_attn_2_cuda.so: undefined symbol: _ZN3c10"), ("undefined symbol", "--attention sdpa")),
+        (RuntimeError("CUDA error: no kernel image is available for execution on the device\nmore"), ("no kernels for this GPU",)),
+        (RuntimeError("a thing broke"), ("could not be loaded (a thing broke)",)),
+        (OSError(28, "No space left on device"), ("No space left on device",)),
+    ],
+)
+@pytest.mark.parametrize("source", ["someone/model", "folder"])
+def test_what_is_not_the_hubs_fault_is_not_blamed_on_it(error, parts, source, tmp_path):
+    source = str(tmp_path) if source == "folder" else source
+    with pytest.raises(ModelError) as caught, as_model_errors(source):
+        raise error
+    sentence = str(caught.value)
+    assert all(part in sentence for part in parts) and caught.value.__cause__ is error
+    assert "Hugging Face" not in sentence and "download" not in sentence and "\n" not in sentence and sentence.endswith(".")
+
+
+def test_what_is_the_hubs_fault_is():
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    with pytest.raises(ModelError, match="could not be fetched"), as_model_errors("someone/model"):
+        try:
+            raise LocalEntryNotFoundError("offline")
+        except LocalEntryNotFoundError as error:
+            raise OSError("We couldn't connect") from error
 
 
 def test_a_missing_folder(tmp_path):
@@ -230,7 +354,7 @@ def test_verbosity_and_bars_are_as_before(folder):
     before = logging.get_verbosity(), logging.is_progress_bar_enabled()
     QwenOmni.load(Settings(model=folder))
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
-    with pytest.raises(ModelError), loading._explained(folder), loading._quiet(progress=False):
+    with pytest.raises(ModelError), as_model_errors(folder), loading._transformers_quiet(progress=False):
         raise OSError("broken")
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
 
@@ -240,7 +364,7 @@ def test_the_embedded_model_is_laid_out_as_its_maker_lays_it_out():
     assert (stored / "tokenizer.json").read_text() == nano.tokenizer().backend_tokenizer.to_str(pretty=True)
     assert json.loads((stored / "preprocessor_config.json").read_text()) == nano.PREPROCESSOR
     kept = load_file(stored / "model.safetensors")
-    fresh = nano.untrained(nano.tokenizer()).state_dict()  # the names on disk are those of a released checkpoint
+    fresh = nano.untrained_model(nano.tokenizer()).state_dict()  # the names on disk are those of a released checkpoint
     assert sorted(tuple(value.shape) for value in kept.values()) == sorted(tuple(value.shape) for value in fresh.values())
     assert {value.dtype for value in kept.values()} == {torch.bfloat16}
     assert sum(file.stat().st_size for file in stored.iterdir()) < 25_000_000
@@ -255,9 +379,9 @@ def test_the_embedded_model_says_what_it_is(embedded):
     assert embedded.conditions.embedded
     assert embedded.conditions.model == nano.NAME
     assert 3_000_000 < embedded.conditions.parameters < 6_000_000
-    layout = embedded.layout
-    assert (layout.patch, layout.merge, layout.temporal_patch, layout.block_frames) == (8, 2, 2, 200)
-    assert (layout.positions_per_second, layout.seconds_per_window) == (25, 2)
+    processor = embedded.processor
+    assert (processor.patch, processor.merge, processor.temporal_patch, processor.block_frames) == (8, 2, 2, 200)
+    assert (processor.positions_per_second, processor.seconds_per_window) == (25, 2)
     assert embedded.parts.audio.config.num_mel_bins == 128
 
 

@@ -151,7 +151,7 @@ def test_only_so_many_are_kept_and_the_oldest_goes_first():
     prefixes = Prefixes(2)
     for key in "abc":
         prefixes.put(key, Prefix(_Cache(), torch.zeros(4, 2), torch.zeros(3, 4)))
-    assert len(prefixes) == 2 and prefixes.look("a") is None and prefixes.look("c") is not None
+    assert len(prefixes) == 2 and prefixes.peek("a") is None and prefixes.peek("c") is not None
     assert prefixes.nbytes == 2 * (32 + 48)
     prefixes.take("b")
-    assert prefixes.look("b") is None and len(prefixes) == 1
+    assert prefixes.peek("b") is None and len(prefixes) == 1

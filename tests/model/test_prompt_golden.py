@@ -29,25 +29,25 @@ def test_there_are_files():
 def test_prompt_is_the_stock_processors(file, qwen):
     golden = np.load(file)
     meta = json.loads(str(golden["meta"]))
-    layout, frames = qwen.layout, golden["frames"]
+    processor, frames = qwen.processor, golden["frames"]
 
-    grid = layout.grid(*frames.shape[:3], max_tokens=meta["max_tokens_per_step"], min_tokens=meta["min_tokens_per_step"])
-    assert [grid[0], grid[1] * layout.merge, grid[2] * layout.merge] == golden["video_grid_thw"].reshape(-1).tolist()
-    pixels = layout.patches(frames, *grid[1:])
+    grid = processor.grid(*frames.shape[:3], max_tokens=meta["max_tokens_per_step"], min_tokens=meta["min_tokens_per_step"])
+    assert [grid[0], grid[1] * processor.merge, grid[2] * processor.merge] == golden["video_grid_thw"].reshape(-1).tolist()
+    pixels = processor.patches(frames, *grid[1:])
     assert pixels.shape == golden["pixel_values_videos"].shape
     assert np.abs(pixels.numpy() - golden["pixel_values_videos"]).max() < 1e-3
 
     n_audio = 0
     if "waveform" in golden:
-        mel = layout.log_mel(golden["waveform"])
+        mel = processor.log_mel(golden["waveform"])
         assert mel.shape == golden["log_mel"].shape
         assert np.abs(mel.numpy() - golden["log_mel"]).max() < 1e-3
-        n_audio = layout.audio_tokens(mel.shape[1])
+        n_audio = processor.audio_tokens(mel.shape[1])
 
-    second_per_step = layout.temporal_patch / meta["fps"]
-    media = layout.media_ids(grid, n_audio, second_per_step)
-    ids_of_kinds = [-1, layout.audio_id, layout.video_id, layout.vision_start_id, layout.vision_end_id]
-    kinds = torch.tensor([*ids_of_kinds, layout.audio_start_id, layout.audio_end_id])
+    second_per_step = processor.temporal_patch / meta["fps"]
+    media = processor.media_ids(grid, n_audio, second_per_step)
+    ids_of_kinds = [-1, processor.audio_id, processor.video_id, processor.vision_start_id, processor.vision_end_id]
+    kinds = torch.tensor([*ids_of_kinds, processor.audio_start_id, processor.audio_end_id])
     token_kind = golden["token_kind"]
     inside = np.flatnonzero(token_kind)
     before, after = int(inside[0]), len(token_kind) - int(inside[-1]) - 1

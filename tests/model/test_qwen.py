@@ -8,7 +8,7 @@ import torch
 
 from omnizip.compressors import COMPRESSORS
 from omnizip.model import encoders
-from omnizip.model.generate import Decoder
+from omnizip.model.generate import LanguageModel
 from omnizip.model.loading import Loaded, Parts
 from omnizip.model.qwen import QwenOmni
 from omnizip.settings import Settings
@@ -30,20 +30,20 @@ def qwen():
 
 def stock_inputs(qwen, clip, turns):
     """What the stock model's own forward takes for the same clip and chat."""
-    layout = qwen.layout
-    grid = layout.grid(*clip.frames.shape[:3], max_tokens=12)
+    processor = qwen.processor
+    grid = processor.grid(*clip.frames.shape[:3], max_tokens=12)
     inputs = {
-        "pixel_values_videos": layout.patches(clip.frames, *grid[1:]),
+        "pixel_values_videos": processor.patches(clip.frames, *grid[1:]),
         "video_grid_thw": torch.tensor([[grid[0], grid[1] * 2, grid[2] * 2]]),
         "video_second_per_grid": torch.tensor([2 / clip.fps]),
         "use_audio_in_video": clip.waveform is not None,
     }
     n_audio = 0
     if clip.waveform is not None:
-        mel = layout.log_mel(clip.waveform)
-        n_audio = layout.audio_tokens(mel.shape[1])
+        mel = processor.log_mel(clip.waveform)
+        n_audio = processor.audio_tokens(mel.shape[1])
         inputs |= {"input_features": mel[None], "feature_attention_mask": torch.ones(1, mel.shape[1], dtype=torch.int64)}
-    ids = torch.cat(layout.prompt_ids(turns, layout.media_ids(grid, n_audio, 2 / clip.fps)))
+    ids = torch.cat(processor.prompt_ids(turns, processor.media_ids(grid, n_audio, 2 / clip.fps)))
     return inputs | {"input_ids": ids[None], "attention_mask": torch.ones_like(ids[None])}
 
 
@@ -60,13 +60,13 @@ def test_full_equals_stock_generate(seed, sound_s):
     prefilled = qwen.prefill(full_prompt(qwen, qwen.encode(clip)))
     logits = [prefilled.logits]
 
-    class Recording(Decoder):
+    class Recording(LanguageModel):
         def advance(self, *args):
             logits.append(super().advance(*args))
             return logits[-1]
 
     # No end of turn, on either side: all steps are compared.
-    forbidden = torch.cat([qwen.layout.suppressed_ids, torch.tensor(sorted(qwen.layout.end_ids))])
+    forbidden = torch.cat([qwen.processor.suppressed_ids, torch.tensor(sorted(qwen.processor.end_ids))])
     endless = Recording(qwen.parts, forbidden, end_ids=frozenset())
     ids = list(endless.decode(prefilled, Sampling(max_new_tokens=STEPS)))
 
@@ -100,11 +100,11 @@ def test_a_pruned_prompt_continues_as_stock_generate_does(qwen):
         attention_mask=torch.ones(1, prompt.index.numel(), dtype=torch.int64),
         max_new_tokens=24,
         do_sample=False,
-        eos_token_id=sorted(qwen.layout.end_ids),
-        suppress_tokens=qwen.layout.suppressed_ids.tolist(),
+        eos_token_id=sorted(qwen.processor.end_ids),
+        suppress_tokens=qwen.processor.suppressed_ids.tolist(),
         pad_token_id=0,
     )
-    assert ids == [i for i in stock[0].tolist() if i not in qwen.layout.end_ids]
+    assert ids == [i for i in stock[0].tolist() if i not in qwen.processor.end_ids]
     assert prompt.next_position == int(stream.positions.max()) + 1 > prompt.index.numel()
 
 
@@ -136,7 +136,7 @@ def test_the_stream_says_what_each_token_is_and_where(qwen, sound_s, frames):
     inputs = stock_inputs(qwen, encoded.clip, turns)
     ids = inputs["input_ids"][0]
     assert stream.n_tokens == ids.numel()
-    for modality, media_id in ((Modality.AUDIO, qwen.layout.audio_id), (Modality.VIDEO, qwen.layout.video_id)):
+    for modality, media_id in ((Modality.AUDIO, qwen.processor.audio_id), (Modality.VIDEO, qwen.processor.video_id)):
         assert torch.equal(stream.modality == modality, ids == media_id)
     n_audio = 0 if sound_s is None else round(sound_s * 25 - 0.1)
     assert stream.n_audio == n_audio
@@ -215,7 +215,7 @@ def test_only_the_last_position_is_projected(qwen):
     finally:
         handle.remove()
     assert shapes == [(1, 64)]
-    assert prefilled.logits.shape == (qwen.layout.vocabulary,)
+    assert prefilled.logits.shape == (qwen.processor.vocabulary,)
 
 
 def test_stop_is_heard_within_one_token(qwen):
@@ -229,14 +229,14 @@ def test_stop_is_heard_within_one_token(qwen):
 
 def test_an_end_of_turn_ends_the_answer_and_is_not_said(qwen):
     prefilled = qwen.prefill(full_prompt(qwen, qwen.encode(tiny.clip())))
-    for end in qwen.layout.end_ids:
+    for end in qwen.processor.end_ids:
         logits = prefilled.logits.clone()
         logits[end] = 1e4
         assert list(qwen.decode(dataclasses.replace(prefilled, logits=logits), Sampling())) == []
     logits = prefilled.logits.clone()
-    logits[qwen.layout.suppressed_ids] = 1e4
+    logits[qwen.processor.suppressed_ids] = 1e4
     [token] = qwen.decode(dataclasses.replace(prefilled, logits=logits), Sampling(max_new_tokens=1))
-    assert token not in qwen.layout.suppressed_ids
+    assert token not in qwen.processor.suppressed_ids
 
 
 def test_sampling_is_seeded_and_bounded(qwen):
@@ -284,7 +284,7 @@ def test_warm_up_runs_each_length_once(qwen):
 def test_what_it_costs_is_read_off_the_model(qwen):
     shape, thinker = qwen.shape, qwen.parts.thinker
     assert (shape.layers, shape.width, shape.heads, shape.kv_heads, shape.head_dim, shape.ffn) == (3, 64, 4, 2, 16, 128)
-    assert shape.vocabulary == qwen.layout.vocabulary and shape.kv_bytes == 4
+    assert shape.vocabulary == qwen.processor.vocabulary and shape.kv_bytes == 4
     assert qwen.conditions.parameters == sum(p.numel() for p in thinker.parameters())
     assert (qwen.conditions.device, qwen.conditions.dtype, qwen.conditions.attention) == ("cpu", "float32", "sdpa")
     assert qwen.conditions.threads == 1

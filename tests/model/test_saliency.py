@@ -122,7 +122,7 @@ def test_clip_saliency_is_a_dense_softmax_of_the_layers_q_and_k():
     clip = tiny.clip(frames=2, sound_s=5.0)
     encoded = qwen.encode(clip)
     layer = parts.last_audio_attention
-    mel = qwen.layout.log_mel(clip.waveform)
+    mel = qwen.processor.log_mel(clip.waveform)
     with torch.no_grad(), captured_input(layer) as seen:
         thinker.get_audio_features(mel[None], feature_attention_mask=torch.ones(1, mel.shape[1], dtype=torch.int64))
         queries, keys = (project(seen[0]).view(250, layer.num_heads, -1).transpose(0, 1) for project in (layer.q_proj, layer.k_proj))

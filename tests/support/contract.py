@@ -30,7 +30,7 @@ def decided(model, stream, method, asked=None):
     if isinstance(method, LayerPruner):
         prompt = stream.prompt(compression)
         kept = model.prefill(prompt, method, stream).kept
-        compression, layers = kept.settled(compression, prompt.index), kept.layers
+        compression, layers = kept.applied_to(compression, prompt.index), kept.layers
     return compression, CompressionRecord.of(compression, 6.0, method.needs, layers, asked)
 
 

@@ -44,7 +44,7 @@ def test_the_answer_scored_is_the_one_the_product_decodes(folder, tmp_path):
         with torch.no_grad(), block_attention(student.parts.language):
             logits = student.thinker.lm_head(packed_batch.read(student, packed))[0]
         first = (packed.targets[0] != IGNORE).nonzero()[0]
-        logits[:, product.layout.suppressed_ids] = -torch.inf
+        logits[:, product.processor.suppressed_ids] = -torch.inf
         assert int(logits[first].argmax()) == said
 
 

@@ -1,0 +1,104 @@
+"""Memory: one computation of what a model needs, its factors counted on meta tensors at the released shapes."""
+
+import pytest
+import torch
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
+from transformers import AttentionInterface, DynamicCache
+
+from omnizip.bench import compress, prefill
+from omnizip.model import memory
+from omnizip.model.qwen import shape_of
+from omnizip.settings import Settings
+
+NAMES = {"3b": "Qwen/Qwen2.5-Omni-3B", "7b": "Qwen/Qwen2.5-Omni-7B"}
+META = compress.Bench(torch.device("meta"), torch.bfloat16)
+
+
+class LiveBytes(TorchDispatchMode):
+    """The most bytes of results that were alive at once; inputs and weights are not counted."""
+
+    def __init__(self):
+        super().__init__()
+        self.alive, self.peak = {}, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        before = {x.untyped_storage()._cdata for x in tree_flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)}
+        made = function(*args, **(kwargs or {}))
+        for x in tree_flatten(made)[0]:
+            if isinstance(x, torch.Tensor) and x.untyped_storage()._cdata not in before:
+                storage = x.untyped_storage()
+                self.alive[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
+        self.alive = {key: (ref, n) for key, (ref, n) in self.alive.items() if not ref.expired()}
+        self.peak = max(self.peak, sum(n for _, n in self.alive.values()))
+        return made
+
+
+def fused(module, query, key, value, attention_mask, **named):
+    """Holds what a fused kernel holds: its output."""
+    return torch.empty_like(query).transpose(1, 2), None
+
+
+AttentionInterface.register("fused-stand-in", fused)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def released(request):
+    return NAMES[request.param], prefill.build(request.param, META, "sdpa")
+
+
+def test_the_table_of_released_models_is_that_of_their_modules(released):
+    name, parts = released
+    assert memory.SHAPES[name] == shape_of(parts)
+    assert memory.PARAMETERS[name] == sum(p.numel() for p in parts.thinker.parameters())
+    shapes = {key: value.shape for key, value in parts.thinker.state_dict().items()}
+    for four_bit in (False, True):
+        assert memory.weight_bytes(shapes, 2, four_bit) == pytest.approx(memory.released_weights(name, 2, four_bit), rel=1e-3)
+    linear = sum(m.weight.numel() for m in parts.language.layers.modules() if isinstance(m, torch.nn.Linear))
+    saved = memory.released_weights(name, 2, False) - memory.released_weights(name, 2, True)
+    assert saved == pytest.approx(linear * (2 - memory.NF4_BITS / 8), rel=1e-6)
+
+
+def test_seven_billion_parameters_in_four_bits_need_more_than_eight_gigabytes():
+    weights = memory.released_weights(NAMES["7b"], 2, True)
+    assert 8.4e9 < weights < 8.6e9
+
+
+@pytest.mark.parametrize("rows", [2000, 10000])
+def test_working_memory_is_what_meta_tensors_take(released, rows):
+    """Counted over the first two layers; later ones take the same and free it again."""
+    name, parts = released
+    language = parts.language
+    layers, before = language.layers, language.config._attn_implementation
+    language.layers, language.config._attn_implementation = layers[:2], "fused-stand-in"
+    try:
+        shape, cache = memory.SHAPES[name], DynamicCache()
+        embeds = torch.empty(1, rows, shape.width, device="meta", dtype=torch.bfloat16)
+        positions = torch.empty(3, 1, rows, device="meta", dtype=torch.int64)
+        with torch.inference_mode(), LiveBytes() as live:
+            language(inputs_embeds=embeds, position_ids=positions, past_key_values=cache, use_cache=True, attention_mask=None)
+    finally:
+        language.layers, language.config._attn_implementation = layers, before
+    cached = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers[:2])
+    counted = live.peak - cached + embeds.nbytes
+    assert memory.working_bytes(shape, rows, 2) == pytest.approx(counted, rel=0.1)
+
+
+def test_needs_grow_with_clip_and_chats_and_shrink_with_four_bits():
+    name, settings = NAMES["7b"], Settings()
+    shape, weights = memory.SHAPES[name], memory.released_weights(name, 2, False)
+    minute = memory.needs(weights, shape, settings, 2)
+    assert minute.total == minute.weights + minute.prompts + minute.working
+    assert memory.needs(weights, shape, settings, 2, seconds=10).total < minute.total
+    assert memory.needs(weights, shape, settings, 2, chats=2).prompts == 2 * minute.prompts
+    assert memory.needs(weights, shape, settings, 4).prompts == 2 * minute.prompts
+    assert 19e9 < minute.total < 22e9
+
+
+def test_blocks_that_torch_holds_for_later_are_free(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda i: (100 * (i + 1), 1000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda i: 50)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda i: 20)
+    assert memory.free_by_gpu() == [130, 230] and memory.free_bytes("cuda") == 360
