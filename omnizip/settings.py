@@ -26,7 +26,8 @@ LOWEST = {
     "decode_pixels": 1,
     "decode_timeout_s": 0.001,
     "decode_memory_mb": 1,
-    "cached_clips": 1,
+    "clip_memory_mb": 0.001,
+    "prefix_memory_mb": 0,
     "port": 0,
     "queue_size": 1,
     "upload_mb_per_hour": 0.001,
@@ -65,7 +66,8 @@ class Settings:
     decode_pixels: int = setting(640 * 480, "pixels a decoded frame may have; larger ones are scaled down")
     decode_timeout_s: float = setting(180.0, "seconds the decoder may take for one file")
     decode_memory_mb: int = setting(4096, "memory the decoder may take, megabytes")
-    cached_clips: int = setting(4, "encoded clips kept in memory")
+    clip_memory_mb: float = setting(2048.0, "memory that encoded clips may take between questions, megabytes; the one used last stays")
+    prefix_memory_mb: float = setting(2048.0, "device memory kept for follow-up questions, megabytes; 0 reads the clip anew each time")
 
     host: str = setting("127.0.0.1", "address the page listens on")
     port: int = setting(7860, "port the page listens on")

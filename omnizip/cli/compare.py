@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..report.report import RunReport
 
 DEFAULT_RETENTION = 0.45
-SERVER_ONLY = ("host", "port", "queue_size", "cached_clips")
+SERVER_ONLY = ("host", "port", "queue_size", "clip_memory_mb", "prefix_memory_mb")
 SHARED = ("seed", "retention")  # options that the command's own flags set
 
 
