@@ -28,10 +28,11 @@ ROWS = [
         {"numpy", "PIL", "plotly", "moviepy", "proglog"},
     ),  # proglog: moviepy's own progress reports
     (["omnizip.cli", "omnizip.__main__"], TORCH),
-    (["ui.model_host", "ui.handlers", "ui.links", "ui.lens.view", "ui.methods.chart", "ui.methods.view"], {"numpy", "PIL", "plotly"}),
+    (["ui.model_host", "ui.stops", "ui.chat", "ui.decisions", "ui.files", "ui.handlers", "ui.links"], {"numpy", "PIL", "plotly"}),
+    (["ui.lens.view", "ui.methods.chart", "ui.methods.view"], {"numpy", "PIL", "plotly"}),
     (["ui.access"], {"starlette"}),
     (
-        ["ui.controls", "ui.columns", "ui.lens", "ui.methods", "ui.model_bar", "ui.endpoints", "ui.queueing", "ui.page"],
+        ["ui.controls", "ui.columns", "ui.lens", "ui.methods", "ui.model_bar", "ui.endpoints", "ui.queueing", "ui.theme", "ui.page"],
         {"gradio"},
     ),
     (["app"], {"spaces"}),

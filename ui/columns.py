@@ -13,7 +13,8 @@ import gradio as gr
 from omnizip.compressors import COMPRESSORS
 from omnizip.settings import Settings
 
-from . import handlers, markup, words
+from . import markup, words
+from .chat import Update
 from .controls import Controls
 from .lens import component
 
@@ -84,7 +85,7 @@ def ask_column(settings: Settings) -> Asked:
     )
 
 
-def answer_column(start: handlers.Update) -> tuple[dict[str, gr.components.Component], gr.Column]:
+def answer_column(start: Update) -> tuple[dict[str, gr.components.Component], gr.Column]:
     """The headline, both answers and their costs, and where to ask on; the last as a column shown once there is an answer."""
     pieces: dict[str, gr.components.Component] = {"headline": gr.HTML(start["headline"], elem_id="headline")}
     with gr.Row(elem_id="side-by-side", equal_height=True):

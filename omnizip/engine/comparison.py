@@ -149,7 +149,7 @@ class Comparison:
         )
 
     def _warm_up(self, plans: Sequence[Plan], reuse: bool) -> None:
-        """Run every length once, unmeasured; a method inside the model reads its prompt, since its later layers read lengths of their own."""
+        """Run every length once, unmeasured; a method inside the model reads its prompt, as later layers read lengths of their own."""
         self.model.warm_up([plan.unread if reuse else plan.length for plan in plans])
         for plan in plans:
             if isinstance(plan.compressor, LayerPruner):

@@ -7,6 +7,7 @@ device (here any that is not on the CPU), and with pickle itself locks, events, 
 id, so that a model can be guarded against use outside.
 """
 
+import contextlib
 import ctypes
 import inspect
 import io
@@ -126,10 +127,8 @@ class Lender:
         thread = threading.Thread(target=iterate)
         thread.start()
         thread.join()
-        try:
+        with contextlib.suppress(OSError):
             pipe.send(("end", None))
-        except (BrokenPipeError, OSError):
-            pass
         stop.wait(60)  # as there it lives on, since shared memory is fetched from it
         os._exit(0)
 
