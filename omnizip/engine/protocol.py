@@ -44,7 +44,7 @@ class ComparisonEngine(Protocol):
         self,
         clip: str | Path | ClipHandle,
         question: str,
-        arms: Sequence[Arm] = ...,
+        arms: Sequence[Arm],
         *,
         history: History = (),
         sampling: Sampling | None = None,

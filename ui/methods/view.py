@@ -49,7 +49,7 @@ def run(
         if len(arms) > MOST
         else ""
     )
-    if problem:
+    if problem or not path or not question:
         yield {"status": markup.problem(problem)}
         return
     runs: list[Run] = []
