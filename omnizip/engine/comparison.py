@@ -144,7 +144,7 @@ class Comparison:
     def _reuses(self, plans: Sequence[Plan], history: History) -> bool:
         """Whether the arms go on from what they have read: all or none, or times could not be compared."""
         return all(
-            _earlier(history, plan.number) and plan.unread < plan.length and self.prefixes.look(self._key(plan.number, plan.compressor))
+            _earlier(history, plan.number) and plan.unread < plan.length and self.prefixes.peek(self._key(plan.number, plan.compressor))
             for plan in plans
         )
 
@@ -159,7 +159,7 @@ class Comparison:
     def _lengths(self, number: int, compressor: Compressor, stream: TokenStream) -> tuple[int, int]:
         """Tokens of this arm's prompt, and how many of them it has not read for an earlier question."""
         compression = compressor.compress(stream)
-        known = self.prefixes.look(self._key(number, compressor))
+        known = self.prefixes.peek(self._key(number, compressor))
         if known is None or compressor.reads_question:
             kept = int(compression.keep.sum())
             return kept, kept

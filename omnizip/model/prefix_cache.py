@@ -58,7 +58,7 @@ class Prefixes:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def look(self, key: Hashable) -> Prefix | None:
+    def peek(self, key: Hashable) -> Prefix | None:
         """The prefix at `key`, which stays."""
         return self._kept.get(key)
 

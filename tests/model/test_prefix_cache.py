@@ -153,12 +153,12 @@ def test_only_so_many_bytes_are_kept_and_the_oldest_goes_first():
     prefixes = Prefixes(2 * 80)
     for key in "abc":
         prefixes.put(key, prefix())
-    assert len(prefixes) == 2 and prefixes.look("a") is None and prefixes.look("c") is not None
+    assert len(prefixes) == 2 and prefixes.peek("a") is None and prefixes.peek("c") is not None
     assert prefixes.nbytes == 2 * (32 + 48)
     prefixes.put("d", prefix(9))
-    assert len(prefixes) == 2 and prefixes.look("d") is None, "what never fits makes nothing else go"
+    assert len(prefixes) == 2 and prefixes.peek("d") is None, "what never fits makes nothing else go"
     prefixes.take("b")
-    assert prefixes.look("b") is None and len(prefixes) == 1
+    assert prefixes.peek("b") is None and len(prefixes) == 1
     prefixes.clear()
     assert prefixes.nbytes == 0
 
