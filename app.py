@@ -10,7 +10,7 @@ import spaces  # noqa: E402  ZeroGPU needs it before torch; elsewhere it does no
 
 from omnizip.errors import OmniZipError  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
-from ui.model_host import Serving  # noqa: E402
+from ui.model_host import ModelHost  # noqa: E402
 from ui.page import build_page, launch_options  # noqa: E402
 
 
@@ -25,12 +25,12 @@ def main() -> int:
         sys.stderr.write(f"{problem}\n")
         return 2
     if os.environ.get("SPACES_ZERO_GPU"):
-        serving = Serving(settings, spaces.GPU)
-        serving.load(settings.model)  # the GPU is lent only to what was there when the page was launched
+        host = ModelHost(settings, spaces.GPU)
+        host.load(settings.model)  # the GPU is lent only to what was there when the page was launched
     else:
-        serving = Serving(settings)
-        serving.start()
-    build_page(serving).launch(**options)
+        host = ModelHost(settings)
+        host.start()
+    build_page(host).launch(**options)
     return 0
 
 

@@ -21,5 +21,9 @@ class MethodError(OmniZipError):
     """A compressor's field outside its bounds, or a method that does not exist."""
 
 
+class BusyError(OmniZipError):
+    """The device is taken by somebody else's question for longer than the caller wants to wait."""
+
+
 class UsageError(OmniZipError):
     """A command line that asks for what does not exist or does not go together."""

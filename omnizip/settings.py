@@ -61,7 +61,15 @@ class Settings:
     decode_pixels: int = setting(640 * 480, "pixels a decoded frame may have; larger ones are scaled down", scope="clip", lowest=1)
     decode_timeout_s: float = setting(180.0, "seconds the decoder may take for one file", scope="clip", lowest=0.001)
     decode_memory_mb: int = setting(4096, "memory the decoder may take, megabytes", scope="clip", lowest=1)
-    cached_clips: int = setting(4, "encoded clips kept in memory", scope="page", lowest=1)
+    clip_memory_mb: float = setting(
+        2048.0,
+        "memory that encoded clips may take between questions, megabytes; the one used last stays",
+        scope="page",
+        lowest=0.001,
+    )
+    prefix_memory_mb: float = setting(
+        2048.0, "device memory kept for follow-up questions, megabytes; 0 reads the clip anew each time", scope="page", lowest=0
+    )
 
     host: str = setting("127.0.0.1", "address the page listens on", scope="page")
     port: int = setting(7860, "port the page listens on", scope="page", lowest=0)

@@ -27,10 +27,11 @@ ROWS = [
     (["omnizip.cli", "omnizip.__main__"], TORCH),
     (["ui", "ui.words", "ui.markup"], set()),
     (["ui.frames", "ui.figures"], {"numpy", "PIL", "plotly", "moviepy", "proglog"}),  # proglog: moviepy's own progress reports
-    (["ui.model_host", "ui.handlers", "ui.links", "ui.lens.view", "ui.methods.chart", "ui.methods.view"], {"numpy", "PIL", "plotly"}),
+    (["ui.model_host", "ui.stops", "ui.chat", "ui.decisions", "ui.files", "ui.handlers", "ui.links"], {"numpy", "PIL", "plotly"}),
+    (["ui.lens.view", "ui.methods.chart", "ui.methods.view"], {"numpy", "PIL", "plotly"}),
     (["ui.access"], {"starlette"}),
     (
-        ["ui.controls", "ui.columns", "ui.lens", "ui.methods", "ui.model_bar", "ui.endpoints", "ui.queueing", "ui.page"],
+        ["ui.controls", "ui.columns", "ui.lens", "ui.methods", "ui.model_bar", "ui.endpoints", "ui.queueing", "ui.theme", "ui.page"],
         {"gradio"},
     ),
     (["app"], {"spaces"}),

@@ -70,8 +70,8 @@ class UploadLimit:
         await self._app(scope, receive, send)
 
     def _visitor(self, scope: Scope, headers: Mapping[str, str]) -> str:
-        told = headers.get("x-forwarded-for", "").split(",")[0].strip() if self._proxied else ""
-        return told or (scope.get("client") or ("",))[0]
+        named = headers.get("x-forwarded-for", "").split(",")[0].strip() if self._proxied else ""
+        return named or (scope.get("client") or ("",))[0]
 
     def _refusal(self, visitor: str, length: str) -> PlainTextResponse | None:
         if not length.isdecimal():

@@ -15,7 +15,8 @@ from omnizip.media import SUFFIXES
 from omnizip.report import fragments, wording
 from omnizip.settings import Settings
 
-from . import handlers, markup, words
+from . import markup, words
+from .chat import Update
 from .controls import Controls
 from .lens import component
 
@@ -86,7 +87,7 @@ def ask_column(settings: Settings) -> Asked:
     )
 
 
-def answer_column(start: handlers.Update) -> tuple[dict[str, gr.components.Component], gr.Column]:
+def answer_column(start: Update) -> tuple[dict[str, gr.components.Component], gr.Column]:
     """The headline, both answers and their costs, and where to ask on; the last as a column shown once there is an answer."""
     pieces: dict[str, gr.components.Component] = {"headline": gr.HTML(start["headline"], elem_id="headline")}
     with gr.Row(elem_id="side-by-side", equal_height=True):

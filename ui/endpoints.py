@@ -14,23 +14,24 @@ import gradio as gr
 
 from omnizip.compressors import COMPRESSORS
 from omnizip.compressors.base import Option
-from omnizip.engine import Engine
+from omnizip.engine import ComparisonEngine
 from omnizip.errors import OmniZipError
-from omnizip.report.report import ClipRecord, plain
+from omnizip.report.report import plain
 
 from . import handlers, words
+from .chat import arm_of
 
 MOST_METHODS = 32  # of one call
 
 
-def register(engine: Engine, on_model: dict[str, Any]) -> None:
+def register(engine: ComparisonEngine, on_model: dict[str, Any]) -> None:
     """Add /compare, /compress and /methods to the page that is being built; the first two wait for the model like visitors do."""
     gr.api(_compare(engine), api_name="compare", **on_model)
     gr.api(_compress(engine), api_name="compress", **on_model)
     gr.api(methods, api_name="methods", queue=False)
 
 
-def _compare(engine: Engine) -> Callable[..., Any]:
+def _compare(engine: ComparisonEngine) -> Callable[..., Any]:
     """The comparison for programs."""
 
     def compare(
@@ -67,7 +68,7 @@ def _compare(engine: Engine) -> Callable[..., Any]:
     return compare
 
 
-def _compress(engine: Engine) -> Callable[..., Any]:
+def _compress(engine: ComparisonEngine) -> Callable[..., Any]:
     """Compression alone, for programs."""
 
     def compress(
@@ -132,7 +133,7 @@ def _option(item: Option) -> dict[str, Any]:
 
 
 def compress_plain(
-    engine: Engine, path: str, names: list[str], retention: str | float, options: dict[str, Any], question: str = ""
+    engine: ComparisonEngine, path: str, names: list[str], retention: str | float, options: dict[str, Any], question: str = ""
 ) -> dict[str, Any]:
     """What every method would keep of a clip, in plain values; nothing is answered.
 
@@ -141,15 +142,13 @@ def compress_plain(
     """
     if len(names) > MOST_METHODS:
         raise OmniZipError(words.METHODS_NUMBER.format(most=MOST_METHODS, given=len(names)))
-    arms = [handlers.arm_of(name, retention, options) for name in names]
+    arms = [arm_of(name, retention, options) for name in names]
     for arm in arms:
         arm.method_class()  # all are looked at before any is run
-    clip, found = {}, []
+    handle, clip, found = engine.open_clip(path), None, []
     for arm in arms:
-        preview = engine.preview(path, arm, question)
-        if not clip:
-            clip = ClipRecord.of(Path(path).name, preview.encoded.clip, preview.stream)
-        kept = preview.record
+        preview = engine.preview(handle, arm, question)
+        clip, kept = preview.clip, preview.record
         found.append(
             {
                 "method": preview.compressor.name,
@@ -165,8 +164,8 @@ def compress_plain(
                 **kept.to_json(),
             }
         )
-    model = engine.model.conditions
-    return plain({"model": dataclasses.asdict(model), "clip": dataclasses.asdict(clip), "methods": found})
+    described = {} if clip is None else dataclasses.asdict(clip)
+    return plain({"model": dataclasses.asdict(engine.conditions), "clip": described, "methods": found})
 
 
 def _rates(retention: float, rho_audio: float | None, rho_video: float | None, options: dict | None) -> tuple[str | float, dict[str, Any]]:

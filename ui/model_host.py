@@ -1,23 +1,26 @@
 """Which model answers: one at a time, loaded while the page is up, exchanged without a restart. No gradio.
 
-`Serving` stands where the page expects an engine. While there is none, whatever asks for one hears in a sentence why.
+`ModelHost` stands where the page expects an engine (it is a ComparisonEngine). While there is none, whatever asks for one hears in
+a sentence why. Clip handles outlive a change of model: the next one encodes their clips anew when it is asked about them.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
-from omnizip.engine import Engine
+from omnizip.engine import Arm, ClipHandle, Engine, Event, Preview
 from omnizip.engine.zerogpu import Lend
 from omnizip.errors import ModelError, OmniZipError
 from omnizip.model.loading import dtype_for
 from omnizip.model.memory import SHAPES, free_bytes, has_cuda, needs, release_cached_blocks, released_weights
+from omnizip.model.qwen import EncodedClip
 from omnizip.settings import Settings
-from omnizip.types import Conditions
+from omnizip.types import Conditions, Turn
 
 from . import words
 
@@ -26,7 +29,7 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True)
-class State:
+class HostState:
     """What a visitor should know of the model."""
 
     name: str
@@ -36,29 +39,31 @@ class State:
 
     @property
     def loading(self) -> bool:
+        """Whether the weights are being read."""
         return self.conditions is None and not self.problem
 
 
-class Serving:
+class ModelHost:
     """One engine, or the reason there is none."""
 
     def __init__(self, settings: Settings, lend: Lend | None = None) -> None:
         self.settings = settings
         self._lend = lend
         self._engine: Engine | None = None
-        self._state = State(settings.model, None)
+        self._state = HostState(settings.model, None)
         self._lock = Lock()
 
     @classmethod
-    def around(cls, engine: Engine) -> Serving:
+    def of(cls, engine: Engine) -> ModelHost:
         """With an engine that is there already."""
-        serving = cls(engine.settings)
-        serving._engine = engine
-        serving._state = State(engine.settings.model, engine.model.conditions)
-        return serving
+        host = cls(engine.settings)
+        host._engine = engine
+        host._state = HostState(engine.settings.model, engine.model.conditions)
+        return host
 
     @property
-    def state(self) -> State:
+    def state(self) -> HostState:
+        """What a visitor should know of the model now."""
         return self._state
 
     def start(self) -> Thread:
@@ -73,21 +78,21 @@ class Serving:
             if self._engine is not None and name == self._state.name:
                 return
             self._engine = None
-            self._state = State(name, None)
+            self._state = HostState(name, None)
             gc.collect()
             release_cached_blocks()
             try:
-                engine = Engine.open(replace(self.settings, model=name), self._told, self._lend)
+                engine = Engine.open(replace(self.settings, model=name), self._report_progress, self._lend)
             except OmniZipError as problem:
-                self._state = State(name, None, problem=str(problem))
+                self._state = HostState(name, None, problem=str(problem))
             except Exception:
-                self._state = State(name, None, problem=words.MODEL_FAILED.format(name=words.model_name(name)))
+                self._state = HostState(name, None, problem=words.MODEL_FAILED.format(name=words.model_name(name)))
                 raise
             else:
                 self._engine = engine
-                self._state = State(name, engine.model.conditions)
+                self._state = HostState(name, engine.model.conditions)
 
-    def _told(self, stage: str, fraction: float | None) -> None:
+    def _report_progress(self, stage: str, fraction: float | None) -> None:
         self._state = replace(self._state, fraction=fraction)
 
     def choices(self) -> list[str]:
@@ -119,15 +124,22 @@ class Serving:
         return engine
 
     @property
-    def model(self) -> Any:
-        return self.engine.model
+    def conditions(self) -> Conditions:
+        """The engine's."""
+        return self.engine.conditions
 
-    def encode(self, *args: Any, **named: Any) -> Any:
-        return self.engine.encode(*args, **named)
+    def open_clip(self, path: str | Path) -> ClipHandle:
+        """Open a clip with the engine."""
+        return self.engine.open_clip(path)
 
-    def preview(self, *args: Any, **named: Any) -> Any:
-        return self.engine.preview(*args, **named)
+    def encode(self, clip: str | Path | ClipHandle) -> EncodedClip:
+        """Encode a clip with the engine."""
+        return self.engine.encode(clip)
 
-    def compare(self, *args: Any, **named: Any) -> Iterator[Any]:
-        """As the engine's; who has an engine keeps it until the comparison ends."""
-        yield from self.engine.compare(*args, **named)
+    def preview(self, clip: str | Path | ClipHandle, arm: Arm, question: str = "", history: Sequence[Turn] = ()) -> Preview:
+        """Preview a method with the engine."""
+        return self.engine.preview(clip, arm, question, history)
+
+    def compare(self, clip: str | Path | ClipHandle, question: str, arms: Sequence[Arm], **named: Any) -> Iterator[Event]:
+        """Compare with the engine; who has an engine keeps it until the comparison ends."""
+        yield from self.engine.compare(clip, question, arms, **named)

@@ -1,4 +1,4 @@
-"""The page: arrangement and wiring only. What is shown comes from handlers.py, what it says from words.py.
+"""The page: arrangement and wiring only. What is shown comes from handlers.py, decisions.py and files.py, what it says from words.py.
 
 `build_page(engine)` returns the Blocks; `launch_options(settings)` what they are launched with. No request leaves the page:
 fonts are the system's, analytics and the browser-side history of runs are off.
@@ -17,23 +17,23 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 import gradio as gr  # noqa: E402
 
 from omnizip.assets import asset  # noqa: E402
-from omnizip.engine import Engine  # noqa: E402
+from omnizip.engine import ComparisonEngine, Engine  # noqa: E402
 from omnizip.errors import OmniZipError  # noqa: E402
 from omnizip.report import fragments, wording  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
 
-from . import endpoints, handlers, links, markup, queueing, words  # noqa: E402
+from . import decisions, endpoints, files, handlers, links, markup, queueing, words  # noqa: E402
 from .access import access_options  # noqa: E402
+from .chat import Update, empty_page  # noqa: E402
 from .columns import METHODS, Asked, answer_column, ask_column, kept_section  # noqa: E402
 from .lens import component  # noqa: E402
 from .lens import view as lens_view
 from .methods.tab import methods_tab  # noqa: E402
 from .model_bar import model_bar  # noqa: E402
-from .model_host import Serving  # noqa: E402
+from .model_host import ModelHost  # noqa: E402
+from .stops import PATIENCE_S, Stops  # noqa: E402
+from .theme import page_theme  # noqa: E402
 
-ACCENT = ("#eef6fc", "#d6e9f8", "#add3f0", "#7cb8e4", "#4399d3", "#0f7fc2", "#0069a8", "#005689", "#08466d", "#0b3a59", "#07253a")
-SYSTEM_FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "DejaVu Sans", "sans-serif")
-MONO_FONT = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
 ON_MODEL = {"concurrency_id": "model", "concurrency_limit": 1}
 IDLE = {"busy": False, "waiting": False}
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
@@ -47,7 +47,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
     return {
         "server_name": _address(settings),
         "server_port": settings.port,
-        "theme": _theme(),
+        "theme": page_theme(),
         "css_paths": [asset("style.css"), asset("lens/lens.css"), asset("methods.css")],
         "max_file_size": int(settings.max_file_mb * 1_000_000),
         "run_history": False,
@@ -64,50 +64,10 @@ def _address(settings: Settings) -> str:
     return os.environ.get("GRADIO_SERVER_NAME", settings.host) if unset else settings.host
 
 
-def _theme() -> gr.themes.Base:
-    """White panels on a very light ground, the same by night; what style.css draws itself takes its colours from there."""
-    base = gr.themes.Base(
-        primary_hue=gr.themes.Color(*ACCENT),
-        neutral_hue=gr.themes.colors.slate,
-        radius_size=gr.themes.sizes.radius_md,
-        font=SYSTEM_FONT,
-        font_mono=MONO_FONT,
-    )
-    day_and_night = {
-        "body_background_fill": ("#f6f8fa", "#0f1319"),
-        "block_background_fill": ("#ffffff", "#161b23"),
-        "block_border_color": ("#e1e6ed", "#2a323e"),
-        "border_color_primary": ("#e1e6ed", "#2a323e"),
-        "block_label_background_fill": ("#ffffff", "#161b23"),
-        "block_title_text_color": ("#1b2430", "#e7ebf1"),
-        "block_label_text_color": ("#566173", "#9aa5b5"),
-        "block_info_text_color": ("#566173", "#9aa5b5"),
-        "body_text_color": ("#1b2430", "#e7ebf1"),
-        "body_text_color_subdued": ("#566173", "#9aa5b5"),
-        "input_background_fill": ("#f6f8fa", "#0f1319"),
-        "input_border_color": ("#e1e6ed", "#2a323e"),
-        "input_placeholder_color": ("#6b7688", "#8b96a6"),
-        "checkbox_label_background_fill": ("#f6f8fa", "#0f1319"),
-        "checkbox_label_background_fill_selected": ("#eaf3fa", "#14283a"),
-        "checkbox_label_border_color": ("#e1e6ed", "#2a323e"),
-        "button_primary_background_fill": ("#0069a8", "#0f7fc2"),
-        "button_primary_background_fill_hover": ("#005689", "#4399d3"),
-        "button_primary_text_color": ("#ffffff", "#ffffff"),
-        "button_secondary_background_fill": ("#ffffff", "#161b23"),
-        "button_secondary_background_fill_hover": ("#eaf3fa", "#14283a"),
-        "button_secondary_border_color": ("#ccd5df", "#3a4452"),
-        "button_secondary_text_color": ("#1b2430", "#e7ebf1"),
-    }
-    both = {f"{name}{end}": value for name, pair in day_and_night.items() for end, value in zip(("", "_dark"), pair, strict=True)}
-    return base.set(
-        **both, checkbox_label_border_width="1px", button_border_width="1px", input_border_width="1px", block_title_text_weight="600"
-    )
-
-
-def build_page(engine: Engine | Serving) -> gr.Blocks:
+def build_page(engine: Engine | ModelHost) -> gr.Blocks:
     """Arrange the page around a loaded engine, or around one that is still to come."""
-    engine = engine if isinstance(engine, Serving) else Serving.around(engine)
-    start = handlers.new_chat()
+    engine = engine if isinstance(engine, ModelHost) else ModelHost.of(engine)
+    start = empty_page()
     keep_s = engine.settings.keep_files_s
     with gr.Blocks(title=wording.TITLE, fill_width=True, delete_cache=(keep_s, keep_s), analytics_enabled=False, elem_id="page") as page:
         gr.HTML(markup.masthead(), elem_id="masthead")
@@ -148,7 +108,7 @@ class _Pieces:
     def __getitem__(self, name: str) -> gr.components.Component:
         return self.by_name[name]
 
-    def place(self, update: handlers.Update) -> dict[Any, Any]:
+    def place(self, update: Update) -> dict[Any, Any]:
         """A handler's update as gradio takes it."""
         placed: dict[Any, Any] = {}
         for name, value in update.items():
@@ -170,11 +130,11 @@ class _Pieces:
         return placed
 
 
-def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces) -> list[Any]:
+def _wire_answers(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, pieces: _Pieces) -> list[Any]:
     """Compare, ask on, stop, begin anew. Returns the events that end with an answer."""
-    stops = handlers.Stops()
+    stops = Stops()
 
-    def told(request: gr.Request, path: str | None, updates: Any) -> Iterator[dict[Any, Any]]:
+    def show_run(request: gr.Request, path: str | None, updates: Any) -> Iterator[dict[Any, Any]]:
         """Pass a run's updates on; the buttons are free again however it ends, and a closed tab frees the model."""
         with stops.run(request.session_hash or "", path) as wish:
             # the news of an upload may have come after the click, and freed the buttons
@@ -190,10 +150,10 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
 
     def on_compare(request: gr.Request, path, question, method, retention, *values):
         options = asked.controls.options(method, values)
-        yield from told(request, path, lambda flag: handlers.compare(engine, path, question, method, retention, options, flag))
+        yield from show_run(request, path, lambda flag: handlers.compare(engine, path, question, method, retention, options, flag))
 
     def on_ask(request: gr.Request, chat, question):
-        yield from told(request, chat and chat.path, lambda flag: handlers.ask_on(engine, chat, question, flag))
+        yield from show_run(request, chat and chat.path, lambda flag: handlers.ask_on(engine, chat, question, flag))
 
     def on_busy(request: gr.Request):
         stops.begin(request.session_hash or "")
@@ -207,13 +167,13 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
         return pieces.place({**IDLE, "status": markup.done(words.STOPPED)})
 
     def on_new():
-        return pieces.place({**handlers.new_chat(), **IDLE})
+        return pieces.place({**empty_page(), **IDLE})
 
     def on_clip(request: gr.Request, chat, path):
         """Another clip, another conversation. Not so if Compare was pressed on this clip before the news of it came."""
         if stops.turn_to(request.session_hash or "", path) or (path and chat and chat.path == path):
             return gr.skip()
-        return pieces.place({**handlers.new_chat(), "busy": False})  # who waits by then is told so again by the clock
+        return pieces.place({**empty_page(), "busy": False})  # who waits by then is told so again by the clock
 
     def on_leave(request: gr.Request):
         stops.leave(request.session_hash or "")
@@ -229,17 +189,17 @@ def _wire_answers(page: gr.Blocks, engine: Engine, asked: Asked, pieces: _Pieces
     )
     for run in (compare, ask):
         run.failure(**failed)
-    patiently = partial(stops.stop, patience_s=handlers.PATIENCE_S)
+    patiently = partial(stops.stop, patience_s=PATIENCE_S)
     queueing.on_stop(asked.stop, patiently, [compare, ask], on_stopped, pieces.outputs, **QUIET)
     queueing.on_stop(pieces["new_chat"], stops.stop, [compare, ask], on_new, pieces.outputs, **QUIET)
     pieces["new_chat"].click(on_new, None, pieces.outputs, queue=False, **QUIET)  # at once, and again when a run is cut off
     asked.video.change(on_clip, [pieces["chat"], asked.video], pieces.outputs, queue=False, **QUIET)
-    queueing.tell(page, pieces.clock, pieces["status"], ON_MODEL["concurrency_id"], **QUIET)
+    queueing.show_place(page, pieces.clock, pieces["status"], ON_MODEL["concurrency_id"], **QUIET)
     page.unload(on_leave)
     return [compare, ask]
 
 
-def _wire_choices(engine: Engine, asked: Asked, pieces: _Pieces) -> None:
+def _wire_choices(engine: ComparisonEngine, asked: Asked, pieces: _Pieces) -> None:
     """What a choice opens and hides, a gif, and the overlay video."""
     controls = asked.controls
 
@@ -247,13 +207,13 @@ def _wire_choices(engine: Engine, asked: Asked, pieces: _Pieces) -> None:
         return [fragments.hint(METHODS[method].summary), *controls.visibility(method, retention)]
 
     def on_gif(path):
-        for update in handlers.open_gif(engine, path):
+        for update in files.open_gif(engine, path):
             if notice := update.pop("notice", None):
                 gr.Info(notice)  # the status is wiped when the clip has changed
             yield pieces.place(update)
 
     def on_video(kept):
-        for update in handlers.make_video(engine, kept):
+        for update in files.make_video(engine, kept):
             yield pieces.place(update)
 
     asked.open_gif.upload(on_gif, asked.open_gif, pieces.outputs, concurrency_id="drawing", concurrency_limit=2, **QUIET)
@@ -268,7 +228,7 @@ def _wire_choices(engine: Engine, asked: Asked, pieces: _Pieces) -> None:
     pieces["make_video"].click(on_video, pieces["kept"], pieces.outputs, concurrency_id="video", concurrency_limit=1, **QUIET)
 
 
-def _wire_lens(engine: Engine, asked: Asked, pieces: _Pieces, answers: list[Any]) -> list[Any]:
+def _wire_lens(engine: ComparisonEngine, asked: Asked, pieces: _Pieces, answers: list[Any]) -> list[Any]:
     """The lens: clip and decision after an answer, decisions alone while choices change. Returns the latter's events."""
     shown = [pieces[name] for name in ("kept", "kept_line", "video", "status")]
 
@@ -277,16 +237,16 @@ def _wire_lens(engine: Engine, asked: Asked, pieces: _Pieces, answers: list[Any]
             return gr.skip(), gr.skip()
         try:
             options = asked.controls.options(method, values)
-            now = handlers.redraw(engine, chat, chat.path, method, retention, options).get("kept", kept)
+            decision = decisions.redraw(engine, chat, chat.path, method, retention, options).get("kept", kept)
             return component.update(
-                lens_view.clip(engine, chat), lens_view.maps(engine, chat, now, method, retention, options, over)
+                lens_view.clip(engine, chat), lens_view.maps(engine, chat, decision, method, retention, options, over)
             ), gr.skip()
         except OmniZipError as problem:
             return gr.skip(), markup.problem(str(problem))
 
     def on_choice(chat, over, method, retention, *values):
         options = asked.controls.options(method, values)
-        update = handlers.redraw(engine, chat, chat and chat.path, method, retention, options)
+        update = decisions.redraw(engine, chat, chat and chat.path, method, retention, options)
         if "kept" not in update:
             return pieces.place(update) or gr.skip()
         try:
@@ -317,17 +277,17 @@ def _wire_lens(engine: Engine, asked: Asked, pieces: _Pieces, answers: list[Any]
     return [chosen]
 
 
-def _wire_charts(engine: Engine, pieces: _Pieces, charts: gr.Accordion, events: list[Any]) -> None:
+def _wire_charts(engine: ComparisonEngine, pieces: _Pieces, charts: gr.Accordion, events: list[Any]) -> None:
     """Charts are drawn when they are unfolded, and while they are, after every one of `events`."""
     unfolded = gr.State(False)
     outputs = [pieces[name] for name in ("chart", "reasons", "status")]
     drawing = {"trigger_mode": "always_last", "concurrency_id": "drawing", "concurrency_limit": 2, **QUIET}
 
     def on_unfold(kept):
-        return {unfolded: True, **pieces.place(handlers.draw_charts(engine, kept))}
+        return {unfolded: True, **pieces.place(decisions.draw_charts(engine, kept))}
 
     def on_event(looked_at, kept):
-        return (looked_at and pieces.place(handlers.draw_charts(engine, kept))) or gr.skip()
+        return (looked_at and pieces.place(decisions.draw_charts(engine, kept))) or gr.skip()
 
     charts.expand(on_unfold, pieces["kept"], [unfolded, *outputs], **drawing)
     charts.collapse(lambda: False, None, unfolded, queue=False, **QUIET)

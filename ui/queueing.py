@@ -13,7 +13,7 @@ LOOK_S = 1.0  # how often a waiting visitor is told how many come before
 CUT_S = 0.4  # from a stopped run to the cut: longer than an answer of the server's takes, lest it be cut twice
 
 
-def before(page: gr.Blocks, visitor: str, line: str) -> int | None:
+def runs_ahead(page: gr.Blocks, visitor: str, line: str) -> int | None:
     """Runs that end or start before the visitor's, in the queue of `line`; None for one who does not wait there.
 
     Args:
@@ -27,11 +27,11 @@ def before(page: gr.Blocks, visitor: str, line: str) -> int | None:
     return places[0] + queue.current_concurrency if places else None
 
 
-def tell(page: gr.Blocks, clock: gr.Timer, status: gr.HTML, line: str, **quiet: Any) -> None:
+def show_place(page: gr.Blocks, clock: gr.Timer, status: gr.HTML, line: str, **quiet: Any) -> None:
     """While `clock` runs, `status` says how many come before the visitor in the queue of `line`."""
 
     def on_look(request: gr.Request):
-        ahead = before(page, request.session_hash or "", line)
+        ahead = runs_ahead(page, request.session_hash or "", line)
         return gr.skip() if ahead is None else markup.progress(words.place(ahead), None)
 
     clock.tick(on_look, None, status, queue=False, **quiet)

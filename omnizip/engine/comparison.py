@@ -3,13 +3,16 @@
 Every arm is compressed twice: once to learn how long its prompt is, so that all lengths are warm before anything is
 measured, and once measured. Times are of the work alone: what the reader of the events does in between is not counted.
 
-In a follow-up question on the same clip and settings each arm goes on from what it has read (reuse.py): times, operations and
-`reused_tokens` say so. The choice itself is made anew, since it costs little and shows what the answer rests on.
+In a follow-up question on the same clip and settings each arm goes on from what it has read (prefix_cache.py): times, operations
+and `reused_tokens` say so. The choice itself is made anew, since it costs little and shows what the answer rests on.
+
+Where memory runs out, an arm begins anew after all that is kept for other questions was freed (out_of_memory.py). It then reads
+everything, whatever the others reused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from time import perf_counter
 
@@ -25,7 +28,9 @@ from ..report.report import ClipRecord, Run, RunReport
 from ..settings import Settings
 from ..stream import Compression, TokenStream
 from ..types import Agreement, Answer, Sampling, Timing, Turn
+from .clips import TimedClip
 from .events import Arm, ArmDone, Event, Piece, Stage
+from .out_of_memory import SecondTry
 
 SERVING = Settings.names("page")  # settings that no number depends on
 History = Sequence[Turn] | Mapping[int, Sequence[Turn]]
@@ -62,9 +67,15 @@ def saliency_cost_ms(encoded: EncodedClip, compressor: Compressor, stream: Token
 
 
 @dataclass(frozen=True, eq=False)
-class Encoded:
-    clip: EncodedClip
-    decode_ms: float | None  # None when it was in memory already
+class Plan:
+    """One arm before it answers: its method as it applies to its stream, and how much there is to read."""
+
+    number: int
+    arm: Arm
+    compressor: Compressor
+    stream: TokenStream
+    length: int  # tokens of its prompt
+    unread: int  # of them, not read for an earlier question
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,56 +83,75 @@ class Comparison:
     """One question to one encoded clip, alone on the device."""
 
     model: QwenOmni
-    encoded: Encoded
-    name: str
+    encoded: TimedClip
+    name: str  # of the file
     question: str
     sampling: Sampling
     stop: Stop
     prefixes: Prefixes  # what earlier questions have read, the answers of this one are added
 
-    def run(self, arms: Sequence[Arm], history: History, settings: Settings) -> Iterator[Event]:
-        """Compress for all arms, warm up their lengths, answer one after the other; returns the RunReport, None without a run."""
+    def run(self, arms: Sequence[Arm], history: History, settings: Settings) -> Generator[Event, None, RunReport | None]:
+        """Compress for all arms, warm up their lengths, answer one after the other; returns the RunReport, None without a run.
+
+        Raises:
+            ModelError: memory ran out, also on a second try with everything else freed; in one sentence.
+        """
+        memory = SecondTry(self.model, self.prefixes, len(self.encoded.clip.clip.frames))
+        plans = yield from self._plan(arms, history, memory)
+        self.stop.check()
+        yield Stage("warm up")
+        reuse = self._reuses(plans, history)
+        memory.run(lambda: self._warm_up(plans, reuse))
+        runs: list[Run] = []
+        for plan in plans:
+            if self.stop():
+                break
+            yield Stage("answer", arm=plan.number)
+            full_ids = runs[0].answer.token_ids if runs else None
+            runs.append((yield from memory.stream(lambda plan=plan, ids=full_ids: self._answer(plan, reuse, ids))))
+            yield ArmDone(plan.number, runs[-1])
+        return self._report(runs, plans[-1].stream, settings) if runs else None
+
+    def _plan(self, arms: Sequence[Arm], history: History, memory: SecondTry) -> Generator[Event, None, list[Plan]]:
+        """Compress once for every arm, unmeasured. Arms with the same turns share one stream."""
         streams: dict[tuple[Turn, ...], TokenStream] = {}
-        plans, sizes, first = [], [], False
-        for number, arm in enumerate(arms):
-            self.stop.check()
-            yield Stage("compress", arm=number)
-            earlier = history.get(number, ()) if isinstance(history, Mapping) else history
-            turns = (*earlier, Turn(self.question))
-            first = first or not earlier
+
+        def plan(number: int, arm: Arm, turns: tuple[Turn, ...]) -> Plan:
             if turns not in streams:
                 streams[turns] = self.model.stream(self.encoded.clip, turns)
             compressor = arm.compressor(streams[turns], self.sampling.seed)
-            sizes.append(self._sizes(number, compressor, streams[turns]))
-            plans.append((arm, compressor, streams[turns]))
-        self.stop.check()
-        yield Stage("warm up")
-        reuse = not first and all(unread < total for total, unread in sizes)  # all arms or none, or times could not be compared
-        self.model.warm_up([unread if reuse else total for total, unread in sizes])
-        self._warm_up_inside(plans)
-        runs: list[Run] = []
-        for number, (arm, compressor, stream) in enumerate(plans):
-            if self.stop():
-                break
-            yield Stage("answer", arm=number)
-            said = runs[0].answer.token_ids if runs else None
-            runs.append((yield from self._answer(number, arm, compressor, stream, reuse, said)))
-            yield ArmDone(number, runs[-1])
-        return self._report(runs, streams[turns], settings) if runs else None
+            return Plan(number, arm, compressor, streams[turns], *self._lengths(number, compressor, streams[turns]))
 
-    def _warm_up_inside(self, plans: Sequence[tuple[Arm, Compressor, TokenStream]]) -> None:
-        """Read once, unmeasured, for every method that works inside the model: its later layers read lengths of their own."""
-        for _, compressor, stream in plans:
-            if isinstance(compressor, LayerPruner):
+        plans = []
+        for number, arm in enumerate(arms):
+            self.stop.check()
+            yield Stage("compress", arm=number)
+            turns = (*_earlier(history, number), Turn(self.question))
+            plans.append(memory.run(lambda number=number, arm=arm, turns=turns: plan(number, arm, turns)))
+        return plans
+
+    def _reuses(self, plans: Sequence[Plan], history: History) -> bool:
+        """Whether the arms go on from what they have read: all or none, or times could not be compared."""
+        return all(
+            _earlier(history, plan.number) and plan.unread < plan.length and self.prefixes.peek(self._key(plan.number, plan.compressor))
+            for plan in plans
+        )
+
+    def _warm_up(self, plans: Sequence[Plan], reuse: bool) -> None:
+        """Run every length once, unmeasured; a method inside the model reads its prompt, as later layers read lengths of their own."""
+        self.model.warm_up([plan.unread if reuse else plan.length for plan in plans])
+        for plan in plans:
+            if isinstance(plan.compressor, LayerPruner):
                 self.stop.check()
-                self.model.prefill(stream.prompt(compressor.compress(stream)), compressor, stream)
+                self.model.prefill(plan.stream.prompt(plan.compressor.compress(plan.stream)), plan.compressor, plan.stream)
 
-    def _sizes(self, number: int, compressor: Compressor, stream: TokenStream) -> tuple[int, int]:
+    def _lengths(self, number: int, compressor: Compressor, stream: TokenStream) -> tuple[int, int]:
         """Tokens of this arm's prompt, and how many of them it has not read for an earlier question."""
         compression = compressor.compress(stream)
         known = self.prefixes.peek(self._key(number, compressor))
         if known is None or compressor.reads_question:
-            return (int(compression.keep.sum()),) * 2
+            kept = int(compression.keep.sum())
+            return kept, kept
         prompt = stream.prompt(compression)
         total = prompt.embeds.shape[0]
         return total, total - known.shared(prompt)
@@ -130,15 +160,17 @@ class Comparison:
         """Each arm has a chat of its own for every clip and setting."""
         return number, self.encoded.clip.clip.digest, compressor.name, tuple(compressor.parameters.items())
 
-    def _answer(
-        self, number: int, arm: Arm, compressor: Compressor, stream: TokenStream, reuse: bool, said: Sequence[int] | None
-    ) -> Iterator[Piece]:
+    def _answer(self, plan: Plan, reuse: bool, full_ids: Sequence[int] | None) -> Generator[Piece, None, Run]:
         """Compress once more, now measured, prefill and decode; returns the Run. The time a reader takes is not counted.
 
         Args:
-            said: the full model's answer, to be scored after all is measured; None for the full model, whose own is.
+            full_ids: the full model's answer, to be scored after all is measured; None for the full model, whose own is.
         """
-        model = self.model
+        model, compressor, stream = self.model, plan.compressor, plan.stream
+        key = self._key(plan.number, compressor)
+        known = self.prefixes.take(key)  # its cache is used up
+        if not reuse:
+            known = None  # another chat's on the same clip and settings: freed before anything is measured
         model.synchronize()
         model.reset_peak_memory()
         start = perf_counter()
@@ -146,9 +178,8 @@ class Comparison:
         prompt = stream.prompt(compression)
         model.synchronize()
         choose_ms = ms_since(start)
-        known = self.prefixes.take(self._key(number, compressor))  # its cache is used up, or makes room
         start = perf_counter()
-        prefilled = model.resume(known, prompt) if reuse and known is not None else model.prefill(prompt, compressor, stream)
+        prefilled = model.prefill(prompt, compressor, stream) if known is None else model.resume(known, prompt)
         prefill_ms = ms_since(start)
         del known
         ids: list[int] = []
@@ -165,18 +196,18 @@ class Comparison:
             longer = model.text(ids)
             if longer != text:
                 text = longer
-                yield Piece(number, text)
+                yield Piece(plan.number, text)
         peak = model.peak_memory_bytes()
         peak = None if peak is None else peak - self.prefixes.nbytes  # what other chats keep is not this run's
-        agreement = model.score(prefilled, ids if said is None else said)
+        agreement = model.score(prefilled, ids if full_ids is None else full_ids)
         if not compressor.reads_question:  # another question would choose otherwise
-            self.prefixes.put(self._key(number, compressor), model.prefix(prefilled, prompt, ids))
+            self.prefixes.put(key, model.prefix(prefilled, prompt, ids))
         if prefilled.kept is not None:
             compression = prefilled.kept.applied_to(compression, prompt.index)
         finish = "stopped" if self.stop.heard else "length" if len(ids) >= self.sampling.max_new_tokens else "end of turn"
         timing = self._timing(compressor, stream, choose_ms, prefill_ms, times_ms, len(ids))
         answer = Answer(text, tuple(ids), finish)
-        return self._run(arm, compressor, compression, prefilled, answer, timing, peak, agreement)
+        return self._run(plan.arm, compressor, compression, prefilled, answer, timing, peak, agreement)
 
     def _timing(
         self, compressor: Compressor, stream: TokenStream, choose_ms: float, prefill_ms: float, times_ms: list[float], tokens: int
@@ -240,3 +271,8 @@ class Comparison:
         return RunReport(
             self.model.conditions, self.model.shape, self.sampling, plain, installed_versions(), self.question, record, tuple(runs)
         )
+
+
+def _earlier(history: History, number: int) -> Sequence[Turn]:
+    """The turns arm `number` has had."""
+    return history.get(number, ()) if isinstance(history, Mapping) else history

@@ -4,45 +4,50 @@
 of all prompt lengths, so that the comparison is fair by construction. What it yields is plain data, and text comes as it
 is decoded.
 
-One device, one answer at a time: encoding and answering take turns under a lock, which a closed or failed comparison gives
-back. Remembered are the clips encoded last and, for follow-up questions, the prompts read last; both are bounded.
+One device, one use at a time: encoding, answering and previews take turns under a lock, which a closed or failed comparison gives
+back. Remembered are encoded clips (clips.py) and, for follow-up questions, the prompts read last; both are bounded in bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import closing, contextmanager
+import math
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Event as Flag
-from threading import Lock, Thread
-from time import perf_counter
-from typing import Any
+from threading import Lock
+from time import monotonic, perf_counter
 
 from .. import media
 from ..compressors.base import Compressor
 from ..compressors.layer_pruner import LayerPruner
-from ..errors import OmniZipError
+from ..errors import BusyError, MediaError, OmniZipError
 from ..media import Clip
-from ..media.frame_buffer import load_while
+from ..media.frame_buffer import FrameBuffer, load_while
+from ..model.encoders import Ahead
 from ..model.prefix_cache import Prefixes
 from ..model.qwen import EncodedClip, QwenOmni
 from ..report.decision import CompressionRecord
+from ..report.report import ClipRecord
 from ..settings import Settings
 from ..stream import Compression, TokenStream
-from ..types import Sampling, Turn
+from ..types import Conditions, Sampling, Turn
 from .cache import Cache
-from .comparison import Comparison, Encoded, History, Stop, Stopped, ms_since, saliency_cost_ms
+from .clips import ClipHandle, ClipKey, ClipStore, TimedClip
+from .comparison import Comparison, History, Stop, Stopped, ms_since, saliency_cost_ms
 from .events import Arm, ArmDone, Event, Finished, Piece, Stage
-from .zerogpu import ClipEncoded, Failed, Lend, Task, Work, duration_s, perform
+from .out_of_memory import SecondTry, is_out_of_memory
+from .progress import POLL_S, yield_progress
+from .zerogpu import Lend, LentCalls, LentEncoding, Task
 
 __all__ = ["Arm", "ArmDone", "Engine", "Event", "Finished", "Piece", "Preview", "Stage"]
 
 FULL = Arm("full")
 OMNIZIP = Arm("omnizip", 0.45)
-POLL_S = 0.1  # how soon a stop is noticed while waiting
+PREVIEW_WAIT_S = 10.0  # how long a preview waits for the device while somebody's answer is being written
+MEGABYTE = 1e6
+BUSY = "The model is busy with another question; try again when it has answered."
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,28 +59,9 @@ class Preview:
     compression: Compression
     compressor: Compressor
     compress_ms: float  # choosing and merging, without saliency
-    layers: tuple[tuple[int, int, int], ...] = ()  # text, audio, video tokens each layer read, for a method inside the model
-    asked: float | None = None  # share of the clip to keep, where one was asked for
-
-    @property
-    def saliency_ms(self) -> float:
-        """What the attention that the method ranks by cost."""
-        return saliency_cost_ms(self.encoded, self.compressor, self.stream)
-
-    @property
-    def record(self) -> CompressionRecord:
-        """The decision on the host, with its counts."""
-        return CompressionRecord.of(self.compression, self.encoded.clip.duration_s, self.compressor.needs, self.layers, self.asked)
-
-
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """A question, and whom it is put to."""
-
-    question: str
-    arms: Sequence[Arm]
-    history: History
-    sampling: Sampling
+    saliency_ms: float  # what the attention that the method ranks by cost
+    record: CompressionRecord  # the decision on the host, with its counts
+    clip: ClipRecord
 
 
 @dataclass(eq=False)
@@ -85,31 +71,31 @@ class Engine:
     model: QwenOmni
     settings: Settings
     lend: Lend | None = None  # where the device is only lent for a call: what makes such a call of a function
-    _clips: Cache[Encoded] = field(init=False, repr=False)
+    _clips: ClipStore = field(init=False, repr=False)
     _digests: Cache[str] = field(init=False, repr=False)
-    _prefixes: Prefixes = field(init=False, repr=False, default_factory=Prefixes)
+    _prefixes: Prefixes = field(init=False, repr=False)
     _device: Lock = field(init=False, repr=False, default_factory=Lock)
-    _lent: Work | None = field(init=False, repr=False, default=None)
+    _lent: LentCalls | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._clips = Cache(self.settings.cached_clips)
+        self._clips = ClipStore(self.settings.clip_memory_mb * MEGABYTE)
         self._digests = Cache(64)
-        if self.lend is not None:
-            model = self.model
-
-            def work(task: Task) -> Iterator[Event | ClipEncoded | Failed]:
-                yield from perform(model, task)
-
-            self._lent = self.lend(work, duration=lambda task: duration_s(task, model.conditions.parameters))
+        self._prefixes = Prefixes(self.settings.prefix_memory_mb * MEGABYTE)
+        self._lent = None if self.lend is None else LentCalls(self.model, self.lend)
 
     @classmethod
     def open(cls, settings: Settings, on_progress: Callable[[str, float | None], None] | None = None, lend: Lend | None = None) -> Engine:
         """Load the model that `settings` name. Raises ModelError in one sentence where that is impossible.
 
         Args:
-            lend: `spaces.GPU` on a host that lends its GPU for one call (lent.py). Nothing else then touches the device.
+            lend: `spaces.GPU` on a host that lends its GPU for one call (zerogpu.py). Nothing else then touches the device.
         """
         return cls(QwenOmni.load(settings, on_progress, host_rows=lend is not None), settings, lend)
+
+    @property
+    def conditions(self) -> Conditions:
+        """What every number of a run depends on."""
+        return self.model.conditions
 
     @property
     def sampling(self) -> Sampling:
@@ -117,26 +103,57 @@ class Engine:
         s = self.settings
         return Sampling(s.max_new_tokens, s.temperature, s.top_p, s.seed)
 
-    def encode(self, path: str | Path, on_progress: Callable[[Stage], None] | None = None) -> EncodedClip:
-        """Decode and encode a clip, or take it from memory. Raises MediaError in one sentence for a file that cannot be used."""
-        return self._encode(Path(path), on_progress or (lambda stage: None), Stop(None)).clip
+    def open_clip(self, path: str | Path) -> ClipHandle:
+        """Return the handle of the file as it is now, without reading more than its digest; keeping it keeps the clip encoded.
 
-    def preview(self, path: str | Path, arm: Arm, question: str = "", history: Sequence[Turn] = ()) -> Preview:
+        Raises:
+            MediaError: the file cannot be opened; in one sentence.
+        """
+        s = self.settings
+        path = Path(path)
+        return ClipHandle(path, ClipKey(self._digest(path), s.fps, s.tokens_per_step, s.max_frames, s.decode_pixels))
+
+    def encode(self, clip: str | Path | ClipHandle, on_progress: Callable[[Stage], None] | None = None) -> EncodedClip:
+        """Decode and encode a clip, or take it from memory. Raises MediaError in one sentence for a file that cannot be used."""
+        return self._encode(self._handle(clip), on_progress or (lambda stage: None), Stop(None)).clip
+
+    def preview(
+        self,
+        clip: str | Path | ClipHandle,
+        arm: Arm,
+        question: str = "",
+        history: Sequence[Turn] = (),
+        *,
+        wait_s: float = PREVIEW_WAIT_S,
+    ) -> Preview:
         """What `arm` would keep of a clip; encodes it if need be, never generates. A method inside the model reads the prompt for it.
+
+        It takes its turn on the device, so that it disturbs nobody's times and peaks. (A clip that has to be encoded first waits
+        for that as long as it takes.)
+
+        Args:
+            wait_s: how long it waits for its turn.
 
         Raises:
             MediaError: the clip cannot be used. MethodError: no such method, or an option it does not take.
+            BusyError: the device was not free in time.
         """
         arm.method_class()
-        encoded = self.encode(path)
-        stream = self.model.stream(encoded, (*history, Turn(question)), host=self._lent is not None)
+        handle = self._handle(clip)
+        encoded = self.encode(handle)
+        with nullcontext() if self._lent is not None else self._turn(Stop(None), wait_s):
+            memory = SecondTry(self.model, self._prefixes, len(encoded.clip.frames))
+            return memory.run(lambda: self._preview(handle.name, encoded, arm, (*history, Turn(question))))
+
+    def _preview(self, name: str, encoded: EncodedClip, arm: Arm, turns: Sequence[Turn]) -> Preview:
+        """Choose what to keep, alone on the device; on the host where the device is lent."""
+        stream = self.model.stream(encoded, turns, host=self._lent is not None)
         compressor = arm.compressor(stream, self.settings.seed)
-        if self._lent is not None and (isinstance(compressor, LayerPruner) or compressor.needs & stream.observers.keys()):
+        observed = compressor.needs & stream.observers.keys()  # the model is run for it
+        if self._lent is not None and (isinstance(compressor, LayerPruner) or observed):
             raise OmniZipError(f"{compressor.label} runs the model to choose, and here the GPU is lent for answers only; press Compare.")
-        if asked := compressor.needs & stream.observers.keys():
-            with self._turn(Stop(None)):  # the model is run for it
-                for name in asked:
-                    stream.observed(name)
+        for need in observed:
+            stream.observed(need)
         start = perf_counter()
         compression = compressor.compress(stream)
         if self._lent is None:
@@ -144,14 +161,17 @@ class Engine:
         choose_ms, layers = ms_since(start), ()
         if isinstance(compressor, LayerPruner):
             prompt = stream.prompt(compression)
-            with self._turn(Stop(None)):
-                kept = self.model.prefill(prompt, compressor, stream).kept
-            compression, layers = kept.applied_to(compression, prompt.index), kept.layers
-        return Preview(encoded, stream, compression, compressor, choose_ms, layers, arm.retention)
+            kept = self.model.prefill(prompt, compressor, stream).kept
+            if kept is not None:
+                compression, layers = kept.applied_to(compression, prompt.index), kept.layers
+        record = CompressionRecord.of(compression, encoded.clip.duration_s, compressor.needs, layers, arm.retention)
+        saliency_ms = saliency_cost_ms(encoded, compressor, stream)
+        clip = ClipRecord.of(name, encoded.clip, stream)
+        return Preview(encoded, stream, compression, compressor, choose_ms, saliency_ms, record, clip)
 
     def compare(
         self,
-        path: str | Path,
+        clip: str | Path | ClipHandle,
         question: str,
         arms: Sequence[Arm] = (OMNIZIP,),
         *,
@@ -168,104 +188,109 @@ class Engine:
 
         Yields:
             Stage, Piece, ArmDone as things happen and Finished at the end. Up to `Finished` the device is taken: whoever
-            wants another clip encoded while reading the events waits for himself.
+            wants another clip encoded while reading the events waits for himself. Where memory runs out, an arm is tried once
+            more: its Pieces begin anew.
 
         Raises:
-            OmniZipError: an empty question, an unusable clip, method or option; the sentence is for people.
+            OmniZipError: an empty question, an unusable clip, method or option, too little memory; the sentence is for people.
         """
         if not question.strip():
             raise OmniZipError("The question is empty; ask something about the clip.")
         for arm in arms:
             arm.method_class()
-        heard = Stop(stop)
-        if self._lent is not None:
-            asked = _Asked(question, (FULL, *arms), history, sampling or self.sampling)
-            yield from self._compare_lent(Path(path), asked, heard)
-            return
+        handle, asked, wish = self._handle(clip), sampling or self.sampling, Stop(stop)
         try:
-            encoded = yield from self._telling(lambda tell: self._encode(Path(path), tell, heard), heard)
-            with self._turn(heard):
-                comparison = Comparison(self.model, encoded, Path(path).name, question, sampling or self.sampling, heard, self._prefixes)
-                report = yield from comparison.run((FULL, *arms), history, self.settings)
+            with self._clips.using(handle):
+                if self._lent is not None:
+                    yield from self._compare_lent(self._lent, handle, question, (FULL, *arms), history, asked, wish)
+                    return
+                encoded = yield from yield_progress(partial(self._encode, handle, stop=wish), "encode", wish.check)
+                with self._turn(wish):
+                    comparison = Comparison(self.model, encoded, handle.name, question, asked, wish, self._prefixes)
+                    report = yield from comparison.run((FULL, *arms), history, self.settings)
         except Stopped:
             return
+        except GeneratorExit:
+            wish.heard = True  # who closes the events wants no more of them, and a decoder that says nothing hears it, too
+            raise
         if report is not None:
             yield Finished(report)
 
     @contextmanager
-    def _turn(self, stop: Stop) -> Iterator[None]:
-        """Alone on the device. A plain lock, since a generator may be closed from another thread than ran it."""
-        while not self._device.acquire(timeout=POLL_S):
+    def _turn(self, stop: Stop, wait_s: float = math.inf) -> Iterator[None]:
+        """Alone on the device. A plain lock, since a generator may be closed from another thread than ran it.
+
+        Raises:
+            Stopped: the stop was heard meanwhile. BusyError: the device was not free within `wait_s`.
+        """
+        deadline = monotonic() + wait_s
+        while not self._device.acquire(timeout=min(POLL_S, max(0.0, deadline - monotonic()))):
             stop.check()
+            if monotonic() >= deadline:
+                raise BusyError(BUSY)
         try:
             yield
         finally:
             self._device.release()
 
-    def _compare_lent(self, path: Path, asked: _Asked, stop: Stop) -> Iterator[Event]:
+    def _compare_lent(
+        self, lent: LentCalls, handle: ClipHandle, question: str, arms: Sequence[Arm], history: History, sampling: Sampling, stop: Stop
+    ) -> Generator[Event, None, None]:
         """Decode here, do the rest in one call. A stop ends the call, with what was said by then."""
-        key = self._key(path)
-        try:
-            if key in self._clips:
-                encoded, decode_ms = self._clips.get(key, lambda: self._encode(path, lambda stage: None, stop))[0].clip, None
-                clip = encoded.clip
+        if handle in self._clips:
+            encoded, decode_ms = self._encode(handle, lambda stage: None, stop).clip, None
+            clip, crossing = encoded.clip, LentEncoding.of(encoded)
+        else:
+            clip, decode_ms = yield from yield_progress(partial(self._decode, handle, stop=stop), "decode", stop.check)
+            crossing = None
+        task = Task(clip, crossing, decode_ms, handle.name, question, arms, history, sampling, self.settings)
+        for event in lent.answer(task, stop):
+            if isinstance(event, EncodedClip):
+                self._clips.get(handle, partial(TimedClip, event, decode_ms))
             else:
-                clip, decode_ms = yield from self._telling(lambda tell: self._decode(path, tell, stop), stop)
-                encoded = None
-            task = Task(clip, encoded, decode_ms, path.name, asked.question, asked.arms, asked.history, asked.sampling, self.settings)
-            with closing(self._lent(task)) as events:
-                for event in events:
-                    stop.check()
-                    if isinstance(event, Failed):
-                        raise event.error()
-                    if isinstance(event, ClipEncoded):
-                        self._clips.get(key, partial(Encoded, event.beside(clip), decode_ms))
-                    else:
-                        yield event
-        except Stopped:
-            return
+                yield event
 
-    def _encode_lent(self, clip: Clip, decode_ms: float) -> EncodedClip:
-        """A call that encodes and asks nothing."""
-        task = Task(clip, None, decode_ms, "", "", (), (), self.sampling, self.settings)
-        for event in self._lent(task):
-            if isinstance(event, Failed):
-                raise event.error()
-            if isinstance(event, ClipEncoded):
-                return event.beside(clip)
-        raise OmniZipError("The GPU was taken back before the clip was read; try again.")
+    def _handle(self, clip: str | Path | ClipHandle) -> ClipHandle:
+        return clip if isinstance(clip, ClipHandle) else self.open_clip(clip)
 
-    def _key(self, path: Path) -> Hashable:
-        s = self.settings
-        return self._digest(path), s.fps, s.tokens_per_step, s.max_frames, s.decode_pixels
-
-    def _decode(self, path: Path, tell: Callable[[Stage], None], stop: Stop) -> tuple[Clip, float]:
-        tell(Stage("decode", 0.0))
+    def _decode(self, handle: ClipHandle, report: Callable[[Stage], None], stop: Stop) -> tuple[Clip, float]:
+        report(Stage("decode", 0.0))
         start = perf_counter()
-        clip = media.load(path, self.settings, lambda fraction: tell(Stage("decode", fraction)), cancelled=stop)
-        return clip, ms_since(start)
+        clip = media.load(handle.path, self.settings, lambda fraction: report(Stage("decode", fraction)), cancelled=stop)
+        return _same(clip, handle), ms_since(start)
 
-    def _encode(self, path: Path, tell: Callable[[Stage], None], stop: Stop) -> Encoded:
-        def make() -> Encoded:
+    def _encode(self, handle: ClipHandle, report: Callable[[Stage], None], stop: Stop) -> TimedClip:
+        def make() -> TimedClip:
             if self._lent is not None:
-                clip, decode_ms = self._decode(path, tell, stop)
-                tell(Stage("encode"))
-                return Encoded(self._encode_lent(clip, decode_ms), decode_ms)
-            tell(Stage("decode", 0.0))
-            encoder = self.model.encoder
+                clip, decode_ms = self._decode(handle, report, stop)
+                report(Stage("encode"))
+                return TimedClip(self._lent.encode(clip, decode_ms, self.settings), decode_ms)
+            report(Stage("decode", 0.0))
             clip, ahead, decode_ms = load_while(
-                path,
+                handle.path,
                 self.settings,
-                lambda arriving: encoder.encode_ahead(arriving, lambda: self._turn(stop)),
-                lambda fraction: tell(Stage("decode", fraction)),
+                lambda arriving: self._encode_ahead(arriving, stop),
+                lambda fraction: report(Stage("decode", fraction)),
                 cancelled=stop,
             )
-            tell(Stage("encode"))
+            _same(clip, handle)
+            report(Stage("encode"))
+            memory = SecondTry(self.model, self._prefixes, len(clip.frames))
             with self._turn(stop):
-                return Encoded(self.model.encode(clip, lambda fraction: tell(Stage("encode", fraction)), ahead), decode_ms)
+                encoded = memory.run(lambda: self.model.encode(clip, lambda fraction: report(Stage("encode", fraction)), ahead))
+            return TimedClip(encoded, decode_ms)
 
-        encoded, known = self._clips.get(self._key(path), make)
-        return Encoded(encoded.clip, None) if known else encoded
+        timed, known = self._clips.get(handle, make)
+        return TimedClip(timed.clip, None) if known else timed
+
+    def _encode_ahead(self, arriving: FrameBuffer, stop: Stop) -> Ahead | None:
+        """Encode what has arrived; None where memory ran out, which is seen to when the whole clip is encoded."""
+        try:
+            return self.model.encoder.encode_ahead(arriving, lambda: self._turn(stop))
+        except (RuntimeError, MemoryError) as failure:
+            if is_out_of_memory(failure):
+                return None
+            raise
 
     def _digest(self, path: Path) -> str:
         """The file's digest, read again only if the file's size or time changed."""
@@ -276,43 +301,9 @@ class Engine:
         key = (path, status.st_ino, status.st_size, status.st_mtime_ns)
         return self._digests.get(key, lambda: media.digest(path, self.settings))[0]
 
-    def _telling(self, do: Callable[[Callable[[Stage], None]], Any], stop: Stop) -> Iterator[Stage]:
-        """Do something in a thread of its own, so that its stages can be yielded; returns what it returned."""
-        stages: SimpleQueue[Stage | None] = SimpleQueue()
-        abandoned = Flag()
-        outcome: list[Any] = []
 
-        def tell(stage: Stage) -> None:
-            if abandoned.is_set():
-                raise Stopped
-            stages.put(stage)
-
-        def work() -> None:
-            try:
-                outcome.append(do(tell))
-            except BaseException as failure:
-                outcome.append(failure)
-            finally:
-                stages.put(None)
-
-        Thread(target=work, name="encode", daemon=True).start()
-        try:
-            while True:
-                try:
-                    stage = stages.get(timeout=POLL_S)
-                except Empty:
-                    stop.check()
-                    continue
-                if stage is None:
-                    break
-                stop.check()
-                yield stage
-        except GeneratorExit:
-            stop.heard = True  # who closes the events wants no more of them, and a decoder that says nothing hears it, too
-            raise
-        finally:
-            abandoned.set()
-        stop.check()
-        if isinstance(outcome[0], BaseException):
-            raise outcome[0]
-        return outcome[0]
+def _same(clip: Clip, handle: ClipHandle) -> Clip:
+    """The clip, if it is the one that was opened. Raises MediaError where the file has changed since."""
+    if clip.digest != handle.key.digest:
+        raise MediaError(f"{handle.name} has changed since it was opened; open it again.")
+    return clip

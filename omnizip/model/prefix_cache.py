@@ -7,6 +7,7 @@ that equal rows give equal keys and values. A method that looks at the question 
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -16,8 +17,6 @@ import torch
 from torch import Tensor
 
 from ..stream import Prompt
-
-KEPT = 4  # prefixes in memory, on the model's device: two chats of two arms
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,16 +43,16 @@ class Prefix:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the rows and of the keys and values."""
-        cached = sum(layer.keys.nbytes + layer.values.nbytes for layer in self.cache.layers)
-        return cached + self.embeds.nbytes + self.positions.nbytes
+        """Bytes that the rows and the keys and values keep from others, also where a tensor is a part of a larger one."""
+        cached = [tensor for layer in self.cache.layers for tensor in (layer.keys, layer.values)]
+        return sum(tensor.untyped_storage().nbytes() for tensor in (*cached, self.embeds, self.positions))
 
 
 class Prefixes:
-    """The prefixes read last, at most `size` of them. Whoever takes one has it alone: reading on changes its cache."""
+    """The prefixes read last, of at most `limit_bytes` on the model's device. Whoever takes one has it alone: reading on changes it."""
 
-    def __init__(self, size: int = KEPT) -> None:
-        self._size = size
+    def __init__(self, limit_bytes: float = math.inf) -> None:
+        self._limit_bytes = limit_bytes
         self._kept: OrderedDict[Hashable, Prefix] = OrderedDict()
 
     def __len__(self) -> int:
@@ -68,11 +67,17 @@ class Prefixes:
         return self._kept.pop(key, None)
 
     def put(self, key: Hashable, prefix: Prefix) -> None:
-        """Keep a prefix; the ones used least recently make room."""
+        """Keep a prefix; the ones used least recently make room. One that is larger than the bound is not kept."""
+        self._kept.pop(key, None)
+        if prefix.nbytes > self._limit_bytes:
+            return
         self._kept[key] = prefix
-        self._kept.move_to_end(key)
-        while len(self._kept) > self._size:
+        while self.nbytes > self._limit_bytes:
             self._kept.popitem(last=False)
+
+    def clear(self) -> None:
+        """Keep nothing any more."""
+        self._kept.clear()
 
     @property
     def nbytes(self) -> int:

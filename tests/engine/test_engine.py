@@ -15,7 +15,7 @@ from omnizip import media
 from omnizip.compressors.omnizip import OmniZip
 from omnizip.engine import Arm, ArmDone, Engine, Finished, Piece, Stage
 from omnizip.engine.cache import Cache
-from omnizip.errors import MediaError, MethodError, OmniZipError
+from omnizip.errors import BusyError, MediaError, MethodError, OmniZipError
 from omnizip.settings import Settings
 from omnizip.types import Sampling, Turn
 
@@ -358,6 +358,53 @@ def test_a_preview_is_what_compare_does_without_answering(engine, clip, monkeypa
     assert preview.record.tokens == run.tokens and preview.compressor.parameters == run.parameters
     np.testing.assert_array_equal(preview.record.source, run.compression.source)
     assert preview.compress_ms > 0 and preview.encoded is engine.encode(clip)
+
+
+@pytest.mark.parametrize("arm", [Arm("omnizip", 0.3), Arm("fastv", 0.5)], ids=lambda arm: arm.method)
+def test_no_preview_works_between_the_beginning_and_the_end_of_a_measured_run(opened, clip, monkeypatch, arm):
+    """Every use of the model is recorded with its thread; a preview waits from a run's first reset of the peak to its reading."""
+    engine, uses = Engine(opened.model, opened.settings), []
+    engine.encode(clip)
+
+    def record(owner, name):
+        real = getattr(owner, name)
+
+        def recorded(*args, **named):
+            uses.append((name, threading.get_ident()))
+            return real(*args, **named)
+
+        monkeypatch.setattr(owner, name, recorded)
+
+    for name in ("stream", "prefill", "reset_peak_memory", "peak_memory_bytes", "synchronize"):
+        record(engine.model, name)
+    monkeypatch.setattr(
+        OmniZip,
+        "compress",
+        lambda self, stream, real=OmniZip.compress: (uses.append(("compress", threading.get_ident())), real(self, stream))[1],
+    )
+    previews = []
+    waiting = threading.Thread(target=lambda: previews.append(engine.preview(clip, arm, QUESTION, wait_s=60)))
+    for event in engine.compare(clip, QUESTION, ARMS):
+        if isinstance(event, Piece) and waiting.ident is None:
+            waiting.start()
+            waiting.join(0.5)  # it could work now, were it not for its turn
+    waiting.join(60)
+    assert previews[0].record.tokens["total"]
+    begins = [place for place, (name, _) in enumerate(uses) if name == "reset_peak_memory"]
+    ends = [place for place, (name, _) in enumerate(uses) if name == "peak_memory_bytes"]
+    assert len(begins) == len(ends) == 3 and any(thread == waiting.ident for _, thread in uses)
+    for begin, end in zip(begins, ends, strict=True):
+        assert {thread for _, thread in uses[begin:end]} == {threading.get_ident()}
+
+
+def test_a_preview_says_that_the_device_is_busy_after_a_while(engine, clip):
+    engine.encode(clip)
+    events = engine.compare(clip, QUESTION, ARMS)
+    while not isinstance(next(events), Piece):
+        pass
+    with pytest.raises(BusyError, match="busy with another question"):
+        engine.preview(clip, ARMS[0], QUESTION, wait_s=0.2)
+    assert finished(events).runs and engine.preview(clip, ARMS[0], QUESTION, wait_s=0.2).record.tokens
 
 
 def test_the_answers_length_and_seed_are_the_samplings(engine, clip):

@@ -11,8 +11,8 @@ from forked import Lender, guard, packed
 from gradio_client import Client, handle_file
 
 from omnizip.engine import Arm, ArmDone, Engine, Finished, Piece, Stage
-from omnizip.engine.zerogpu import Task, duration_s
-from omnizip.errors import MediaError, OmniZipError
+from omnizip.engine.zerogpu import Task, TensorArray, duration_s
+from omnizip.errors import MediaError, ModelError, OmniZipError
 from omnizip.settings import Settings
 from omnizip.types import Sampling, Turn
 from ui.page import build_page, launch_options
@@ -116,6 +116,50 @@ def test_the_page_runs_with_the_call_in_another_process(engine, clip):
 def test_the_border_refuses_what_zerogpu_refuses(item):
     with pytest.raises((pickle.PicklingError, TypeError, AttributeError)):
         packed((item,))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int64])
+def test_tensors_cross_as_arrays_and_come_back_to_the_bit(dtype):
+    for tensor in (torch.randn(5, 3).to(dtype), torch.randn(3, 5).to(dtype).T, torch.zeros(0, 4, dtype=dtype)):
+        back = pickle.loads(packed(TensorArray.of(tensor))).tensor()
+        assert back.dtype == dtype and torch.equal(back, tensor)
+        back += 1  # it is the reader's own
+
+
+def test_no_tensor_crosses(events, lender):
+    """torch's reductions would name themselves in what is sent."""
+    assert b"rebuild_tensor" in packed(torch.zeros(2)), "this is how one is known"
+    assert lender.crossed and not any(b"rebuild_tensor" in load or b"rebuild_storage" in load for load in lender.crossed)
+
+
+def test_a_small_shared_memory_is_enough(clip):
+    small = Lender(shared_bytes=4096)
+    shared = list(Engine.open(SETTINGS, lend=small).compare(clip, "What is seen?", ARMS))
+    assert isinstance(shared[-1], Finished)
+    assert Engine.open(SETTINGS, lend=small).encode(clip).video.numel() > 4096
+
+
+def test_the_lent_process_fails_on_tensors_as_there_where_shared_memory_is_small():
+    def send(size):
+        yield torch.zeros(size)
+
+    small = Lender(shared_bytes=4096)(send, duration=lambda size: 1)
+    assert len(list(small(100))) == 1
+    assert list(small(100_000)) == [], "the call ends without an error"
+
+
+@pytest.mark.parametrize("lives_for", [0, 1, 4])
+def test_a_call_that_ends_early_is_a_failure_with_a_sentence(clip, lives_for):
+    taken = Engine.open(SETTINGS, lend=Lender(lives_for=lives_for))
+    with pytest.raises(ModelError, match="ended the call before the answer was complete"):
+        list(taken.compare(clip, "What is seen?", ARMS))
+    if lives_for < 2:
+        with pytest.raises(ModelError, match="ended the call"):
+            Engine.open(SETTINGS, lend=Lender(lives_for=lives_for)).encode(clip)
+    stopped = []
+    for event in taken.compare(clip, "What is seen?", ARMS, stop=lambda: bool(stopped)):
+        stopped.append(event)
+    assert not any(isinstance(event, Finished) for event in stopped), "who wished for the end hears no failure"
 
 
 def test_outside_the_call_the_model_cannot_be_used(engine):

@@ -15,7 +15,8 @@ from omnizip.compressors.fastv import FastV
 from omnizip.compressors.layer_pruner import Cut, Rows
 from omnizip.compressors.pyramiddrop import PyramidDrop
 from omnizip.compressors.seats import Seats
-from omnizip.engine.comparison import Comparison, Encoded, Stop
+from omnizip.engine.clips import TimedClip
+from omnizip.engine.comparison import Comparison, Stop
 from omnizip.engine.events import Arm, ArmDone
 from omnizip.model.layer_pruning import pruned
 from omnizip.model.prefix_cache import Prefixes
@@ -332,7 +333,7 @@ def test_operations_and_memory_are_counted_layer_by_layer(deep, stream):
     assert CountedFlops.layered(shape, [70] * DEEP, [70] * DEEP, 5) == CountedFlops.of(shape, 70, 75)
     encoded = deep.encode(tiny.clip(frames=13, sound_s=6.6, seed=3))
     sampling = Sampling(max_new_tokens=6)
-    comparison = Comparison(deep, Encoded(encoded, None), "noise.mp4", "What is loud?", sampling, Stop(None), Prefixes())
+    comparison = Comparison(deep, TimedClip(encoded, None), "noise.mp4", "What is loud?", sampling, Stop(None), Prefixes())
     events = list(comparison.run((Arm("full"), Arm("fastv", 0.4), Arm("seats", 0.4)), (), Settings()))
     full, fastv, seats = (event.run for event in events if isinstance(event, ArmDone))
     lengths = read(deep, stream, FastV.at_retention(0.4, stream))[2].lengths

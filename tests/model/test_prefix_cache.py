@@ -6,7 +6,7 @@ from clips import make_clip
 
 from omnizip.compressors.omnizip import OmniZip
 from omnizip.engine import Arm, Engine, Finished, Piece
-from omnizip.model.prefix_cache import KEPT, Prefix, Prefixes
+from omnizip.model.prefix_cache import Prefix, Prefixes
 from omnizip.report.flops import CountedFlops, prefill_flops
 from omnizip.settings import Settings
 from omnizip.types import Sampling, Turn
@@ -53,7 +53,7 @@ def test_several_turns_say_what_fresh_ones_say(engine, opened, clip):
                 assert run.tokens["total"] - run.reused_tokens < 40, "only the new text is read"
             else:
                 assert run.reused_tokens == 0
-    assert len(engine._prefixes) == KEPT
+    assert len(engine._prefixes) == 1 + len(ARMS)
 
 
 @pytest.mark.parametrize("arm", ARMS, ids=str)
@@ -147,11 +147,24 @@ def test_rows_that_differ_in_embedding_or_position_are_not_shared():
     assert shared(embeds[:1], positions[:, :1]) == 0
 
 
-def test_only_so_many_are_kept_and_the_oldest_goes_first():
-    prefixes = Prefixes(2)
+def prefix(rows=4):
+    return Prefix(_Cache(), torch.zeros(rows, 2), torch.zeros(3, rows))  # 20 bytes a row
+
+
+def test_only_so_many_bytes_are_kept_and_the_oldest_goes_first():
+    prefixes = Prefixes(2 * 80)
     for key in "abc":
-        prefixes.put(key, Prefix(_Cache(), torch.zeros(4, 2), torch.zeros(3, 4)))
+        prefixes.put(key, prefix())
     assert len(prefixes) == 2 and prefixes.peek("a") is None and prefixes.peek("c") is not None
     assert prefixes.nbytes == 2 * (32 + 48)
+    prefixes.put("d", prefix(9))
+    assert len(prefixes) == 2 and prefixes.peek("d") is None, "what never fits makes nothing else go"
     prefixes.take("b")
     assert prefixes.peek("b") is None and len(prefixes) == 1
+    prefixes.clear()
+    assert prefixes.nbytes == 0
+
+
+def test_a_part_of_a_larger_tensor_counts_as_what_it_keeps_in_memory():
+    whole = torch.zeros(100, 2)
+    assert Prefix(_Cache(), whole[:4], torch.zeros(3, 4)).nbytes == whole.nbytes + 48

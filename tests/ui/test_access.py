@@ -15,7 +15,7 @@ from omnizip.engine.comparison import SERVING
 from omnizip.errors import OmniZipError
 from omnizip.settings import Settings
 from ui import access, words
-from ui.model_host import Serving
+from ui.model_host import ModelHost
 from ui.page import build_page, launch_options
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ SECRET = "only the server may read this"
 
 
 def launched(settings, **more):
-    page = build_page(Serving(settings))  # no model: nothing here is answered
+    page = build_page(ModelHost(settings))  # no model: nothing here is answered
     page.launch(**{**launch_options(settings), "server_port": None, "prevent_thread_lock": True, "quiet": True, **more})
     return page
 
@@ -106,7 +106,7 @@ def test_another_machine_cannot_be_reached_through_the_page(page):
 
 def test_nothing_is_recorded_or_sent_whatever_the_environment_says(page, monkeypatch):
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "True")
-    assert not page.analytics_enabled and not build_page(Serving(Settings())).analytics_enabled
+    assert not page.analytics_enabled and not build_page(ModelHost(Settings())).analytics_enabled
     assert launch_options(Settings())["run_history"] is False
 
 
@@ -193,7 +193,7 @@ def test_half_a_login_is_one_sentence_without_the_password(environ):
     assert "ada" not in str(caught.value) and access.login({}) is None
 
 
-def test_login_and_serving_are_in_no_report():
+def test_login_and_host_are_in_no_report():
     names = {f"OMNIZIP_{name.upper()}" for name in Settings.__dataclass_fields__}
     assert not names & {access.USER, access.PASSWORD}
     assert {"upload_mb_per_hour", "keep_files_s", "mcp"} <= set(SERVING)

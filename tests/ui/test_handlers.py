@@ -3,7 +3,6 @@
 import json
 import re
 import statistics
-import threading
 import time
 from pathlib import Path
 from threading import Event as Flag
@@ -16,7 +15,8 @@ from omnizip.engine import Engine
 from omnizip.errors import MethodError
 from omnizip.report import formats, wording
 from omnizip.settings import Settings
-from ui import columns, handlers, words
+from ui import columns, decisions, files, handlers, words
+from ui.chat import arm_of, empty_page
 
 OPTIONS = COMPRESSORS["omnizip"]().parameters
 
@@ -61,12 +61,12 @@ def test_both_answers_stream_and_every_stage_is_told(answered):
         shown = [plain(u[name]) for u in updates if name in u and "oz-now" in u[name]]
         assert shown and all(len(a) <= len(b) for a, b in zip(shown, shown[1:], strict=False))
         assert page["chat"].report.runs[arm].answer.text.split()[0] in plain(page[name])
-    assert page["talking"] is True and page["chat"].path == page["kept"].path
+    assert page["talking"] is True and page["chat"].clip is page["kept"].clip
 
 
 def test_everything_shown_comes_from_the_report(engine, answered):
     _, page = answered
-    counted = plain(handlers.draw_charts(engine, page["kept"])["reasons"])
+    counted = plain(decisions.draw_charts(engine, page["kept"])["reasons"])
     report = page["chat"].report
     full, compressed = report.runs
     table = plain(page["costs"])
@@ -90,15 +90,15 @@ def test_a_choice_redraws_without_asking_the_model(engine, clip, answered, monke
 
     for name in ("prefill", "decode", "encode"):
         monkeypatch.setattr(type(engine.model), name, never)
-    tried = handlers.redraw(engine, chat, clip, "omnizip", "25 %", OPTIONS)
+    tried = decisions.redraw(engine, chat, clip, "omnizip", "25 %", OPTIONS)
     assert "25 %" in plain(tried["kept_line"]) and "would" in tried["kept_line"]
     assert tried["kept"].record.retained["total"] == pytest.approx(0.25, abs=0.002)
-    custom = handlers.redraw(engine, chat, clip, "omnizip", words.CUSTOM, {**OPTIONS, "rho_video": 0.9})
+    custom = decisions.redraw(engine, chat, clip, "omnizip", words.CUSTOM, {**OPTIONS, "rho_video": 0.9})
     assert custom["kept"].record.retained["video"] == pytest.approx(0.1, abs=0.01)
-    same = handlers.redraw(engine, chat, clip, "omnizip", "45 %", {**OPTIONS, "rho_video": 0.9})
+    same = decisions.redraw(engine, chat, clip, "omnizip", "45 %", {**OPTIONS, "rho_video": 0.9})
     assert same["kept"].record is chat.report.runs[1].compression, "these settings were answered with"
-    assert handlers.redraw(engine, None, clip, "omnizip", "25 %", OPTIONS) == {}
-    wrong = handlers.redraw(engine, chat, clip, "omnizip", words.CUSTOM, {**OPTIONS, "rho_min": 0.9})
+    assert decisions.redraw(engine, None, clip, "omnizip", "25 %", OPTIONS) == {}
+    wrong = decisions.redraw(engine, chat, clip, "omnizip", words.CUSTOM, {**OPTIONS, "rho_min": 0.9})
     assert list(wrong) == ["status"] and "rho_min" in wrong["status"]
 
 
@@ -109,8 +109,8 @@ def test_a_slider_move_redraws_a_30_s_clip_at_once(engine, tmp_path):
     took = []
     for i in range(5):
         start = time.perf_counter()
-        update = handlers.redraw(engine, chat, long, "omnizip", words.CUSTOM, {**OPTIONS, "rho_video": 0.5 + 0.05 * i})
-        handlers.draw_charts(engine, update["kept"])["chart"].to_json()
+        update = decisions.redraw(engine, chat, long, "omnizip", words.CUSTOM, {**OPTIONS, "rho_video": 0.5 + 0.05 * i})
+        decisions.draw_charts(engine, update["kept"])["chart"].to_json()
         took.append(time.perf_counter() - start)
     assert statistics.median(took) < 0.9
 
@@ -176,61 +176,24 @@ def test_closing_frees_the_model(engine, clip):
     assert any("chat" in u for u in ask(engine, clip))
 
 
-def test_stops_are_per_visitor():
-    stops = handlers.Stops()
-    with stops.run("a") as mine, stops.run("b") as other:
-        stops.stop("a")
-        assert mine.is_set() and not other.is_set()
-        with stops.run("b"):
-            assert other.is_set(), "a visitor's newer run ends the older one"
-    stops.stop("a")
-
-    entered, leave = threading.Event(), threading.Event()
-
-    def work():
-        with stops.run("c") as wished:
-            entered.set()
-            wished.wait(5)
-            leave.wait(0.2)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    entered.wait(5)
-    stops.stop("c", 5.0)
-    assert "c" not in stops._runs, "stop waits for the run to end"
-    thread.join()
-
-
-def test_news_of_the_clip_that_is_being_compared_stops_nothing():
-    """Under load the upload's news can come after the click on Compare."""
-    stops = handlers.Stops()
-    assert not stops.turn_to("a", "clip.mp4")
-    with stops.run("a", "clip.mp4") as wish:
-        assert stops.turn_to("a", "clip.mp4") and not wish.is_set()
-        assert not stops.turn_to("b", "clip.mp4") and not wish.is_set()
-        assert not stops.turn_to("a", "other.mp4") and wish.is_set() and wish.abandoned
-    with stops.run("a", "clip.mp4") as wish:
-        assert not stops.turn_to("a", None) and wish.abandoned
-
-
 def test_the_video_comes_with_progress(engine, answered):
     updates = []
-    for update in handlers.make_video(engine, answered[1]["kept"]):
+    for update in files.make_video(engine, answered[1]["kept"]):
         updates.append(update)
         if "video" in update:
             assert Path(update["video"]).stat().st_size > 1000 and update["video"].endswith("portrait-kept.mp4")
     assert "video" in updates[-1] and any("width:" in u["video_status"] for u in updates)
-    assert words.NO_MAP in list(handlers.make_video(engine, None))[0]["video_status"]
+    assert words.NO_MAP in list(files.make_video(engine, None))[0]["video_status"]
 
 
 def test_presets_set_the_rates_and_custom_leaves_them():
-    assert handlers.arm_of("omnizip", "35 %", OPTIONS).retention == 0.35
-    assert "rho_video" not in handlers.arm_of("omnizip", "35 %", OPTIONS).options
-    custom = handlers.arm_of("omnizip", words.CUSTOM, OPTIONS)
+    assert arm_of("omnizip", "35 %", OPTIONS).retention == 0.35
+    assert "rho_video" not in arm_of("omnizip", "35 %", OPTIONS).options
+    custom = arm_of("omnizip", words.CUSTOM, OPTIONS)
     assert custom.retention is None and custom.options["rho_video"] == OPTIONS["rho_video"]
-    assert handlers.arm_of("omnizip", 0.4, {}).retention == 0.4
+    assert arm_of("omnizip", 0.4, {}).retention == 0.4
     with pytest.raises(MethodError, match="lots"):
-        handlers.arm_of("omnizip", "lots", {})
+        arm_of("omnizip", "lots", {})
 
 
 def test_clips_without_sound_and_of_one_frame_are_drawn(engine, tmp_path):
@@ -238,10 +201,10 @@ def test_clips_without_sound_and_of_one_frame_are_drawn(engine, tmp_path):
     page = {}
     for update in handlers.compare(engine, silent, "What?", "omnizip", "25 %", OPTIONS, Flag()):
         page |= update
-    assert "no sound" in plain(page["clip_notes"]) and "Sound:" not in plain(handlers.draw_charts(engine, page["kept"])["reasons"])
+    assert "no sound" in plain(page["clip_notes"]) and "Sound:" not in plain(decisions.draw_charts(engine, page["kept"])["reasons"])
     short = str(make_clip(tmp_path / "short.mp4", times_s=(0.0,), sound=None))
     kept = next(u["kept"] for u in ask(engine, short) if "kept" in u)
-    assert kept.record.grid[0] == 1 and handlers.draw_charts(engine, kept)["chart"].data
+    assert kept.record.grid[0] == 1 and decisions.draw_charts(engine, kept)["chart"].data
 
 
 @pytest.mark.parametrize("name", ["phone.MOV", "camera.ts"])
@@ -253,10 +216,10 @@ def test_files_whose_type_browsers_do_not_know_are_offered_and_read(name, engine
 
 
 def test_a_gif_becomes_a_film_that_can_be_played(engine, tmp_path):
-    for update in handlers.open_gif(engine, str(gif(tmp_path))):
+    for update in files.open_gif(engine, str(gif(tmp_path))):
         clip = engine.encode(update["clip"]).clip
         assert clip.playable and len(clip.frames) >= 2 and update["notice"] == words.GIF_OPENED
-    (refused,) = handlers.open_gif(engine, str(text(tmp_path)))
+    (refused,) = files.open_gif(engine, str(text(tmp_path)))
     assert 'role="alert"' in refused["status"]
 
 
@@ -267,5 +230,5 @@ def test_markup_of_questions_is_shown_not_obeyed(engine, clip):
     for update in handlers.ask_on(engine, page["chat"], "<b>more</b>", Flag()):
         page |= update
     assert "<script>" not in page["answer_full"] and "&lt;script&gt;" in page["answer_full"]
-    new = handlers.new_chat()
+    new = empty_page()
     assert new["chat"] is None and new["talking"] is False and words.HEADLINE_EMPTY in new["headline"]

@@ -11,7 +11,7 @@ from omnizip.compressors import COMPRESSORS
 from omnizip.engine.events import Arm
 from omnizip.errors import OmniZipError
 from ui import links, words
-from ui.handlers import arm_of
+from ui.chat import arm_of
 
 EXAMPLE = next(iter(words.EXAMPLES))
 DIGEST = hashlib.sha256((links.EXAMPLES / EXAMPLE).read_bytes()).hexdigest()[:16]

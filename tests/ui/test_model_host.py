@@ -14,8 +14,8 @@ from omnizip.errors import ModelError
 from omnizip.model import loading, memory
 from omnizip.settings import Settings
 from ui import words
-from ui.model_bar import told
-from ui.model_host import EMBEDDED, Serving
+from ui.model_bar import describe_model
+from ui.model_host import EMBEDDED, ModelHost
 from ui.page import build_page, launch_options
 
 
@@ -35,15 +35,15 @@ def test_until_the_model_is_there_the_page_says_so_with_progress(folder, monkeyp
         return real(settings, on_progress, lend)
 
     monkeypatch.setattr(Engine, "open", slow)
-    serving = Serving(Settings(model=folder))
-    thread = serving.start()
-    assert half.wait(30) and serving.state.loading
-    assert "Loading tiny" in told(serving) and "width:50%" in told(serving)
+    host = ModelHost(Settings(model=folder))
+    thread = host.start()
+    assert half.wait(30) and host.state.loading
+    assert "Loading tiny" in describe_model(host) and "width:50%" in describe_model(host)
     with pytest.raises(ModelError, match="still being loaded"):
-        _ = serving.model
+        _ = host.conditions
     gate.set()
     thread.join(60)
-    assert serving.state.conditions.parameters == serving.model.conditions.parameters and "memory free" in told(serving)
+    assert host.state.conditions.parameters == host.conditions.parameters and "memory free" in describe_model(host)
 
 
 def test_progress_of_the_weights_is_told(folder):
@@ -55,15 +55,15 @@ def test_progress_of_the_weights_is_told(folder):
 
 @pytest.mark.slow
 def test_another_model_takes_over_and_back(folder):
-    serving = Serving(Settings(model=folder))
-    serving.load(folder)
-    first = serving.engine
-    serving.load(folder)
-    assert serving.engine is first, "the same model is not loaded twice"
-    serving.load(EMBEDDED)
-    assert serving.model.conditions.embedded and serving.engine is not first
-    serving.load(folder)
-    assert not serving.model.conditions.embedded and serving.choices()[0] == EMBEDDED and folder in serving.choices()
+    host = ModelHost(Settings(model=folder))
+    host.load(folder)
+    first = host.engine
+    host.load(folder)
+    assert host.engine is first, "the same model is not loaded twice"
+    host.load(EMBEDDED)
+    assert host.conditions.embedded and host.engine is not first
+    host.load(folder)
+    assert not host.conditions.embedded and host.choices()[0] == EMBEDDED and folder in host.choices()
 
 
 def broken(folder, tmp_path, kind):
@@ -81,15 +81,15 @@ def test_what_cannot_be_loaded_is_one_sentence_and_the_embedded_model_is_offered
     if kind == "large":
         monkeypatch.setattr(loading, "free_bytes", lambda device: 1000)
     name = broken(folder, tmp_path, kind)
-    serving = Serving(Settings(model=name))
-    serving.start().join(60)
-    assert sentence in serving.state.problem and serving.state.problem.count("\n") == 0
-    assert words.MODEL_OTHER in told(serving) and EMBEDDED in serving.choices()
+    host = ModelHost(Settings(model=name))
+    host.start().join(60)
+    assert sentence in host.state.problem and host.state.problem.count("\n") == 0
+    assert words.MODEL_OTHER in describe_model(host) and EMBEDDED in host.choices()
     with pytest.raises(ModelError, match="built-in one"):
-        serving.encode("clip.mp4")
+        host.encode("clip.mp4")
     monkeypatch.undo()
-    serving.load(EMBEDDED)
-    assert serving.model.conditions.embedded and not serving.state.problem
+    host.load(EMBEDDED)
+    assert host.conditions.embedded and not host.state.problem
 
 
 @pytest.mark.slow
@@ -97,19 +97,19 @@ def test_what_cannot_be_loaded_is_one_sentence_and_the_embedded_model_is_offered
 def test_the_page_is_up_says_why_and_works_with_the_embedded_model(folder, tmp_path, monkeypatch, kind, sentence):
     if kind == "large":
         monkeypatch.setattr(loading, "free_bytes", lambda device: 1000)
-    serving = Serving(Settings(model=broken(folder, tmp_path, kind), port=0))
-    serving.start().join(60)
+    host = ModelHost(Settings(model=broken(folder, tmp_path, kind), port=0))
+    host.start().join(60)
     monkeypatch.undo()
     clip = str(make_clip(tmp_path / "clip.mp4", seconds=2))
-    page = build_page(serving)
-    _, url, _ = page.launch(**{**launch_options(serving.settings), "server_port": None, "prevent_thread_lock": True, "quiet": True})
+    page = build_page(host)
+    _, url, _ = page.launch(**{**launch_options(host.settings), "server_port": None, "prevent_thread_lock": True, "quiet": True})
     try:
         client = Client(url, verbose=False)
         line = next(c for c in client.config["components"] if c["props"].get("elem_id") == "conditions")
         assert sentence in line["props"]["value"]
         with pytest.raises(exceptions.AppError, match=sentence):
             client.predict(video=handle_file(clip), question="What?", api_name="/compare")
-        serving.load(EMBEDDED)  # as choosing it at the top of the page does
+        host.load(EMBEDDED)  # as choosing it at the top of the page does
         assert client.predict(video=handle_file(clip), api_name="/compress")["model"]["embedded"]
     finally:
         page.close()
@@ -120,20 +120,20 @@ def test_what_nobody_foresaw_leaves_a_page_as_well(monkeypatch):
         raise ZeroDivisionError
 
     monkeypatch.setattr(Engine, "open", fail)
-    serving = Serving(Settings())
+    host = ModelHost(Settings())
     with pytest.raises(ZeroDivisionError):
-        serving.load("somewhere")
-    assert "server's log" in serving.state.problem
+        host.load("somewhere")
+    assert "server's log" in host.state.problem
 
 
 def test_only_models_that_find_room_are_offered(monkeypatch):
     monkeypatch.setattr("ui.model_host.free_bytes", lambda device: 10**9)
-    assert Serving(Settings(device="cpu")).choices() == [EMBEDDED]
+    assert ModelHost(Settings(device="cpu")).choices() == [EMBEDDED]
     monkeypatch.setattr("ui.model_host.free_bytes", lambda device: 12 * 10**9)
-    assert Serving(Settings(device="cpu", dtype="bfloat16")).choices() == [EMBEDDED, "Qwen/Qwen2.5-Omni-3B"]
-    assert Serving(Settings(device="cpu")).choices() == [EMBEDDED]
+    assert ModelHost(Settings(device="cpu", dtype="bfloat16")).choices() == [EMBEDDED, "Qwen/Qwen2.5-Omni-3B"]
+    assert ModelHost(Settings(device="cpu")).choices() == [EMBEDDED]
     monkeypatch.setattr("ui.model_host.free_bytes", lambda device: 10**12)
-    assert len(Serving(Settings(device="cpu")).choices()) == 3
+    assert len(ModelHost(Settings(device="cpu")).choices()) == 3
 
 
 def test_the_weights_of_a_folder_are_counted_without_the_talker(tmp_path):

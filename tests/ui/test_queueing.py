@@ -2,19 +2,22 @@
 
 import threading
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from clips import make_clip
 from visitors import Tab
 
+from omnizip.engine import ClipHandle
 from omnizip.engine.events import Stage
 from omnizip.settings import Settings
 from ui import queueing, words
-from ui.model_host import Serving
+from ui.model_host import ModelHost
 from ui.page import build_page, launch_options
 
 
-class Slow(Serving):
+class Slow(ModelHost):
     """Answers never; tells when a run began and ended."""
 
     def __init__(self):
@@ -22,14 +25,13 @@ class Slow(Serving):
         self.began, self.ended = [], []
 
     @property
-    def model(self):
-        class Model:
-            class conditions:  # noqa: N801  an attribute, not a class, to its readers
-                device = "cpu"
+    def conditions(self):
+        return SimpleNamespace(device="cpu")
 
-        return Model
+    def open_clip(self, path):
+        return ClipHandle(Path(path), None)
 
-    def compare(self, path, question, arms, *, stop, history=()):
+    def compare(self, clip, question, arms, *, stop, history=()):
         self.began.append(question)
         try:
             while not stop():
@@ -62,7 +64,7 @@ def test_visitors_wait_in_order_hear_their_place_and_a_closed_tab_makes_room(ser
     page, slow = served
     clip = make_clip(tmp_path / "clip.mp4", seconds=2)
     first, second, third = tabs = [Tab(page) for _ in range(3)]
-    places = lambda: [queueing.before(page, tab.name, "model") for tab in tabs]  # noqa: E731
+    places = lambda: [queueing.runs_ahead(page, tab.name, "model") for tab in tabs]  # noqa: E731
     for number, tab in enumerate(tabs):
         tab.press("on_compare", tab.upload(clip), f"question {number}")
         soon(lambda: len(slow.began) == 1 and places()[1 : number + 1] == list(range(1, number + 1)))  # noqa: B023
@@ -84,8 +86,8 @@ def test_visitors_wait_in_order_hear_their_place_and_a_closed_tab_makes_room(ser
 
 
 def test_nobody_waits_where_nobody_asked(served):
-    assert queueing.before(served[0], "anyone", "model") is None
-    assert queueing.before(served[0], "anyone", "no such line") is None
+    assert queueing.runs_ahead(served[0], "anyone", "model") is None
+    assert queueing.runs_ahead(served[0], "anyone", "no such line") is None
 
 
 @pytest.mark.parametrize(("before", "said"), [(0, "its turn"), (1, "one comes before you"), (5, "5 come before you")])

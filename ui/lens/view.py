@@ -6,37 +6,39 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omnizip.engine import Engine
+from omnizip.engine import ComparisonEngine
 from omnizip.engine.events import Arm
 from omnizip.media import transcode_preview
 from omnizip.report import packed, wording
 from omnizip.report.decision import CompressionRecord
 
 from .. import links, words
-from ..handlers import COMPRESSED, FULL, Chat, Kept, arm_of
+from ..chat import COMPRESSED, FULL, Chat, ClipDecision, arm_of
 
 
-def clip(engine: Engine, chat: Chat) -> dict[str, Any]:
+def clip(engine: ComparisonEngine, chat: Chat) -> dict[str, Any]:
     """The clip of a conversation, for `packed.pack_clip`'s other side. A film no browser plays is shown as a copy beside it.
 
     Raises:
         OmniZipError: the file is gone or cannot be copied; in one sentence.
     """
-    encoded = engine.encode(chat.path)
+    encoded = engine.encode(chat.clip)
     film, note = Path(chat.path), ""
     if not encoded.clip.playable:
         note = words.LENS_COPY
         film = film.with_name(f"{film.stem}-{encoded.clip.digest}-copy.mp4")
         if not film.exists():
             transcode_preview(chat.path, film, engine.settings)
-    return packed.pack_clip(encoded.clip, encoded.grid, encoded.second_per_step, str(film), Path(chat.path).name, note)
+    return packed.pack_clip(encoded.clip, encoded.grid, encoded.second_per_step, str(film), chat.clip.name, note)
 
 
-def maps(engine: Engine, chat: Chat, kept: Kept, method: str, retention: str, options: Mapping[str, Any], over: str) -> dict[str, Any]:
+def maps(
+    engine: ComparisonEngine, chat: Chat, kept: ClipDecision, method: str, retention: str, options: Mapping[str, Any], over: str
+) -> dict[str, Any]:
     """The decision under the present settings, and what lies over it.
 
     Args:
-        kept: that decision, as handlers.redraw made it of the settings that follow.
+        kept: that decision, as decisions.redraw made it of the settings that follow.
         over: "" for nothing, words.OVER_ANSWER for what was answered with, or a method's name: that method at its own settings,
             keeping the same share of the clip.
 
@@ -55,9 +57,9 @@ def maps(engine: Engine, chat: Chat, kept: Kept, method: str, retention: str, op
         shown.append(packed.pack_map(run.compression, other if other != label else f"{label} (answer)"))
     elif over:
         share = arm.retention or max(0.01, kept.record.retained["total"] or 1.0)
-        preview = engine.preview(chat.path, Arm(over, share), chat.turns[FULL][-1].question)
+        preview = engine.preview(chat.clip, Arm(over, share), chat.turns[FULL][-1].question)
         shown.append(packed.pack_map(preview.record, _title(preview.compressor.label, preview.record)))
-    link = links.write(engine.encode(chat.path).clip.digest, chat.turns[FULL][-1].question, arm, over)
+    link = links.write(chat.clip.key.digest, chat.turns[FULL][-1].question, arm, over)
     return {"shown": shown, "link": link}
 
 

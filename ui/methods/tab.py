@@ -8,13 +8,13 @@ from typing import Any
 
 import gradio as gr
 
-from omnizip.engine import Engine
+from omnizip.engine import ComparisonEngine
 from omnizip.errors import OmniZipError
 from omnizip.report import fragments, wording
 
 from .. import markup, queueing, words
 from ..columns import METHODS, Asked
-from ..handlers import PATIENCE_S, Stops
+from ..stops import PATIENCE_S, Stops
 from . import chart as methods_chart
 from . import view
 
@@ -22,7 +22,7 @@ FIRST = ("omnizip", "random", "fastv")
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def methods_tab(page: gr.Blocks, engine: Engine, asked: Asked, on_model: dict[str, Any]) -> None:
+def methods_tab(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, on_model: dict[str, Any]) -> None:
     """Add the section where this is called. It asks about the clip and question of the left column, in the model's queue."""
     with gr.Accordion(words.METHODS_TAB, open=False, elem_id="methods"):
         gr.HTML(fragments.hint(words.METHODS_HINT))
@@ -51,7 +51,7 @@ def methods_tab(page: gr.Blocks, engine: Engine, asked: Asked, on_model: dict[st
 
 
 def _wire(
-    page: gr.Blocks, engine: Engine, asked: Asked, on_model: dict[str, Any], told: dict[str, gr.HTML], pieces: tuple[Any, ...]
+    page: gr.Blocks, engine: ComparisonEngine, asked: Asked, on_model: dict[str, Any], texts: dict[str, gr.HTML], pieces: tuple[Any, ...]
 ) -> None:
     methods, shares, start, end, views, chart, a, b, moment, frame, kept, clock = pieces
     stops = Stops()
@@ -70,13 +70,13 @@ def _wire(
             for update in view.run(engine, path, question, names, chosen, wish.is_set):
                 runs = update.pop("runs", None)
                 if runs is None:
-                    yield {told[name]: value for name, value in update.items()}
+                    yield {texts[name]: value for name, value in update.items()}
                     continue
                 listed = [(wording.run_name(run), number) for number, run in enumerate(runs)]
-                state, steps, pair = (path, runs), runs[0].compression.grid[0], view.pair(runs)
-                step = 1 + view.telling(*(runs[number] for number in pair))
+                state, steps, pair = (update.pop("clip"), runs), runs[0].compression.grid[0], view.pair(runs)
+                step = 1 + view.most_different_step(*(runs[number] for number in pair))
                 yield {
-                    **{told[name]: value for name, value in update.items()},
+                    **{texts[name]: value for name, value in update.items()},
                     kept: state,
                     chart: methods_chart.pareto(runs),
                     a: gr.update(choices=listed, value=pair[0]),
@@ -86,31 +86,37 @@ def _wire(
                     views: gr.update(visible=True),
                 }
 
-    def busy(now: bool) -> dict[Any, Any]:
-        return {start: gr.update(interactive=not now), end: gr.update(interactive=now), clock: gr.update(active=False)}
+    def set_busy(running: bool) -> dict[Any, Any]:
+        return {start: gr.update(interactive=not running), end: gr.update(interactive=running), clock: gr.update(active=False)}
 
     def on_start(request: gr.Request):
         stops.begin(request.session_hash or "")
         waits = markup.progress(words.QUEUED, None)
-        return {views: gr.update(visible=False), told["table"]: "", told["status"]: waits, **busy(True), clock: gr.update(active=True)}
+        return {
+            views: gr.update(visible=False),
+            texts["table"]: "",
+            texts["status"]: waits,
+            **set_busy(True),
+            clock: gr.update(active=True),
+        }
 
     def on_failure(request: gr.Request):
         wished = stops.wished(request.session_hash or "")
-        return busy(False) if wished else {told["status"]: markup.problem(words.METHODS_FAILED), **busy(False)}
+        return set_busy(False) if wished else {texts["status"]: markup.problem(words.METHODS_FAILED), **set_busy(False)}
 
     def on_stopped():
-        return {told["status"]: markup.done(words.STOPPED), **busy(False)}
+        return {texts["status"]: markup.done(words.STOPPED), **set_busy(False)}
 
     def on_leave(request: gr.Request):
         stops.leave(request.session_hash or "")
 
-    outputs = [*told.values(), views, chart, a, b, moment, frame, kept, clock, start, end]
+    outputs = [*texts.values(), views, chart, a, b, moment, frame, kept, clock, start, end]
     inputs = [asked.video, asked.question, methods, shares]
     run = start.click(on_start, None, outputs, queue=False, **QUIET).then(on_run, inputs, outputs, **on_model, **QUIET)
-    run.success(lambda: busy(False), None, outputs, queue=False, **QUIET)
+    run.success(lambda: set_busy(False), None, outputs, queue=False, **QUIET)
     run.failure(on_failure, None, outputs, queue=False, **QUIET)
     queueing.on_stop(end, partial(stops.stop, patience_s=PATIENCE_S), [run], on_stopped, outputs, **QUIET)
-    queueing.tell(page, clock, told["status"], on_model["concurrency_id"], **QUIET)
+    queueing.show_place(page, clock, texts["status"], on_model["concurrency_id"], **QUIET)
     page.unload(on_leave)
     gr.on(
         [a.input, b.input, moment.change],

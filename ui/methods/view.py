@@ -16,7 +16,7 @@ from PIL import Image
 
 from omnizip.compressors import COMPRESSORS
 from omnizip.compressors.layer_pruner import LayerPruner
-from omnizip.engine import Engine
+from omnizip.engine import ClipHandle, ComparisonEngine
 from omnizip.engine.events import Arm, ArmDone, Finished, Stage
 from omnizip.errors import OmniZipError
 from omnizip.report import formats, fragments, packed, wording
@@ -31,9 +31,14 @@ Update = dict[str, Any]
 
 
 def run(
-    engine: Engine, path: str | None, question: str | None, methods: Sequence[str], shares: Sequence[str], stop: Callable[[], bool]
+    engine: ComparisonEngine,
+    path: str | None,
+    question: str | None,
+    methods: Sequence[str],
+    shares: Sequence[str],
+    stop: Callable[[], bool],
 ) -> Iterator[Update]:
-    """All chosen methods at all chosen shares, with one encoding: `status`, `table`, and at last `runs` for the views below."""
+    """All chosen methods at all chosen shares, with one encoding: `status`, `table`, and at last `clip` and `runs` for the views below."""
     arms = [Arm(method, kept) for share, kept in words.PRESETS.items() if share in shares for method in COMPRESSORS if method in methods]
     problem = (
         words.NO_CLIP
@@ -46,22 +51,23 @@ def run(
         if len(arms) > MOST
         else ""
     )
-    if problem:
+    if problem or not path or not question:
         yield {"status": markup.problem(problem)}
         return
     runs: list[Run] = []
-    told, last = None, {}
+    shown, last = None, {}
     try:
-        for event in engine.compare(path, question.strip(), arms, stop=stop):
-            if isinstance(event, Stage) and (event.name, event.arm) != told:
-                told = (event.name, event.arm)
+        clip = engine.open_clip(path)
+        for event in engine.compare(clip, question.strip(), arms, stop=stop):
+            if isinstance(event, Stage) and (event.name, event.arm) != shown:
+                shown = (event.name, event.arm)
                 done = None if event.name != "answer" else len(runs) / (len(arms) + 1)
                 yield {"status": markup.progress(wording.STAGES[event.name], done)}
             elif isinstance(event, ArmDone):
                 runs.append(event.run)
                 yield {"table": table(runs)}
             elif isinstance(event, Finished):
-                last = {"runs": event.report.runs}
+                last = {"clip": clip, "runs": event.report.runs}
     except OmniZipError as error:
         yield {"status": markup.problem(str(error))}
         return
@@ -101,7 +107,7 @@ def table(runs: Sequence[Run]) -> str:
     return f'<div class="oz-methods"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>{said}'
 
 
-def telling(first: Run, second: Run) -> int:
+def most_different_step(first: Run, second: Run) -> int:
     """The step at which two runs kept the most different patches; 0 without a picture."""
     if not first.compression.grid[0]:
         return 0
@@ -115,13 +121,13 @@ def pair(runs: Sequence[Run]) -> tuple[int, int]:
     return first, next((number for number in range(1, len(runs)) if number != first), 0)
 
 
-def difference(engine: Engine, path: str, runs: Sequence[Run], a: int, b: int, step: int) -> str:
+def difference(engine: ComparisonEngine, clip: str | ClipHandle, runs: Sequence[Run], a: int, b: int, step: int) -> str:
     """The patches two runs kept at one moment: both, only A, only B; the rest dark.
 
     Args:
         a, b: numbers of runs. step: counted from 0.
     """
-    encoded = engine.encode(path)
+    encoded = engine.encode(clip)
     first, second = runs[a].compression, runs[b].compression
     if not first.grid[0]:
         return fragments.hint(words.METHODS_NO_PICTURE)

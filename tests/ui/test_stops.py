@@ -1,0 +1,42 @@
+"""Wishes to stop, one per visitor."""
+
+import threading
+
+from ui.stops import Stops
+
+
+def test_stops_are_per_visitor():
+    stops = Stops()
+    with stops.run("a") as mine, stops.run("b") as other:
+        stops.stop("a")
+        assert mine.is_set() and not other.is_set()
+        with stops.run("b"):
+            assert other.is_set(), "a visitor's newer run ends the older one"
+    stops.stop("a")
+
+    entered, leave = threading.Event(), threading.Event()
+
+    def work():
+        with stops.run("c") as wished:
+            entered.set()
+            wished.wait(5)
+            leave.wait(0.2)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    entered.wait(5)
+    stops.stop("c", 5.0)
+    assert "c" not in stops._runs, "stop waits for the run to end"
+    thread.join()
+
+
+def test_news_of_the_clip_that_is_being_compared_stops_nothing():
+    """Under load the upload's news can come after the click on Compare."""
+    stops = Stops()
+    assert not stops.turn_to("a", "clip.mp4")
+    with stops.run("a", "clip.mp4") as wish:
+        assert stops.turn_to("a", "clip.mp4") and not wish.is_set()
+        assert not stops.turn_to("b", "clip.mp4") and not wish.is_set()
+        assert not stops.turn_to("a", "other.mp4") and wish.is_set() and wish.abandoned
+    with stops.run("a", "clip.mp4") as wish:
+        assert not stops.turn_to("a", None) and wish.abandoned
