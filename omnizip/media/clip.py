@@ -25,7 +25,7 @@ import numpy as np
 from ..errors import MediaError
 from ..settings import Settings
 from .decoder_process import MEGABYTE, SAMPLE_RATE_HZ, DecoderProcess, FrameListener, receive
-from .losses import Outcome, sentences
+from .notices import Outcome, sentences
 
 SILENCE = 10 ** (-60 / 20)  # peak, -60 dBFS: below it nothing is audible
 # Usual names of the containers that are read; the file's content decides, not its name.

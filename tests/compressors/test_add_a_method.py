@@ -13,6 +13,9 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "add-a-method.md").read_text()
 
 
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+
+
 def copy_of_the_project(folder):
     """What the tests of methods need, without what is made while running."""
     for name in ("omnizip", "tests/support", "tests/compressors"):
@@ -24,6 +27,7 @@ def copy_of_the_project(folder):
 def test_the_page_adds_a_method_that_passes_the_contract(tmp_path):
     method, imported, entry, test = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert len(method.splitlines()) <= 30
+    assert f"```python\n{method}```" in CONTRIBUTING, "both pages show the same file"
     copy_of_the_project(tmp_path)
     (tmp_path / "omnizip/compressors/loudest.py").write_text(method)
     registry = tmp_path / "omnizip/compressors/__init__.py"

@@ -10,7 +10,7 @@ from omnizip.cli import bench, compare, evaluate, main
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-ELSEWHERE = ("add-a-method.md",)  # whose code goes into files; tests/compressors writes them and runs it
+ELSEWHERE = ("add-a-method.md", "CONTRIBUTING.md")  # whose code goes into files; tests/compressors writes them and runs it
 
 
 def blocks(language):

@@ -96,5 +96,5 @@ def test_flash_attn_stands_alone_and_the_page_that_explains_it_names_its_release
     alone = lines(ROOT / "requirements-flash-attn.txt")
     (flash,) = alone
     assert flash.startswith("flash-attn==") and all("flash" not in name for name in pins(ROOT / "requirements-gpu.txt"))
-    page = (ROOT / "docs" / "gpu-install.md").read_text()
+    page = (ROOT / "docs" / "deploy.md").read_text()
     assert f"pip install --no-build-isolation {flash}" in page and "--no-build-isolation -r requirements-flash-attn.txt" in page
