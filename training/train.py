@@ -78,9 +78,9 @@ CURRICULUM = (
     CurriculumStage("eight seconds, small frames", 450, 16, 1.5e-3, 1e-3, (8.0,), (world.SMALL,), 10),
     CurriculumStage("eight seconds", 400, 16, 1e-3, 2e-5, (8.0,), (*SQUARE, world.SMALL, *world.SIZES), 12),
     CurriculumStage("asked in more words", 720, 16, 1e-3, 1e-5, (8.0,), (*SQUARE, world.SMALL, *world.SIZES), 18),
-    CurriculumStage("look at filmed pictures", 400, 48, 8e-4, 2e-5, filmed=0.5),
-    CurriculumStage("longer clips", 900, 16, 1.2e-3, 6e-4, (8.0, 12.0, 16.0), (world.SMALL, *SQUARE, *world.SIZES), 14, 0.3),
-    CurriculumStage("longest clips", 900, 16, 6e-4, 1e-5, (8.0, 16.0, 20.0, 24.0), (*SQUARE, *world.SIZES), 16, 0.3),
+    CurriculumStage("look at filmed pictures", 260, 48, 8e-4, 2e-5, filmed=0.5),
+    CurriculumStage("longer clips", 436, 16, 1.2e-3, 6e-4, (8.0, 12.0, 16.0), (world.SMALL, *SQUARE, *world.SIZES), 14, 0.3),
+    CurriculumStage("longest clips", 533, 16, 6e-4, 1e-5, (8.0, 16.0, 20.0, 24.0), (*SQUARE, *world.SIZES), 16, 0.3),
 )
 WEIGHTS = {  # how often a kind is asked; 1 for the rest
     **dict.fromkeys(CROSS_MODAL, 2.0),
