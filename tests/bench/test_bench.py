@@ -133,6 +133,7 @@ def test_peak_memory_sees_an_allocation():
     assert 100e6 < peak[0] < 300e6
 
 
+@pytest.mark.slow
 def test_costs_by_length(capsys):
     flags = ["--seconds", "2,4,8", "--quadratic-s", "4", "--repeats", "1"]
     assert main(["bench", "lengths", *flags, "--json", "-"]) == 0
@@ -163,6 +164,7 @@ def live_bytes(work):
     return made, max(itertools.accumulate(event.nbytes() for event in changes))
 
 
+@pytest.mark.slow
 def test_encoders_hold_one_batch_beside_what_they_return():
     """Four times the clip takes the memory of its features more, not of the layers in between."""
     bench = compress.Bench(torch.device("cpu"), torch.float32, 1)

@@ -22,7 +22,7 @@ OFFERED = {  # written by hand: what a person would look for, by what the settin
     "bench": {"device", "dtype", "attention"},
     "methods": set(),
 }
-ON_A_SERVER = ("host", "port", "queue_size", "cached_clips", "upload_mb_per_hour", "keep_files_s", "mcp")
+ON_A_SERVER = ("host", "port", "queue_size", "clip_memory_mb", "prefix_memory_mb", "upload_mb_per_hour", "keep_files_s", "mcp")
 
 
 def flags_of(capsys, command):

@@ -95,6 +95,7 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(evaluate, tmp_path):
     assert "other arguments (controls)" in line
 
 
+@pytest.mark.slow
 def test_what_a_method_raises_is_its_own_outcome(evaluate, monkeypatch):
     class Breaks(OmniZip):
         def compress(self, stream, *rest):

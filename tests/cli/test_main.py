@@ -160,6 +160,7 @@ def test_a_clip_that_cannot_be_read_is_one_line(loaded, capsys, tmp_path, kind):
     refused(capsys, ["compare", str(path), *ASK], path.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", READABLE_WITH_DEFECTS)
 def test_a_clip_with_defects_gets_an_answer_and_what_was_lost_is_told(compare, capsys, tmp_path, kind):
     path = READABLE_WITH_DEFECTS[kind](tmp_path)
@@ -254,18 +255,21 @@ def python(*arguments, **options):
     )
 
 
+@pytest.mark.slow
 def test_as_a_process_the_json_is_all_there_is(clip):
     done = python("compare", clip, *ASK, "--json", "-")
     assert (done.returncode, done.stderr) == (0, "")
     assert [run["method"] for run in json.loads(done.stdout)["runs"]] == ["full", "omnizip"]
 
 
+@pytest.mark.slow
 def test_as_a_process_a_mistake_is_status_2_and_one_line(tmp_path):
     done = python("compare", str(tmp_path / "gone.mp4"), *ASK)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "omnizip: There is no file gone.mp4; check the path.\n"
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_is_no_error():
     command = f"{sys.executable} -m omnizip methods | head -n 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=300, cwd=ROOT)

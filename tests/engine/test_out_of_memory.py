@@ -70,6 +70,7 @@ def test_failures_are_told_apart():
     assert not any(map(is_out_of_memory, (RuntimeError("shapes differ"), ValueError("can't allocate memory"), OSError(12, "no"))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
 def test_one_failure_anywhere_changes_no_answer(engine, clip, monkeypatch, failure):
     counted = Allocator(monkeypatch)

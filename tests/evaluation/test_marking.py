@@ -21,6 +21,8 @@ from training.model import Student
 CHOICE = dataset.Choice(seconds=4.0, per_clip=5)
 CLIPS = 3
 
+pytestmark = pytest.mark.slow  # they share a model that is trained first
+
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):

@@ -256,6 +256,7 @@ def test_preview_of_an_unreadable_file_leaves_nothing(made, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_copy_that_fails_says_so(made, tmp_path):
     with pytest.raises(MediaError, match="No copy that browsers play could be made: it would be larger than a file may be"):
         media.transcode_preview(made("thirty seconds"), tmp_path / "copy.mp4", Settings(max_file_mb=12, decode_timeout_s=120))

@@ -1,6 +1,7 @@
 """Labels of tokens against the pixels and instants they stand for."""
 
 import numpy as np
+import pytest
 
 from omnizip.evaluation.world import render
 from omnizip.evaluation.world import scene as world
@@ -52,6 +53,7 @@ def test_audio_tokens_are_labelled_with_what_happens_at_their_time():
         assert labels["motion"][index] == (world.MOTIONS.index(actor.motion) if actor else len(world.MOTIONS))
 
 
+@pytest.mark.slow
 def test_audio_tokens_know_what_was_heard_with_the_shape_that_is_there_and_how_much_came_before():
     nothing, kept = len(world.SOUNDS), 0
     for number in range(30):

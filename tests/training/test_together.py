@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import torch
 from torch import distributed
 
@@ -40,6 +41,7 @@ def test_one_process_needs_nobody(tmp_path):
     assert weight.grad.tolist() == [1.0, 1.0]
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model(tmp_path):
     flags = ["train", "--work", str(tmp_path), "--processes", "2", "--workers", "0", "--scale", "0.003", "--minutes", "0"]
     for _ in range(3):  # a step each time, then a pause

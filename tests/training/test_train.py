@@ -26,6 +26,7 @@ def run(folder, stages=STAGES, until=float("inf")):
     return training, seen
 
 
+@pytest.mark.slow
 def test_a_few_steps_lower_the_loss(tmp_path):
     training, seen = run(tmp_path)
     assert [step for name, step, _ in seen if name == "two seconds"] == list(range(1, 17))
@@ -52,6 +53,7 @@ def test_the_audio_encoder_can_learn_a_clip_by_heart():
     assert losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_where_it_was(tmp_path, monkeypatch):
     stages = (CurriculumStage("listen", 3, 1, 1e-3, 1e-4), CurriculumStage("two seconds", 3, 2, 1e-3, 1e-3, (2.0,), (scene.SMALL,), 3))
     straight, _ = run(tmp_path / "straight", stages)
@@ -69,6 +71,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path, monkeypatch):
         assert torch.equal(a, b)
 
 
+@pytest.mark.slow
 def test_a_run_may_begin_with_a_checkpoint(tmp_path):
     torch.manual_seed(1)
     student = model.Student.fresh()
@@ -134,6 +137,7 @@ def test_tokens_of_one_shape_name_it_together():
     assert right["shape together"] == pytest.approx(sum(map(float, expected)) / 2)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_trained_on_from_a_named_stage_with_filmed_and_longer_clips(tmp_path):
     stages = (
         CurriculumStage("look", 2, 3, 1e-3, 1e-4),
@@ -154,6 +158,7 @@ def test_a_checkpoint_is_trained_on_from_a_named_stage_with_filmed_and_longer_cl
     assert not torch.equal(first, training.student.parts.vision.patch_embed.proj.weight)
 
 
+@pytest.mark.slow
 def test_batches_take_turns_in_length_and_frame_size_and_a_share_of_them_is_filmed(tmp_path):
     student = model.Student.fresh()
     weights = tmp_path / "weights.pt"

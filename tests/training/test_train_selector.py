@@ -24,6 +24,7 @@ def training(student, folder):
     return SelectorTraining(student, folder, clips=2, duration_s=2.0, questions=3)
 
 
+@pytest.mark.slow
 def test_a_few_steps_lower_the_loss(student, tmp_path, monkeypatch):
     """One batch again and again; the model is frozen, so only which audio passes can lower its loss."""
     run = training(student, tmp_path)
@@ -39,6 +40,7 @@ def test_a_few_steps_lower_the_loss(student, tmp_path, monkeypatch):
     assert all(torch.equal(value, before[name]) for name, value in student.thinker.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on(student, tmp_path):
     seen = []
     training(student, tmp_path / "a").run(3, lambda step, loss: seen.append(loss))

@@ -211,7 +211,7 @@ def test_clips_without_sound_and_of_one_frame_are_drawn(engine, tmp_path):
 def test_files_whose_type_browsers_do_not_know_are_offered_and_read(name, engine, tmp_path):
     assert Path(name).suffix in columns.OTHER_FILES
     path = make_clip(tmp_path / name.lower(), sound_codec="aac").rename(tmp_path / name)
-    for update in handlers.open_gif(engine, str(path)):
+    for update in files.open_gif(engine, str(path)):
         assert engine.encode(update["clip"]).clip.playable
 
 

@@ -28,6 +28,7 @@ def named(colour):
     return min(HUES, key=lambda name: abs((hue * 360 - HUES[name] + 180) % 360 - 180))
 
 
+@pytest.mark.slow
 def test_pixels_show_the_shape_where_and_in_the_colour_the_truth_says_or_nothing():
     shown = 0
     for seed in range(40):
