@@ -97,8 +97,8 @@ def test_the_page_starts_from_those_files_alone(tmp_path):
         shutil.copyfile(ROOT / name, tmp_path / name)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     build = (
-        "import app, omnizip, ui.page; from omnizip.settings import Settings; from ui.model_host import Serving;"
-        "ui.page.build_page(Serving(Settings(device='cpu'))); print(omnizip.__file__)"
+        "import app, omnizip, ui.page; from omnizip.settings import Settings; from ui.model_host import ModelHost;"
+        "ui.page.build_page(ModelHost(Settings(device='cpu'))); print(omnizip.__file__)"
     )
     done = subprocess.run([sys.executable, "-c", build], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -194,7 +194,7 @@ def _wire_answers(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, piece
     queueing.on_stop(pieces["new_chat"], stops.stop, [compare, ask], on_new, pieces.outputs, **QUIET)
     pieces["new_chat"].click(on_new, None, pieces.outputs, queue=False, **QUIET)  # at once, and again when a run is cut off
     asked.video.change(on_clip, [pieces["chat"], asked.video], pieces.outputs, queue=False, **QUIET)
-    queueing.show_place(page, pieces.clock, pieces["status"], ON_MODEL["concurrency_id"], **QUIET)
+    queueing.show_place(page, pieces.clock, pieces["status"], ON_MODEL["concurrency_id"], stops.wished, **QUIET)
     page.unload(on_leave)
     return [compare, ask]
 

@@ -27,11 +27,18 @@ def runs_ahead(page: gr.Blocks, visitor: str, line: str) -> int | None:
     return places[0] + queue.current_concurrency if places else None
 
 
-def show_place(page: gr.Blocks, clock: gr.Timer, status: gr.HTML, line: str, **quiet: Any) -> None:
-    """While `clock` runs, `status` says how many come before the visitor in the queue of `line`."""
+def show_place(
+    page: gr.Blocks, clock: gr.Timer, status: gr.HTML, line: str, given_up: Callable[[str], bool] = lambda visitor: False, **quiet: Any
+) -> None:
+    """While `clock` runs, `status` says how many come before the visitor in the queue of `line`.
+
+    Args:
+        given_up: whether the visitor has wished to stop; between the wish and the cut nothing is said, lest it be said last.
+    """
 
     def on_look(request: gr.Request):
-        ahead = runs_ahead(page, request.session_hash or "", line)
+        visitor = request.session_hash or ""
+        ahead = None if given_up(visitor) else runs_ahead(page, visitor, line)
         return gr.skip() if ahead is None else markup.progress(words.place(ahead), None)
 
     clock.tick(on_look, None, status, queue=False, **quiet)

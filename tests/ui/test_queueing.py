@@ -90,6 +90,19 @@ def test_nobody_waits_where_nobody_asked(served):
     assert queueing.runs_ahead(served[0], "anyone", "no such line") is None
 
 
+def test_who_has_given_up_is_told_no_place_any_more():
+    """Between the wish to stop and the cut the visitor still stands in the queue; a place told then would outlast "Stopped"."""
+    waiting = SimpleNamespace(queue=[SimpleNamespace(session_hash="me")], current_concurrency=1)
+    page = SimpleNamespace(_queue=SimpleNamespace(event_queue_per_concurrency_id={"model": waiting}))
+    ticks, given_up = [], set()
+    clock = SimpleNamespace(tick=lambda look, *_, **__: ticks.append(look))
+    queueing.show_place(page, clock, None, "model", given_up.__contains__)
+    me = SimpleNamespace(session_hash="me")
+    assert words.place(1) in ticks[0](me)
+    given_up.add("me")
+    assert words.place(1) not in str(ticks[0](me))
+
+
 @pytest.mark.parametrize(("before", "said"), [(0, "its turn"), (1, "one comes before you"), (5, "5 come before you")])
 def test_a_place_is_said_in_words(before, said):
     assert words.place(before).endswith(said)

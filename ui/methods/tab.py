@@ -116,7 +116,7 @@ def _wire(
     run.success(lambda: set_busy(False), None, outputs, queue=False, **QUIET)
     run.failure(on_failure, None, outputs, queue=False, **QUIET)
     queueing.on_stop(end, partial(stops.stop, patience_s=PATIENCE_S), [run], on_stopped, outputs, **QUIET)
-    queueing.show_place(page, clock, texts["status"], on_model["concurrency_id"], **QUIET)
+    queueing.show_place(page, clock, texts["status"], on_model["concurrency_id"], stops.wished, **QUIET)
     page.unload(on_leave)
     gr.on(
         [a.input, b.input, moment.change],
