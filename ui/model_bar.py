@@ -50,7 +50,8 @@ def describe_model(host: ModelHost) -> str:
     if state.problem:
         return markup.problem(f"{state.problem} {words.MODEL_OTHER}")
     if state.conditions is None:
-        return markup.progress(words.MODEL_LOADING.format(name=words.model_name(state.name)), state.fraction)
+        doing = words.MODEL_FETCHING if state.stage == "download" else words.MODEL_LOADING
+        return markup.progress(doing.format(name=words.model_name(state.name)), state.fraction)
     free = host.free()
     room = [] if free is None else [words.MEMORY_FREE.format(size=formats.size(free))]
     return fragments.model_notice(state.conditions, *room)

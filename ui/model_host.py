@@ -34,13 +34,18 @@ class HostState:
 
     name: str
     conditions: Conditions | None  # None while there is no model
-    fraction: float | None = None  # of the weights, while they load and where it is known
+    stage: str = "load"  # "download" while weights come from the hub
+    fraction: float | None = None  # of the weights, while they come or load and where it is known
     problem: str = ""  # why there is none
 
     @property
     def loading(self) -> bool:
-        """Whether the weights are being read."""
+        """Whether the weights are being fetched or read."""
         return self.conditions is None and not self.problem
+
+
+class _SetAside(Exception):
+    """Another model was chosen while one was on its way."""
 
 
 class ModelHost:
@@ -49,6 +54,7 @@ class ModelHost:
     def __init__(self, settings: Settings, lend: Lend | None = None) -> None:
         self.settings = settings
         self._lend = lend
+        self._chosen = settings.model  # by whoever chose last
         self._engine: Engine | None = None
         self._state = HostState(settings.model, None)
         self._lock = Lock()
@@ -73,8 +79,14 @@ class ModelHost:
         return thread
 
     def load(self, name: str) -> None:
-        """Have `name` answer from now on; the model before makes room first. Never raises: `state` says what came of it."""
+        """Have `name` answer from now on; the model before makes room first, and one on its way is set aside.
+
+        Never raises what a user can cause: `state` says what came of it. What a download brought is kept for another time.
+        """
+        self._chosen = name
         with self._lock:
+            if self._chosen != name:
+                return  # chosen by somebody who did not wait for it
             if self._engine is not None and name == self._state.name:
                 return
             self._engine = None
@@ -85,6 +97,8 @@ class ModelHost:
                 engine = Engine.open(replace(self.settings, model=name), self._report_progress, self._lend)
             except OmniZipError as problem:
                 self._state = HostState(name, None, problem=str(problem))
+            except _SetAside:
+                return
             except Exception:
                 self._state = HostState(name, None, problem=words.MODEL_FAILED.format(name=words.model_name(name)))
                 raise
@@ -93,7 +107,9 @@ class ModelHost:
                 self._state = HostState(name, engine.model.conditions)
 
     def _report_progress(self, stage: str, fraction: float | None) -> None:
-        self._state = replace(self._state, fraction=fraction)
+        if self._chosen != self._state.name:
+            raise _SetAside
+        self._state = replace(self._state, stage=stage, fraction=fraction)
 
     def choices(self) -> list[str]:
         """Models that may answer here: the one asked for, the embedded one, and those whose weights find room."""

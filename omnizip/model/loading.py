@@ -1,6 +1,6 @@
 """Loads the thinker of a Qwen2.5-Omni checkpoint: which device, which precision, which files, and whether it fits.
 
-Only the thinker is read: of a full checkpoint's file, the talker and the vocoder (about a fifth of it) stay on the disk.
+Only the thinker is read: of a full checkpoint's file, the talker and the vocoder (about a fifth of it) stay on the disk, or on the hub.
 Requests that cannot be met raise a ModelError of one sentence before any weight is read, where that can be known.
 """
 
@@ -18,23 +18,23 @@ from typing import Any
 
 import torch
 from huggingface_hub import HfApi
-from huggingface_hub.errors import NotASafetensorsRepoError, SafetensorsParsingError
+from huggingface_hub.errors import SafetensorsParsingError
 from torch import Tensor, nn
 from transformers import AutoTokenizer, BitsAndBytesConfig, PreTrainedConfig, WhisperFeatureExtractor
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration as Thinker
-from transformers.utils import cached_file, is_flash_attn_2_available, logging
+from transformers.utils import is_flash_attn_2_available, logging
 
 from ..assets import asset
 from ..errors import ModelError, OmniZipError
 from ..settings import Settings
 from ..types import ModelShape
+from . import download
 from .cuda import before_ampere, driver_problem
 from .load_errors import as_model_errors, came_from_network
-from .memory import PARAMETERS, Needs, free_by_gpu, free_bytes, needs, released_weights, weight_bytes
+from .memory import PARAMETERS, Needs, free_by_gpu, free_bytes, needs, released_weights, tensors_in, weight_bytes
 
 MARK = "omnizip.json"  # what a checkpoint says of itself: name, embedded
 MODEL_TYPES = ("qwen2_5_omni", "qwen2_5_omni_thinker")
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,8 @@ def load(settings: Settings, on_progress: Callable[[str, float | None], None] | 
     """Read the checkpoint `settings.model` names onto the device and in the precision asked for.
 
     Args:
-        on_progress: called with "load" and the share of weights read, where the size of the checkpoint is known.
+        on_progress: called with "download" and the share of bytes fetched while files come from the hub, then with "load" and the
+            share of weights read.
         host_rows: keep the embeddings of text on the CPU as well; the weights then reach the device by way of the CPU.
 
     Raises:
@@ -102,23 +103,29 @@ def load(settings: Settings, on_progress: Callable[[str, float | None], None] | 
     """
     device = _device(settings)
     options = _options(settings, device)
-    source = _source(settings.model)
+    source, snapshot = _source(settings.model), None
     with _weights_reported(on_progress), as_model_errors(source), _transformers_quiet(progress=not Path(source).is_dir()):
-        _check_kind(source, PreTrainedConfig.get_config_dict(source)[0])
-        config = Thinker.config_class.from_pretrained(source)
-        needed = _needs(source, config.get_text_config(), settings, options["dtype"])
+        if not Path(source).is_dir():
+            snapshot = download.find(source)
+        folder = Path(source) if snapshot is None else snapshot.folder
+        _check_kind(source, PreTrainedConfig.get_config_dict(folder)[0])
+        config = Thinker.config_class.from_pretrained(folder)
+        needed = _needs(source, snapshot, config.get_text_config(), settings, options["dtype"])
         if not host_rows:  # a GPU that is lent later cannot be asked now
             _check_fits(source, needed, device)
             if device == "cuda":
                 options["device_map"] = device_map(needed, free_by_gpu())
+        if snapshot is not None:
+            folder = download.fetch_weights(snapshot, on_progress)
         if settings.four_bit:
             options["quantization_config"] = quantisation(config, options["dtype"])
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        extractor = WhisperFeatureExtractor.from_pretrained(source)
-        template = _optional_json(source, "chat_template.json")  # older checkpoints keep it beside the tokenizer
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        extractor = WhisperFeatureExtractor.from_pretrained(folder)
+        template = _optional_json(folder / "chat_template.json")  # older checkpoints keep it beside the tokenizer
         if not tokenizer.chat_template and template:
             tokenizer.chat_template = template["chat_template"]
-        thinker, report = Thinker.from_pretrained(source, output_loading_info=True, **options)
+        with download.thinker_only(folder) as readable:
+            thinker, report = Thinker.from_pretrained(readable, output_loading_info=True, **options)
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"The checkpoint {source} lacks {len(missing)} of the model's tensors ({missing[0]} and others); "
@@ -129,7 +136,7 @@ def load(settings: Settings, on_progress: Callable[[str, float | None], None] | 
     rows = thinker.get_input_embeddings().weight.detach().clone() if host_rows else None
     if host_rows:
         thinker = thinker.to(device)
-    return Loaded(Parts.of(thinker.eval().requires_grad_(False)), tokenizer, extractor, _optional_json(source, MARK) or {}, rows)
+    return Loaded(Parts.of(thinker.eval().requires_grad_(False)), tokenizer, extractor, _optional_json(folder / MARK) or {}, rows)
 
 
 def text_shape(text: Any, itemsize: int) -> ModelShape:
@@ -147,27 +154,29 @@ def text_shape(text: Any, itemsize: int) -> ModelShape:
     )
 
 
-def _needs(source: str, text: Any, settings: Settings, dtype: torch.dtype) -> Needs | None:
+def _needs(source: str, snapshot: download.Snapshot | None, text: Any, settings: Settings, dtype: torch.dtype) -> Needs | None:
     """What a checkpoint needs on its device; None where nothing tells its size before it is downloaded."""
-    if source in PARAMETERS:
+    tensors = tensors_in(Path(source)) if snapshot is None else _hub_tensors(snapshot)
+    weights = weight_bytes(tensors, dtype.itemsize, settings.four_bit)
+    if not weights and source in PARAMETERS:
         weights = released_weights(source, dtype.itemsize, settings.four_bit)
-    else:
-        folder = Path(source)
-        weights = weight_bytes(folder if folder.is_dir() else _hub_tensors(source), dtype.itemsize, settings.four_bit)
     return needs(weights, text_shape(text, dtype.itemsize), settings, dtype.itemsize) if weights else None
 
 
-def _hub_tensors(name: str) -> Mapping[str, Sequence[int]]:
-    """Shapes of a checkpoint on the hub by the headers of its files, which are a few kilobytes; empty where it does not tell."""
+def _hub_tensors(snapshot: download.Snapshot) -> Mapping[str, Sequence[int]]:
+    """Shapes of a checkpoint by the headers of its files, which are a few kilobytes of those on the hub; empty where they do not tell."""
+    tensors: dict[str, Sequence[int]] = tensors_in(snapshot.folder)
     try:
-        files = HfApi().get_safetensors_metadata(name).files_metadata.values()
-    except (NotASafetensorsRepoError, SafetensorsParsingError):
+        for file in snapshot.missing:
+            told = HfApi().parse_safetensors_file_metadata(snapshot.name, file, revision=snapshot.commit)
+            tensors |= {name: info.shape for name, info in told.tensors.items()}
+    except SafetensorsParsingError:
         return {}
     except Exception as error:
         if came_from_network(error):
             return {}  # if there is no way to the hub, the download says so
         raise
-    return {tensor: info.shape for file in files for tensor, info in file.tensors.items()}
+    return tensors
 
 
 def _check_fits(source: str, needed: Needs | None, device: str) -> None:
@@ -286,12 +295,9 @@ def _check_complete(folder: Path) -> None:
     """Raise ModelError unless the config and every file of weights are there in full length."""
     if not (folder / "config.json").is_file():
         raise ModelError(f"The folder {folder} has no config.json; give the folder of a downloaded Qwen2.5-Omni checkpoint.")
-    names = [name for name in WEIGHTS if (folder / name).is_file()][:1]
-    for index in (folder / f"{name}.index.json" for name in WEIGHTS):
-        if not names and index.is_file():
-            names = sorted(set(_json(index).get("weight_map", {}).values()))
+    names = download.weight_files([path.name for path in folder.iterdir()], folder)
     if not names:
-        raise ModelError(f"The folder {folder} has no weights ({WEIGHTS[0]}); finish the download or give another folder.")
+        raise ModelError(f"The folder {folder} has no weights ({download.WEIGHTS[0]}); finish the download or give another folder.")
     for name in names:
         if not (folder / name).is_file() or not _is_whole(folder / name):
             raise ModelError(f"The checkpoint in {folder} is not complete: {name} is missing or cut short; finish the download.")
@@ -320,16 +326,9 @@ def _json(file: Path) -> dict[str, Any]:
         raise ModelError(f"{file} is not readable as JSON; download the checkpoint again.") from None
 
 
-def _optional_json(source: str, name: str) -> dict[str, Any] | None:
+def _optional_json(file: Path) -> dict[str, Any] | None:
     """A JSON file of the checkpoint, if it has one."""
-    found = cached_file(
-        source,
-        name,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-        _raise_exceptions_for_gated_repo=False,
-    )
-    return None if found is None else _json(Path(found))
+    return _json(file) if file.is_file() else None
 
 
 def _check_kind(source: str, config: dict[str, Any]) -> None:

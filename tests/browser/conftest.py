@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from browsing import CHROMIUM
+from browsing import CHROMIUM, chromium
 from served import free_port, served
 
 
@@ -26,10 +26,5 @@ def url(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=options)
-        yield chromium
-        chromium.close()
+    with chromium() as browser:
+        yield browser

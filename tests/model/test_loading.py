@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import tiny
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from omnizip.errors import ModelError
-from omnizip.model import cuda, loading, memory
+from omnizip.model import cuda, download, loading, memory
 from omnizip.model.load_errors import as_model_errors
 from omnizip.model.loading import Parts
 from omnizip.model.qwen import QwenOmni
@@ -84,6 +85,8 @@ def test_a_full_checkpoint_in_shards(copied):
     (copied / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     assert_is_the_tiny_model(QwenOmni.load(Settings(model=str(copied))))
 
+    (copied / "model-00003-of-00003.safetensors").unlink()  # the talker's, which nobody here reads
+    assert_is_the_tiny_model(QwenOmni.load(Settings(model=str(copied))))
     (copied / "model-00002-of-00003.safetensors").unlink()
     refused(str(copied), "model-00002-of-00003.safetensors is missing or cut short")
 
@@ -214,36 +217,47 @@ def test_a_driver_too_old_for_cuda_is_said(old_driver, folder, caplog):
 
 @pytest.fixture
 def on_the_hub(monkeypatch, folder):
-    """The tiny checkpoint's config stands for any id on the hub; fetching weights fails the test."""
-    config, told = loading.Thinker.config_class.from_pretrained(folder), loading.PreTrainedConfig.get_config_dict(folder)
-    monkeypatch.setattr(loading.PreTrainedConfig, "get_config_dict", lambda source: told)
-    monkeypatch.setattr(loading.Thinker.config_class, "from_pretrained", lambda source: config)
-    monkeypatch.setattr(loading.Thinker, "from_pretrained", lambda *_, **__: pytest.fail("weights were fetched"))
+    """The tiny checkpoint's small files stand for any id on the hub; fetching weights fails the test."""
+
+    def found(name):
+        return download.Snapshot(name, "0" * 40, bare, {"model.safetensors": download.Stored(1, "0" * 64)})
+
+    bare = Path(folder).parent / "bare"
+    shutil.copytree(folder, bare, ignore=shutil.ignore_patterns("*.safetensors"), dirs_exist_ok=True)
+    monkeypatch.setattr(download, "find", found)
+    monkeypatch.setattr(download, "fetch_weights", lambda *_: pytest.fail("weights were fetched"))
     monkeypatch.setattr(loading, "free_bytes", lambda device: 16 * 10**9)
     return monkeypatch
 
 
-def test_a_released_model_that_does_not_fit_is_not_downloaded(on_the_hub):
+def headers_say(monkeypatch, info):
+    from huggingface_hub.utils import SafetensorsFileMetadata, TensorInfo
+
+    tensors = {name: TensorInfo(dtype="BF16", shape=shape, data_offsets=(0, 1)) for name, shape in info.items()}
+    told = SafetensorsFileMetadata(metadata={}, tensors=tensors)
+    monkeypatch.setattr(loading.HfApi, "parse_safetensors_file_metadata", lambda self, name, file, revision: told)
+
+
+def headers_out_of_reach(monkeypatch):
+    def fail(*_, **__):
+        raise ConnectionError("no way there")
+
+    monkeypatch.setattr(loading.HfApi, "parse_safetensors_file_metadata", fail)
+
+
+def test_a_released_model_that_does_not_fit_is_not_downloaded_whatever_the_hub_tells(on_the_hub):
+    headers_out_of_reach(on_the_hub)
     refused("Qwen/Qwen2.5-Omni-7B", "35.7 GB for its weights", "16 GB of memory are free")
 
 
 def test_any_model_on_the_hub_is_measured_by_its_headers_before_it_is_downloaded(on_the_hub):
-    from huggingface_hub.utils import SafetensorsFileMetadata, SafetensorsRepoMetadata, TensorInfo
-
-    info = {"thinker.model.embed_tokens.weight": (10**5, 10**5), "talker.x": (10**6, 10**6)}
-    tensors = {name: TensorInfo(dtype="BF16", shape=shape, data_offsets=(0, 1)) for name, shape in info.items()}
-    file = SafetensorsFileMetadata(metadata={}, tensors=tensors)
-    told = SafetensorsRepoMetadata(metadata={}, sharded=False, weight_map={}, files_metadata={"model.safetensors": file})
-    on_the_hub.setattr(loading.HfApi, "get_safetensors_metadata", lambda self, name: told)
+    headers_say(on_the_hub, {"thinker.model.embed_tokens.weight": (10**5, 10**5), "talker.x": (10**6, 10**6)})
     refused("someone/tuned-omni", "40 GB for its weights")
 
 
-def test_a_hub_out_of_reach_does_not_end_the_check_with_a_traceback(monkeypatch):
-    def fail(self, name):
-        raise ConnectionError("no way there")
-
-    monkeypatch.setattr(loading.HfApi, "get_safetensors_metadata", fail)
-    assert loading._hub_tensors("someone/tuned-omni") == {}
+def test_a_hub_out_of_reach_does_not_end_the_check_with_a_traceback(on_the_hub):
+    headers_out_of_reach(on_the_hub)
+    assert loading._hub_tensors(download.find("someone/tuned-omni")) == {}
 
 
 def test_both_encoders_and_the_output_layer_stay_out_of_four_bits():

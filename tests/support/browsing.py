@@ -5,6 +5,7 @@ Screenshots go to $OMNIZIP_SCREENSHOTS, by default screenshots/ (not in the repo
 
 import os
 import re
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -13,6 +14,18 @@ SHOTS = Path(os.environ.get("OMNIZIP_SCREENSHOTS", ROOT / "screenshots"))
 DESK, PHONE = {"width": 1440, "height": 1000}, {"width": 390, "height": 844}
 HARMLESS = re.compile(r"Method not implemented|ERR_ABORTED|status of 422")  # what gradio itself leaves in the console
 BOTH = "document.querySelector('#difference .oz-hint') && document.querySelectorAll('#costs .oz-gain').length > 5"
+
+
+@contextmanager
+def chromium():
+    """Debian's chromium, headless."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=options)
+        yield browser
+        browser.close()
 
 
 def opened(browser, url, viewport=DESK):
