@@ -25,6 +25,7 @@ from transformers import DynamicCache, LogitsProcessorList, TemperatureLogitsWar
 from ..compressors.layer_pruner import LayerPruner, Rows
 from ..stream import Prompt
 from ..types import Agreement, Sampling
+from .caching import with_cache
 from .layer_pruning import KeptRows, pruned, uneven
 from .loading import Parts
 
@@ -124,7 +125,7 @@ class LanguageModel:
                 positions = (torch.arange(len(ids) - 1, device=device) + prefilled.next_position).expand(3, 1, -1)
                 with uneven(language, prefilled.cache) if prefilled.uneven else nullcontext():
                     states = language(
-                        inputs_embeds=embeds[None], position_ids=positions, past_key_values=prefilled.cache, use_cache=True
+                        inputs_embeds=embeds[None], position_ids=positions, **with_cache(language, prefilled.cache)
                     ).last_hidden_state
         first = self._log_likelihoods(prefilled.logits[None])
         likelihoods = [first[0, ids[0]]]
@@ -158,7 +159,8 @@ class LanguageModel:
 
     def _forward(self, embeds: Tensor, positions: Tensor, cache: Any) -> Tensor:
         """(vocabulary,) float32 logits of the last of the new rows (K, D) at positions (3, K)."""
-        output = self.parts.language(inputs_embeds=embeds[None], position_ids=positions[:, None], past_key_values=cache, use_cache=True)
+        language = self.parts.language
+        output = language(inputs_embeds=embeds[None], position_ids=positions[:, None], **with_cache(language, cache))
         return self.parts.thinker.lm_head(output.last_hidden_state[:, -1])[0].float()
 
     def _sampler(self, sampling: Sampling) -> Callable[[Tensor], int]:

@@ -9,6 +9,7 @@ from transformers import AttentionInterface, DynamicCache
 
 from omnizip.bench import compress, prefill
 from omnizip.model import memory
+from omnizip.model.caching import with_cache
 from omnizip.model.qwen import shape_of
 from omnizip.settings import Settings
 
@@ -77,7 +78,7 @@ def test_working_memory_is_what_meta_tensors_take(released, rows):
         embeds = torch.empty(1, rows, shape.width, device="meta", dtype=torch.bfloat16)
         positions = torch.empty(3, 1, rows, device="meta", dtype=torch.int64)
         with torch.inference_mode(), LiveBytes() as live:
-            language(inputs_embeds=embeds, position_ids=positions, past_key_values=cache, use_cache=True, attention_mask=None)
+            language(inputs_embeds=embeds, position_ids=positions, attention_mask=None, **with_cache(language, cache))
     finally:
         language.layers, language.config._attn_implementation = layers, before
     cached = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers[:2])
