@@ -23,7 +23,7 @@ from torch import Tensor
 from transformers import DynamicCache, LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
 from ..compressors.layer_pruner import LayerPruner, Rows
-from ..stream import Prompt
+from ..stream import Prompt, placed
 from ..types import Agreement, Sampling
 from .caching import with_cache
 from .layer_pruning import KeptRows, pruned, uneven
@@ -65,7 +65,7 @@ class LanguageModel:
     @cached_property
     def _suppressed(self) -> Tensor:
         """The suppressed ids where logits are made, so that no token waits for a copy from the host."""
-        return self.suppressed_ids.to(self.parts.thinker.lm_head.weight.device)
+        return placed(self.suppressed_ids, self.parts.thinker.lm_head.weight.device)
 
     @torch.inference_mode()
     def prefill(self, prompt: Prompt, pruner: LayerPruner | None = None, rows: Rows | None = None, media: int = 0) -> Prefilled:
@@ -98,7 +98,7 @@ class LanguageModel:
     @torch.inference_mode()
     def embed(self, ids: Sequence[int]) -> Tensor:
         """(R, D) embeddings of token ids, as they are fed back."""
-        return self.parts.thinker.get_input_embeddings()(torch.tensor(ids, dtype=torch.int64, device=self.parts.device))
+        return self.parts.thinker.get_input_embeddings()(placed(torch.tensor(ids, dtype=torch.int64), self.parts.device))
 
     @torch.inference_mode()
     def advance(self, prefilled: Prefilled, token: int, step: int) -> Tensor:
@@ -131,7 +131,7 @@ class LanguageModel:
         likelihoods = [first[0, ids[0]]]
         for start in range(0, len(ids) - 1, ROWS_SCORED):
             said = self._log_likelihoods(self.parts.thinker.lm_head(states[0, start : start + ROWS_SCORED]).float())
-            wanted = torch.tensor(ids[start + 1 : start + 1 + len(said)], device=said.device)
+            wanted = placed(torch.tensor(ids[start + 1 : start + 1 + len(said)]), said.device)
             likelihoods += said.gather(1, wanted[:, None])[:, 0]
         rank = 1 + int((first[0] > first[0, ids[0]]).sum())
         return Agreement(sum(float(x) for x in likelihoods) / len(ids), rank, len(ids))
@@ -182,7 +182,8 @@ class LanguageModel:
                 generator = torch.Generator(logits.device).manual_seed(sampling.seed)
             no_ids = torch.empty(1, 0, dtype=torch.int64, device=logits.device)  # the warpers do not look at them
             shares = warpers(no_ids, logits[None]).softmax(dim=-1)
-            return int(torch.multinomial(shares, 1, generator=generator))
+            # What torch.multinomial draws, without its two checks of the shares, for each of which the host would wait.
+            return int((shares / torch.empty_like(shares).exponential_(1, generator=generator)).argmax())
 
         return choose
 
