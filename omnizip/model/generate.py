@@ -5,9 +5,10 @@ The stock `generate` is not used, for two reasons: it projects every position of
 of a pruned prompt are not consecutive, so the next one is given here and not inferred. The arithmetic is the same: greedy ids
 equal those of `generate`.
 
-The host waits for the device once a token, to learn its id. The steps are not captured in a CUDA graph: a graph needs a cache
-of fixed size, which would take the longest prompt's memory for every prompt and hide what a compressed one saves, and layers
-of unequal length, which methods inside the model leave behind, would need a graph each.
+The host waits for the device once a token, to learn its id. The steps are not captured in a CUDA graph: a graph is bound to the
+shapes and addresses it was captured with, so the cache would need a fixed size. One for all prompts takes the longest prompt's
+memory and time for every prompt and hides what a compressed one saves; one for each length is captured anew for almost every
+prompt, and for methods inside the model with layers of unequal length.
 """
 
 from __future__ import annotations

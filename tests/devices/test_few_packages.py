@@ -14,5 +14,5 @@ def test_the_checks_for_a_gpu_are_collected_without_the_pages_packages():
         "sys.exit(pytest.main(['tests/devices', '-q', '-p', 'no:cacheprovider', '-m', 'gpu']))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode in (0, 1) or "skipped" in done.stdout, done.stdout + done.stderr
-    assert "error" not in done.stdout.lower(), done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(done.stdout.split()[0]) in ({"s"}, {"."}), done.stdout  # skipped without a GPU, passed with one
