@@ -17,7 +17,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {  # per page, its marks and wh
     "docs/methods.md": {"methods": from_code.methods, "later": from_code.later, "budget": from_code.budget},
     "docs/settings.md": {"settings": from_code.settings},
     "docs/memory.md": {"sizes": from_code.sizes},
-    "docs/speed.md": {"targets": speed.targets, "remarks": speed.remarks, "measurements": speed.measurements},
+    "docs/speed.md": {"targets": speed.targets, "remarks": speed.remarks, "measurements": speed.measurements, "waits": speed.waits},
     "docs/accuracy.md": {"findings": accuracy.findings, "accuracy": accuracy.evaluations},
 }
 

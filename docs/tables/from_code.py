@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 from collections.abc import Callable
 
 import torch
 
 from omnizip import COMPRESSORS, TokenStream
-from omnizip.bench import prefill
 from omnizip.cli import compare, evaluate
 from omnizip.engine.zerogpu import TOKENS_PER_S_OF_SOUND
-from omnizip.model.memory import PARAMETERS
-from omnizip.report.flops import kv_cache_bytes
+from omnizip.model import memory
 from omnizip.settings import Settings
-from omnizip.types import ModelShape
 
 SHARES = (0.45, 0.35, 0.25)
 AUDIO, VIDEO = 151646, 151656  # placeholders of Qwen2.5-Omni
@@ -93,45 +89,26 @@ def _flags(add: Callable[[argparse.ArgumentParser], None]) -> dict[str, str]:
 
 
 LENGTHS_S = (10, 30, 60, 300, 600)  # of clips
-COMPRESSED = 0.45  # share of the clip in a compressed prompt
 CHATS = 2  # whose keys and values are kept for a further question
-TEXT_TOKENS = 64  # system turn, question and markers, about
-NF4_BITS = 4.5  # four bits a weight and a float32 scale for every 64
 
 
 def sizes() -> str:
-    """Memory by model and length of the clip: the weights, and the caches that are kept of full and compressed prompts."""
+    """Memory by model and length of the clip: weights, the caches that are kept of prompts, and the work of reading one."""
     s = Settings()
-    limit = 1e6 * getattr(s, "prefix_memory_mb", math.inf)  # of what is kept
     lines = [f"| model | weights | {' | '.join(f'{n} s' for n in LENGTHS_S)} |", f"| --- | ---: |{' ---: |' * len(LENGTHS_S)}"]
-    for name, count in PARAMETERS.items():
-        shape = shape_of(name.rpartition("-")[2].lower())
-        queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-        layers = shape.layers * shape.width * (2 * queries + 2 * keys + 3 * shape.ffn)  # what 4-bit weights compress
-        for kind, weights in (("bfloat16", 2 * count), ("4 bits", int(2 * (count - layers) + layers * NF4_BITS / 8))):
-            cells = []
-            for seconds in LENGTHS_S:
-                media = min(s.fps * seconds, s.max_frames) / 2 * s.tokens_per_step + seconds * TOKENS_PER_S_OF_SOUND
-                prompts = [int(media * share) + TEXT_TOKENS + s.max_new_tokens for share in (1, COMPRESSED)]
-                kept = min(limit, CHATS * sum(kv_cache_bytes(shape, n) for n in prompts))
-                cells.append(f"{(weights + kept) / 1e9:.1f} GB")
-            lines.append(f"| {name.rpartition('/')[2]}, {kind} | {weights / 1e9:.1f} GB | {' | '.join(cells)} |")
-    told = f"A compressed prompt has {COMPRESSED:.0%} of the clip. "
-    told += f"Default settings, under which a clip beyond {s.max_frames / s.fps:.0f} seconds has no more pictures, only more sound."
+    for name in memory.PARAMETERS:
+        for kind, four_bit in (("bfloat16", False), ("4 bits", True)):
+            found = [needed(name, s, four_bit, seconds) for seconds in LENGTHS_S]
+            cells = " | ".join(f"{of.total / 1e9:.1f} GB" for of in found)
+            lines.append(f"| {name.rpartition('/')[2]}, {kind} | {found[0].weights / 1e9:.1f} GB | {cells} |")
+    told = f"A compressed prompt has {memory.COMPRESSED:.0%} of the clip. "
+    told += f"Default settings, under which a clip beyond {s.max_frames / s.fps:.0f} seconds has no more pictures, only more sound, "
+    told += f"and prompts are kept up to {s.prefix_memory_mb / 1e3:.0f} GB."
     return "\n".join([*lines, "", told])
 
 
-def shape_of(name: str) -> ModelShape:
-    """The sizes of a released language model."""
-    text = prefill.TEXT[name]
-    heads, width = text["num_attention_heads"], text["hidden_size"]
-    return ModelShape(
-        layers=text["num_hidden_layers"],
-        width=width,
-        heads=heads,
-        kv_heads=text["num_key_value_heads"],
-        head_dim=width // heads,
-        ffn=text["intermediate_size"],
-        vocabulary=prefill.VOCABULARY[name],
-        kv_bytes=2,
-    )
+def needed(name: str, settings: Settings, four_bit: bool, seconds: float) -> memory.Needs:
+    """What a released model takes with the prompts of CHATS chats, by the computation that loading and the page go by."""
+    weights = memory.released_weights(name, 2, four_bit)
+    limit = 1e6 * settings.prefix_memory_mb
+    return memory.needs(weights, memory.SHAPES[name], settings, 2, seconds, chats=CHATS, limit=limit)

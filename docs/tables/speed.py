@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omnizip.bench import clip_length, compress, prefill, startup
+from omnizip.bench import clip_length, compress, decode, prefill, startup, synchronisations
 
 from .results import conditions, listed, load
 
@@ -57,9 +57,16 @@ MEASUREMENTS = (  # files in docs/results without what they were measured on, an
     ),
     ("prefill", "Prefill, first token and decode with random weights"),
     ("prefill-3b", "The same at the real 3B shape, on a short clip"),
+    ("decode", "A token of our loop beside one of the stock `generate`, in turn in one run"),
     ("startup", "The page on the embedded model, from its start to its first answers"),
 )
-SHOWN = {"compress": compress.markdown, "compress-target": compress.markdown, "lengths": clip_length.markdown, "startup": startup.markdown}
+SHOWN = {
+    "decode": decode.markdown,
+    "compress": compress.markdown,
+    "compress-target": compress.markdown,
+    "lengths": clip_length.markdown,
+    "startup": startup.markdown,
+}
 
 
 def measurements() -> str:
@@ -78,6 +85,21 @@ def measurements() -> str:
             parts.append(f"{told} ([{kind}-{device}.json](results/{kind}-{device}.json); {conditions(result['conditions'])}).\n\n{shown}")
         if not found["cuda"] and kind not in ("lengths", "startup", "prefill-3b"):
             parts.append(f"{told}, on a GPU: not measured.")
+    return "\n\n".join(parts)
+
+
+def waits() -> str:
+    """How often each method waits for the GPU, by torch's count where there is one, else by that of an emulated one."""
+    parts = []
+    for name in ("synchronisations-cuda", "synchronisations"):
+        if result := load(name):
+            known = result["conditions"]
+            told = f"Counted by {result['counted_by']}, {result['seconds']} s of clip at {result['retention']:.0%}"
+            where = f"; {known['device']}" if result["counted_by"] == synchronisations.BY_TORCH else ""
+            made = f"torch {known['torch']}, transformers {known['transformers']}; {known['date'][:10]}{where}"
+            parts.append(f"{told} ([{name}.json](results/{name}.json); {made}).\n\n{synchronisations.markdown(result)}")
+    if len(parts) == 1:
+        parts.append("Counted on a real GPU: not measured.")
     return "\n\n".join(parts)
 
 
@@ -117,6 +139,10 @@ def targets() -> str:
             row(f"prefill at {kept:.0%}: at least 0.90 of the counted speed-up", on, found.get(kept, (None, None))[0], 0.9, least=True)
     for on, found in places:
         row("peak memory above weights at 35%: at most 0.45 of the stock forward's", on, found.get(0.35, (None, None))[1], 0.45)
+    for on, name in (("CPU", "decode-cpu"), ("GPU", "decode-cuda")):
+        rows = (load(name) or {"rows": ({"shape": "3B and 7B", "ratio": None},)})["rows"]
+        for found in rows:
+            row(f"a token beside the stock `generate`: at most 1.0 of it, {found['shape']} shape", on, found["ratio"], 1.0)
     grown = load("lengths-cpu")["rows"]
     for name, what in (("encode_ms", "encoders"), ("saliency_window_ms", "saliency within windows"), ("compress_ms", "compression")):
         row(f"time grows with the clip's length, power 1: {what}", "CPU, 10 min to 1 h", clip_length.growth(grown, name), 1.1)

@@ -25,6 +25,7 @@ from transformers import Qwen2_5OmniThinkerForConditionalGeneration as Thinker
 
 from ..compressors import COMPRESSORS
 from ..media import Clip
+from ..model.caching import cache_of, with_cache
 from ..model.encoders import EncodedClip, Encoder
 from ..model.generate import LanguageModel, Prefilled
 from ..model.loading import Parts, embedded
@@ -167,10 +168,9 @@ class ArmTimer:
         output = self.parts.thinker(
             inputs_embeds=prompt.embeds[None],
             position_ids=prompt.positions[:, None],
-            past_key_values=DynamicCache(config=self.parts.language.config),
-            use_cache=True,
+            **with_cache(self.parts.thinker, DynamicCache(config=self.parts.language.config)),
         )
-        return Prefilled(output.past_key_values, output.logits[0, -1].float(), prompt.next_position)
+        return Prefilled(cache_of(self.parts.thinker, output), output.logits[0, -1].float(), prompt.next_position)
 
 
 def measure(

@@ -1,4 +1,4 @@
-"""`python -m omnizip bench compress|prefill|lengths|startup`: speed and memory as a table and as JSON with their conditions.
+"""`python -m omnizip bench WHAT`: speed, memory and waits as a table and as JSON with their conditions.
 
 `bench prefill` without flags measures what fits the machine: the real 3B and 7B shapes on a GPU, the embedded model's elsewhere.
 The published measurements lie in docs/results: `bench compress --json docs/results/compress-cpu.json`.
@@ -19,27 +19,46 @@ from .console import check_target, say, write
 WHAT = {
     "compress": "the compressor alone, by stage and clip length",
     "prefill": "a model of random weights, with and without",
+    "decode": "a token of our loop beside one of the stock `generate`",
+    "synchronisations": "how often each method waits for the GPU, counted by torch on one and on an emulated one elsewhere",
     "lengths": "what comes before the language model, from 10 s to an hour",
     "startup": "the page, from its start to its first answer; needs app.py, so it runs in a clone of the repository",
 }
 SETTINGS = ("device", "attention")  # precision is a flag of its own, since it has another default here
 DTYPES = ("float32", "bfloat16", "float16")
-SECONDS = {"compress": "10,30,60,300", "prefill": "60", "lengths": "10,60,600,3600"}
-METHODS = {"compress": "omnizip,omnizip-official,random", "prefill": "omnizip,omnizip-official", "lengths": "omnizip"}
+SECONDS = {"compress": "10,30,60,300", "prefill": "60", "decode": "4", "synchronisations": "8", "lengths": "10,60,600,3600"}
+METHODS = {
+    "compress": "omnizip,omnizip-official,random",
+    "prefill": "omnizip,omnizip-official",
+    "decode": "full",
+    "synchronisations": ",".join(COMPRESSORS),
+    "lengths": "omnizip",
+}
+ON_GPU = ("prefill", "decode")  # at the released shapes and in half precision where there is one
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the flags of `bench`."""
     parser.add_argument("what", choices=tuple(WHAT), help="; ".join(f"{name}: {text}" for name, text in WHAT.items()))
-    parser.add_argument("--seconds", metavar="S,S", help="clip lengths (default: 10,30,60,300; prefill: 60; lengths: 10,60,600,3600)")
-    parser.add_argument("--methods", metavar="NAME,NAME", help="default: omnizip,omnizip-official, with random for compress")
+    parser.add_argument(
+        "--seconds",
+        metavar="S,S",
+        help="clip lengths (default: 10,30,60,300; prefill: 60; decode: 4; synchronisations: 8; lengths: 10,60,600,3600)",
+    )
+    parser.add_argument(
+        "--methods", metavar="NAME,NAME", help="default: omnizip,omnizip-official, with random for compress; synchronisations: all"
+    )
     parser.add_argument("--retention", default=None, metavar="R,R", help="shares to keep (default: 0.35; prefill: 0.45,0.35,0.25)")
     parser.add_argument("--rows", type=int, default=9, help="compress: rows of 16 tokens a step has (default: %(default)s)")
     text = "compress, lengths: longest clip for which what grows with its square is measured (default: %(default)s)"
     parser.add_argument("--quadratic-s", type=int, default=600, metavar="S", help=text)
-    parser.add_argument("--shape", metavar="NAME,NAME", help="prefill: 3b, 7b, nano, tiny (default: 3b,7b on a GPU, nano elsewhere)")
-    parser.add_argument("--tokens", type=int, default=32, help="prefill: tokens decoded after the first (default: %(default)s)")
-    parser.add_argument("--dtype", choices=DTYPES, help="default: float32; prefill on a GPU: bfloat16")
+    parser.add_argument(
+        "--shape", metavar="NAME,NAME", help="prefill, decode: 3b, 7b, nano, tiny (default: 3b,7b on a GPU, nano elsewhere)"
+    )
+    parser.add_argument(
+        "--tokens", type=int, default=32, help="prefill, decode, synchronisations: tokens decoded after the first (default: %(default)s)"
+    )
+    parser.add_argument("--dtype", choices=DTYPES, help="default: float32; prefill and decode on a GPU: bfloat16")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=5, help="runs the median is taken of (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the measurements; - for standard output")
@@ -64,10 +83,9 @@ def run(arguments: argparse.Namespace) -> None:
         raise ModelError("No CUDA device is available here; use --device cpu.")
     device = torch.device("cuda" if arguments.device != "cpu" and torch.cuda.is_available() else "cpu")
     torch.set_num_threads(arguments.threads)
-    dtype = arguments.dtype or ("bfloat16" if what == "prefill" and device.type == "cuda" else "float32")
+    dtype = arguments.dtype or ("bfloat16" if what in ON_GPU and device.type == "cuda" else "float32")
     bench = Bench(device, getattr(torch, dtype), arguments.repeats)
-    measure = {"compress": _measure_compress, "prefill": _measure_prefill, "lengths": _measure_lengths}[what]
-    measured = measure(arguments, bench, seconds, methods)
+    measured = MEASURES[what](arguments, bench, seconds, methods)
     _write_json(arguments, {"conditions": _conditions(arguments, device, dtype), **measured})
 
 
@@ -90,9 +108,7 @@ def _measure_prefill(arguments: argparse.Namespace, bench: Any, seconds: list[in
     from ..bench import prefill
     from ..model.loading import attention_for
 
-    shapes = (arguments.shape or ("3b,7b" if bench.device.type == "cuda" else "nano")).split(",")
-    if unknown := [shape for shape in shapes if shape not in prefill.SHAPES]:
-        raise UsageError(f"There is no shape {unknown[0]!r}; choose of {', '.join(prefill.SHAPES)}.")
+    shapes = _parse_shapes(arguments, bench)
     shares = _parse_shares(arguments.retention or "0.45,0.35,0.25")
     attention = attention_for(arguments.attention or "auto", bench.device.type, str(bench.dtype).removeprefix("torch."))
     arms = [(prefill.STOCK, None), (prefill.FULL, None), *((method, share) for share in shares for method in methods if method != "full")]
@@ -107,6 +123,34 @@ def _measure_prefill(arguments: argparse.Namespace, bench: Any, seconds: list[in
     return {"tables": tables}
 
 
+def _measure_decode(arguments: argparse.Namespace, bench: Any, seconds: list[int], methods: list[str]) -> dict[str, Any]:
+    import torch
+
+    from ..bench import decode
+    from ..model.loading import attention_for
+
+    attention = attention_for(arguments.attention or "auto", bench.device.type, str(bench.dtype).removeprefix("torch."))
+    rows = []
+    for shape in _parse_shapes(arguments, bench):
+        for length in seconds:
+            rows.append(decode.measure(bench, shape, length * decode.ROWS_PER_SECOND, arguments.tokens, attention))
+            if bench.device.type == "cuda":
+                torch.cuda.empty_cache()
+    if arguments.json != "-":
+        say(decode.markdown({"rows": rows}))
+    return {"rows": rows}
+
+
+def _measure_synchronisations(arguments: argparse.Namespace, bench: Any, seconds: list[int], methods: list[str]) -> dict[str, Any]:
+    from ..bench import synchronisations
+
+    (retention,) = _parse_shares(arguments.retention or "0.35", 1)
+    result = synchronisations.measure(bench, seconds[0], methods, retention, arguments.tokens)
+    if arguments.json != "-":
+        say(f"{synchronisations.markdown(result)}\n\nCounted by {result['counted_by']}.")
+    return {"retention": retention, **result}
+
+
 def _measure_lengths(arguments: argparse.Namespace, bench: Any, seconds: list[int], methods: list[str]) -> dict[str, Any]:
     from ..bench import clip_length
 
@@ -117,6 +161,15 @@ def _measure_lengths(arguments: argparse.Namespace, bench: Any, seconds: list[in
     if arguments.json != "-":
         say(clip_length.markdown(result))
     return {"retention": retention, **result}
+
+
+MEASURES = {
+    "compress": _measure_compress,
+    "prefill": _measure_prefill,
+    "decode": _measure_decode,
+    "synchronisations": _measure_synchronisations,
+    "lengths": _measure_lengths,
+}
 
 
 def _measure_startup(arguments: argparse.Namespace) -> None:
@@ -144,6 +197,15 @@ def _parse_shares(text: str, most: int = 99) -> list[float]:
     if not 1 <= len(shares) <= most or not all(0 < share <= 1 for share in shares):
         raise UsageError(f"--retention is {text!r}; give {'a share' if most == 1 else 'shares'} above 0 and up to 1 such as 0.35.")
     return shares
+
+
+def _parse_shapes(arguments: argparse.Namespace, bench: Any) -> list[str]:
+    from ..bench.prefill import SHAPES
+
+    shapes = (arguments.shape or ("3b,7b" if bench.device.type == "cuda" else "nano")).split(",")
+    if unknown := [shape for shape in shapes if shape not in SHAPES]:
+        raise UsageError(f"There is no shape {unknown[0]!r}; choose of {', '.join(SHAPES)}.")
+    return shapes
 
 
 def _parse_seconds(text: str) -> list[int]:

@@ -1,7 +1,8 @@
 """What a method inside the language model is: where it cuts, and which rows it lets the layers behind a cut read.
 
 Such a method sees, at each of its cuts, one row of attention: what the last row of the prompt, the end of the question, makes
-of every row before it in the layer just passed. Which rows stay follows from that; text always does. pruning.py carries it out.
+of every row before it in the layer just passed. Which rows stay follows from that; text always does. model/layer_pruning.py
+carries it out.
 
 Retention is the share of the clip's picture and sound tokens that a layer reads, averaged over all layers: the same budget in
 operations as a method that drops tokens beforehand. Depths are given for the 28 layers of the published 7B model; a shallower
@@ -19,7 +20,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from ..stream import Compression, Modality, Reason, TokenStream
+from ..stream import Compression, Modality, Reason, TokenStream, placed
 from .base import Compressor, check_retention, option
 
 PUBLISHED_LAYERS = 28  # of Qwen2.5-Omni-7B, for which depths are stated
@@ -54,9 +55,20 @@ class Rows:
         return Rows(self.modality.to(device), self.window.to(device))
 
     @cached_property
+    def _on_host(self) -> tuple[Tensor, int]:
+        """(M,) int64 rows that hold picture or sound, and how many windows there are; fetched in one transfer."""
+        modality, window = torch.stack([self.modality.to(torch.int64), self.window]).cpu()
+        return (modality != Modality.TEXT).nonzero().flatten(), int(window.max()) + 1 if window.numel() else 0
+
+    @cached_property
     def media(self) -> Tensor:
         """(M,) int64 rows that hold picture or sound."""
-        return (self.modality != Modality.TEXT).nonzero().flatten()
+        return placed(self._on_host[0], self.modality.device)
+
+    @cached_property
+    def n_windows(self) -> int:
+        """W, windows up to the last of these rows."""
+        return self._on_host[1]
 
 
 @dataclass(frozen=True, eq=False)

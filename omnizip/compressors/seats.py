@@ -78,17 +78,13 @@ class Seats(LayerPruner):
     def select(self, cut: Cut, rows: Rows, glance: Glance, count: int) -> Tensor:
         """Windows share the count by how much the question's end looks at them."""
         media = rows.media
-        window = rows.window[media]
-        host_window, modality = torch.stack([window, rows.modality[media].to(torch.int64)]).cpu()
-        looked = glance.logits.mean(dim=0)[media].double()
-        sums, sizes = [], []
-        for kind in (Modality.AUDIO, Modality.VIDEO):
-            mine = placed((modality == kind).nonzero().flatten(), media.device)
-            sizes.append(torch.bincount(host_window[modality == kind], minlength=int(host_window.max()) + 1))
-            sums.append(sum_by_group(looked[mine], window[mine], sizes[0].numel()))
-        counts = _shared(count, _demand(torch.stack(sums).cpu(), torch.stack(sizes)), sizes[0] + sizes[1])
+        window, modality = rows.window[media], rows.modality[media]
+        mine = torch.stack([modality == Modality.AUDIO, modality == Modality.VIDEO], dim=1)  # (M, 2)
+        looked = glance.logits.mean(dim=0)[media].double()[:, None] * mine
+        sums, sizes = (sum_by_group(x, window, rows.n_windows).T for x in (looked, mine.double()))
+        counts = _shared(count, _demand(sums, sizes), sizes.sum(dim=0))
         keep = rows.modality == Modality.TEXT
-        keep[media] = foremost(window, glance.attention[media], placed(counts, media.device)[window])
+        keep[media] = foremost(window, glance.attention[media], counts[window])
         return keep
 
     def compress(self, stream: TokenStream) -> Compression:
@@ -121,7 +117,7 @@ def _sound(retention: float) -> float:
 
 
 def _demand(sums: Tensor, sizes: Tensor) -> Tensor:
-    """(W,) how much each window is looked at: softmaxes over windows of the mean product, of sound and of picture, added. Host.
+    """(W,) how much each window is looked at: softmaxes over windows of the mean product, of sound and of picture, added.
 
     Args:
         sums: (2, W) products summed over a window's audio and over its video tokens; sizes: (2, W) how many those are.
@@ -132,14 +128,20 @@ def _demand(sums: Tensor, sizes: Tensor) -> Tensor:
 
 
 def _shared(count: int, demand: Tensor, sizes: Tensor) -> Tensor:
-    """(W,) int64 that sum to `count`, in proportion to demand, none above its size. Host."""
-    sizes = sizes.double()
+    """(W,) int64 that sum to `count`, in proportion to demand, none above its size. Waits for no device.
+
+    The level h with sum min(h demand, size) = count: windows fill up in the order of size / demand, and between two of these
+    levels the sum is linear in h.
+    """
     demand = demand.clamp(min=1e-12) * (sizes > 0)
-    low, high = 0.0, float((sizes / demand.clamp(min=1e-12)).max()) if sizes.numel() else 0.0
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if float((demand * middle).minimum(sizes).sum()) < count else (low, middle)
-    return cumulative_rounding((demand * high).minimum(sizes))
+    full_at, order = (sizes / demand.clamp(min=1e-12)).sort()
+    filled = sizes[order].cumsum(0)  # by the windows that are full, at each of these levels
+    open_to = demand[order].flip(0).cumsum(0).flip(0) - demand[order]  # demand of the windows that are not
+    enough = (filled + full_at * open_to < count).sum(dim=0, keepdim=True)  # (1,) the first level that is
+    place = enough.clamp(max=full_at.numel() - 1)
+    before = torch.nn.functional.pad(filled, (1, 0))[place]
+    level = (count - before) / (open_to + demand[order])[place].clamp(min=1e-12)
+    return cumulative_rounding((demand * level).minimum(sizes))
 
 
 def _unlike(embeds: Tensor, sizes: Tensor, weight: Tensor, count: int) -> Tensor:

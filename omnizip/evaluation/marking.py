@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from ..model.caching import with_cache
 from ..model.qwen import QwenOmni
 from ..stream import Prompt
 from . import packing
@@ -154,9 +155,9 @@ class Marker:
                 first, positions, alive = first[rows], positions[rows], [alive[row] for row in stay]
 
     def _hidden(self, embeds: Tensor, positions: Tensor, mask: Tensor, cache: DynamicCache) -> Tensor:
-        return self.model.parts.language(
-            inputs_embeds=embeds, position_ids=positions, attention_mask={"full_attention": mask}, past_key_values=cache, use_cache=True
-        ).last_hidden_state
+        language = self.model.parts.language
+        masks = {"full_attention": mask}
+        return language(inputs_embeds=embeds, position_ids=positions, attention_mask=masks, **with_cache(language, cache)).last_hidden_state
 
     def _likeliest(self, hidden: Tensor) -> Tensor:
         """(N,) ids that greedy decoding chooses after hidden states (N, D)."""

@@ -5,9 +5,10 @@ The stock `generate` is not used, for two reasons: it projects every position of
 of a pruned prompt are not consecutive, so the next one is given here and not inferred. The arithmetic is the same: greedy ids
 equal those of `generate`.
 
-The host waits for the device once a token, to learn its id. The steps are not captured in a CUDA graph: a graph needs a cache
-of fixed size, which would take the longest prompt's memory for every prompt and hide what a compressed one saves, and layers
-of unequal length, which methods inside the model leave behind, would need a graph each.
+The host waits for the device once a token, to learn its id. The steps are not captured in a CUDA graph: a graph is bound to the
+shapes and addresses it was captured with, so the cache would need a fixed size. One for all prompts takes the longest prompt's
+memory and time for every prompt and hides what a compressed one saves; one for each length is captured anew for almost every
+prompt, and for methods inside the model with layers of unequal length.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from torch import Tensor
 from transformers import DynamicCache, LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
 from ..compressors.layer_pruner import LayerPruner, Rows
-from ..stream import Prompt
+from ..stream import Prompt, placed
 from ..types import Agreement, Sampling
+from .caching import with_cache
 from .layer_pruning import KeptRows, pruned, uneven
 from .loading import Parts
 
@@ -64,7 +66,7 @@ class LanguageModel:
     @cached_property
     def _suppressed(self) -> Tensor:
         """The suppressed ids where logits are made, so that no token waits for a copy from the host."""
-        return self.suppressed_ids.to(self.parts.thinker.lm_head.weight.device)
+        return placed(self.suppressed_ids, self.parts.thinker.lm_head.weight.device)
 
     @torch.inference_mode()
     def prefill(self, prompt: Prompt, pruner: LayerPruner | None = None, rows: Rows | None = None, media: int = 0) -> Prefilled:
@@ -97,7 +99,7 @@ class LanguageModel:
     @torch.inference_mode()
     def embed(self, ids: Sequence[int]) -> Tensor:
         """(R, D) embeddings of token ids, as they are fed back."""
-        return self.parts.thinker.get_input_embeddings()(torch.tensor(ids, dtype=torch.int64, device=self.parts.device))
+        return self.parts.thinker.get_input_embeddings()(placed(torch.tensor(ids, dtype=torch.int64), self.parts.device))
 
     @torch.inference_mode()
     def advance(self, prefilled: Prefilled, token: int, step: int) -> Tensor:
@@ -124,13 +126,13 @@ class LanguageModel:
                 positions = (torch.arange(len(ids) - 1, device=device) + prefilled.next_position).expand(3, 1, -1)
                 with uneven(language, prefilled.cache) if prefilled.uneven else nullcontext():
                     states = language(
-                        inputs_embeds=embeds[None], position_ids=positions, past_key_values=prefilled.cache, use_cache=True
+                        inputs_embeds=embeds[None], position_ids=positions, **with_cache(language, prefilled.cache)
                     ).last_hidden_state
         first = self._log_likelihoods(prefilled.logits[None])
         likelihoods = [first[0, ids[0]]]
         for start in range(0, len(ids) - 1, ROWS_SCORED):
             said = self._log_likelihoods(self.parts.thinker.lm_head(states[0, start : start + ROWS_SCORED]).float())
-            wanted = torch.tensor(ids[start + 1 : start + 1 + len(said)], device=said.device)
+            wanted = placed(torch.tensor(ids[start + 1 : start + 1 + len(said)]), said.device)
             likelihoods += said.gather(1, wanted[:, None])[:, 0]
         rank = 1 + int((first[0] > first[0, ids[0]]).sum())
         return Agreement(sum(float(x) for x in likelihoods) / len(ids), rank, len(ids))
@@ -158,7 +160,8 @@ class LanguageModel:
 
     def _forward(self, embeds: Tensor, positions: Tensor, cache: Any) -> Tensor:
         """(vocabulary,) float32 logits of the last of the new rows (K, D) at positions (3, K)."""
-        output = self.parts.language(inputs_embeds=embeds[None], position_ids=positions[:, None], past_key_values=cache, use_cache=True)
+        language = self.parts.language
+        output = language(inputs_embeds=embeds[None], position_ids=positions[:, None], **with_cache(language, cache))
         return self.parts.thinker.lm_head(output.last_hidden_state[:, -1])[0].float()
 
     def _sampler(self, sampling: Sampling) -> Callable[[Tensor], int]:
@@ -180,7 +183,8 @@ class LanguageModel:
                 generator = torch.Generator(logits.device).manual_seed(sampling.seed)
             no_ids = torch.empty(1, 0, dtype=torch.int64, device=logits.device)  # the warpers do not look at them
             shares = warpers(no_ids, logits[None]).softmax(dim=-1)
-            return int(torch.multinomial(shares, 1, generator=generator))
+            # What torch.multinomial draws, without its two checks of the shares, for each of which the host would wait.
+            return int((shares / torch.empty_like(shares).exponential_(1, generator=generator)).argmax())
 
         return choose
 

@@ -69,9 +69,10 @@ class KeptRows:
 
 @dataclass(frozen=True, eq=False)
 class _RowsAtCut(Rows):
-    """Rows whose media rows are known already, so that no method waits for the device to find them."""
+    """Rows whose media rows and windows are known already, so that no method waits for the device to find them."""
 
     media: Tensor = field()  # (M,) int64
+    n_windows: int = field()
 
 
 @dataclass(eq=False)
@@ -129,7 +130,7 @@ class _Pruning:
         """The rows still read. All text is always among them, so their numbers are known without asking the device."""
         modality = self.rows.modality[self.index]
         media = (modality == Modality.TEXT).to(torch.uint8).argsort(stable=True)[: self.index.numel() - self.n_text]
-        return _RowsAtCut(modality, self.rows.window[self.index], media)
+        return _RowsAtCut(modality, self.rows.window[self.index], media, self.rows.n_windows)
 
     def kept(self) -> KeptRows:
         """The outcome, once all layers have read."""

@@ -156,7 +156,7 @@ class QwenOmni:
                 `kept.applied_to(compression, prompt.index)` is the decision as it ended. Of no effect for any other method.
         """
         if isinstance(compressor, LayerPruner) and stream is not None:
-            media = int((stream.modality != Modality.TEXT).sum())
+            media = stream.n_audio + stream.n_video
             prefilled = self.language_model.prefill(prompt, compressor, Rows.of(stream, prompt.index), media)
         else:
             prefilled = self.language_model.prefill(prompt)

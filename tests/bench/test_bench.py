@@ -7,9 +7,8 @@ import sys
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from omnizip.bench import clip_length, compress, prefill, startup
+from omnizip.bench import clip_length, compress, decode, prefill, startup, synchronisations
 from omnizip.cli.main import main
 from omnizip.model import conditions
 from omnizip.model.qwen import shape_of
@@ -97,32 +96,41 @@ def test_the_stream_has_the_models_layout():
     assert stream.embeds.shape == (5 * 169, 3584) and stream.embeds.dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize("name", ["omnizip", "omnizip-official"])
-def test_waits_for_the_device_do_not_grow_with_the_clip(name):
-    """Counted are the operations that can make a GPU wait (numbers read, places looked up): as many for 6 s as for 60."""
-    aten = torch.ops.aten
-    waits = {aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default, aten.equal.default}
-    waits |= {aten.unique_consecutive.default, aten._unique2.default, aten.repeat_interleave.Tensor}
-
-    class Counting(TorchDispatchMode):
-        count = 0
-
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            by_mask = function in (aten.index.Tensor, aten.index_put_.default) and any(
-                i is not None and i.dtype == torch.bool for i in args[1]
-            )
-            self.count += function in waits or by_mask
-            return function(*args, **(kwargs or {}))
-
-    counts = []
-    for seconds in (6, 60):
-        stream = compress.stream_of(seconds, compress.Bench(torch.device("cpu"), torch.float32), 64)
-        method = compress.COMPRESSORS[name].at_retention(0.35, stream)
-        with Counting() as counting:
-            method.compress(stream)
-        counts.append(counting.count)
-    assert counts[0] == counts[1] > 0
+def test_waits_are_counted_by_torch_on_a_gpu_only():
     assert compress.synchronisations(compress.Bench(torch.device("cpu"), torch.float32), lambda: None) is None
+
+
+def test_waits_are_told_by_method(capsys):
+    flags = ["--device", "cpu", "--seconds", "4", "--methods", "full,omnizip,fastv", "--tokens", "3", "--json", "-"]
+    assert main(["bench", "synchronisations", *flags]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["counted_by"] == synchronisations.BY_EMULATION
+    rows = {row["method"]: row for row in result["rows"]}
+    assert list(rows) == ["full", "omnizip", "fastv"]
+    assert rows["full"]["compress"] == rows["full"]["prefill"] == 0 < rows["omnizip"]["compress"] <= 4
+    assert rows["fastv"]["cuts"] == 1 and rows["fastv"]["prefill"] == 2
+    assert all(row["token"] == row["token_drawn"] == 1 for row in rows.values())
+    assert "| fastv | 0 | 2 | 2 | 1 | 1 | 1 |" in synchronisations.markdown(result)
+
+
+def test_a_token_is_measured_beside_stock_generate(capsys):
+    """The two say the same, and neither is asked first twice in a row."""
+    assert (
+        main(["bench", "decode", "--device", "cpu", "--shape", "tiny", "--seconds", "1", "--tokens", "6", "--repeats", "2", "--json", "-"])
+        == 0
+    )
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert row["same_ids"] and row["prompt"] == 169 and row["tokens"] == 6
+    assert row["ours_ms"] > 0 and row["stock_ms"] > 0 and row["ratio"] > 0
+    assert "| tiny | 0.5 | 169 |" in decode.markdown({"rows": [row]})
+
+
+def test_the_stock_loop_and_ours_take_turns(monkeypatch):
+    order = []
+    for name in ("ours", "stock"):
+        monkeypatch.setattr(decode, name, lambda *given, name=name: (order.append(name) or 1.0, [1]))
+    decode.measure(compress.Bench(torch.device("cpu"), torch.float32, 2), "tiny", 8, 2, "sdpa")
+    assert order == ["stock", "ours", "ours", "stock", "stock", "ours"]
 
 
 def test_peak_memory_sees_an_allocation():

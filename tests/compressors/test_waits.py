@@ -6,25 +6,22 @@ import sys
 import pytest
 import torch
 from streams import make_stream
-from waits import OnDevice, counted
 
 from omnizip import COMPRESSORS, OmniZip
+from omnizip.bench.emulated_gpu import emulated
 from omnizip.compressors.layer_pruner import Glance, LayerPruner, Rows
 from omnizip.compressors.ops import blocks
 
 MOST = 6  # of any method; the stream's own layout, fetched once a stream, is one of them
 
 
-def on_device(stream):
-    moved = {f.name: OnDevice(v) for f in dataclasses.fields(stream) if isinstance(v := getattr(stream, f.name), torch.Tensor)}
-    return dataclasses.replace(stream, **moved)
-
-
 def compressed(method, stream):
-    """The decision on the device, and what was waited for; the decision is the host's."""
+    """What was waited for on a GPU; the decision is the host's."""
     expected = method.compress(stream)
-    with counted() as waits:
-        found = method.compress(on_device(stream))
+    with emulated() as gpus:
+        fields = {f.name: gpus.put(v) for f in dataclasses.fields(stream) if isinstance(v := getattr(stream, f.name), torch.Tensor)}
+        found = method.compress(dataclasses.replace(stream, **fields))
+        waits = list(gpus.waits)
     for name in ("keep", "source", "reason"):
         assert torch.equal(getattr(found, name).values, getattr(expected, name)), name
     return waits
@@ -55,21 +52,24 @@ def test_omnizip_waits_three_times(fields, most, seconds_per_step):
 
 
 def test_the_count_sees_what_waits():
-    with counted() as waits:
-        x = OnDevice(torch.arange(6.0))
+    with emulated() as gpus:
+        x = gpus.put(torch.arange(6.0))
         y = x + 1
-        assert not waits
+        assert not gpus.waits
         assert float(y.sum()) == 21 and bool((y >= 6).any())
         y[y > 3].sum()
         y.cpu()
         (y > 3).nonzero()
         torch.zeros(3).to(x.device)
         y[torch.tensor([1, 2])].sum()
-    assert len(waits) == 7, waits
+        assert len(gpus.waits) == 7, gpus.waits
+        torch.rand(1, 4, device=x.device).multinomial(1)
+        torch.tensor([1], device=x.device)
+        assert len(gpus.waits) == 10, gpus.waits
 
 
-def test_choosing_inside_the_model_waits_for_what_was_looked_at_only():
-    """Per cut: which rows hold the clip, their layout, and how much each window is looked at."""
+def test_choosing_inside_the_model_waits_for_the_layout_only():
+    """Which rows hold the clip, which the model knows beforehand; nothing of what was looked at."""
     stream = make_stream(steps=6, audio=150)
     logits = torch.randn(4, stream.n_tokens, generator=torch.Generator().manual_seed(0))
     for name, kind in COMPRESSORS.items():
@@ -78,7 +78,8 @@ def test_choosing_inside_the_model_waits_for_what_was_looked_at_only():
         method = kind.at_retention(0.45, stream)
         cut = method.cuts(28, 1.0)[0]
         expected = method.select(cut, Rows(stream.modality, stream.window), Glance(logits), 90)
-        with counted() as waits:
-            found = method.select(cut, Rows(OnDevice(stream.modality), OnDevice(stream.window)), Glance(OnDevice(logits)), 90)
+        with emulated() as gpus:
+            found = method.select(cut, Rows(gpus.put(stream.modality), gpus.put(stream.window)), Glance(gpus.put(logits)), 90)
+            waits = list(gpus.waits)
         assert torch.equal(found.values, expected) and int(expected.sum()) == 90 + int((stream.modality == 0).sum())
-        assert len(waits) <= 3, f"{name}: {waits}"
+        assert len(waits) <= 1, f"{name}: {waits}"

@@ -9,6 +9,7 @@ from transformers import AttentionInterface, DynamicCache
 
 from omnizip.bench import compress, prefill
 from omnizip.model import memory
+from omnizip.model.caching import with_cache
 from omnizip.model.qwen import shape_of
 from omnizip.settings import Settings
 
@@ -77,7 +78,7 @@ def test_working_memory_is_what_meta_tensors_take(released, rows):
         embeds = torch.empty(1, rows, shape.width, device="meta", dtype=torch.bfloat16)
         positions = torch.empty(3, 1, rows, device="meta", dtype=torch.int64)
         with torch.inference_mode(), LiveBytes() as live:
-            language(inputs_embeds=embeds, position_ids=positions, past_key_values=cache, use_cache=True, attention_mask=None)
+            language(inputs_embeds=embeds, position_ids=positions, attention_mask=None, **with_cache(language, cache))
     finally:
         language.layers, language.config._attn_implementation = layers, before
     cached = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers[:2])
@@ -102,3 +103,30 @@ def test_blocks_that_torch_holds_for_later_are_free(monkeypatch):
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda i: 50)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda i: 20)
     assert memory.free_by_gpu() == [130, 230] and memory.free_bytes("cuda") == 360
+
+
+@pytest.mark.parametrize("name", NAMES.values())
+@pytest.mark.parametrize("four_bit", [False, True])
+def test_table_check_and_offer_agree(name, four_bit, monkeypatch):
+    """Where a model just fits it is loaded and offered, a byte below neither; the table's minute has one chat more and nothing else."""
+    from docs.tables import from_code
+    from omnizip.model import loading
+    from ui import model_host
+
+    config = prefill.config_of(name[-2:].lower()).get_text_config()
+    settings = Settings(dtype="bfloat16", four_bit=four_bit, device="cuda", prefix_memory_mb=1e6)
+    checked = loading._needs(name, config, settings, torch.bfloat16)
+    table = from_code.needed(name, settings, four_bit, memory.CLIP_S)
+    assert (table.weights, table.working, table.prompts) == (checked.weights, checked.working, 2 * checked.prompts)
+    monkeypatch.setattr(model_host, "has_cuda", lambda: True)
+    for short in (0, 1):
+        free = checked.total - short
+        monkeypatch.setattr(loading, "free_bytes", lambda device, free=free: free)
+        monkeypatch.setattr(model_host, "free_bytes", lambda device, free=free: free)
+        host = model_host.ModelHost(settings)
+        assert (name in host.choices()) == (short == 0)
+        if short:
+            with pytest.raises(loading.ModelError, match="GB"):
+                loading._check_fits(name, checked, "cuda")
+        else:
+            loading._check_fits(name, checked, "cuda")

@@ -33,7 +33,9 @@ def sum_segments(rows: Tensor, group: Tensor, n_groups: int) -> Tensor:
     ends = torch.searchsorted(grouped, torch.arange(n_groups, device=group.device), right=True)
     lengths = ends.diff(prepend=ends.new_zeros(1))
     flat = rows[order].reshape(rows.shape[0], -1)
-    return torch.segment_reduce(flat, "sum", lengths=lengths, unsafe=True, initial=0).view(n_groups, *rows.shape[1:])
+    flat = flat if flat.is_floating_point() else flat.double()  # there is no kernel for whole numbers
+    total = torch.segment_reduce(flat, "sum", lengths=lengths, unsafe=True, initial=0)
+    return total.to(rows.dtype).view(n_groups, *rows.shape[1:])
 
 
 def absorb(anchors: Tensor, embeds: Tensor, member: Tensor, anchor_of: Tensor, weight: Tensor) -> Tensor:

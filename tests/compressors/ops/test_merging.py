@@ -50,6 +50,13 @@ def test_averages_do_not_depend_on_the_order_of_tokens(seed, monkeypatch):
         assert torch.equal(places, folded) and torch.equal(means, expected)
 
 
+def test_whole_numbers_are_summed_too():
+    """How many stand for a token is counted so, and torch has segments of floats only."""
+    group = torch.tensor([3, 0, 3, 3])
+    found = sum_segments(torch.ones_like(group), group, 5)
+    assert found.dtype == torch.int64 and found.tolist() == [1, 0, 0, 3, 0]
+
+
 @pytest.mark.parametrize("shape", [(70, 16), (70,), (0, 16)])
 def test_segments_add_one_row_after_the_other(shape):
     """What an accelerator does, bit for bit what the CPU does, and that a loop."""
