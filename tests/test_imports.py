@@ -29,7 +29,7 @@ ROWS = [
     (["ui.frames", "ui.figures"], {"numpy", "PIL", "plotly", "moviepy", "proglog"}),  # proglog: moviepy's own progress reports
     (["ui.model_host", "ui.stops", "ui.chat", "ui.decisions", "ui.files", "ui.handlers", "ui.links"], {"numpy", "PIL", "plotly"}),
     (["ui.lens.view", "ui.methods.chart", "ui.methods.view"], {"numpy", "PIL", "plotly"}),
-    (["ui.access"], {"starlette"}),
+    (["ui.gate", "ui.limits", "ui.access"], {"starlette", "python_multipart"}),
     (
         ["ui.controls", "ui.columns", "ui.lens", "ui.methods", "ui.model_bar", "ui.endpoints", "ui.queueing", "ui.theme", "ui.page"],
         {"gradio"},

@@ -23,9 +23,10 @@ from omnizip.report import fragments, wording  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
 
 from . import decisions, endpoints, files, handlers, links, markup, queueing, words  # noqa: E402
-from .access import access_options  # noqa: E402
+from .access import access_options, address  # noqa: E402
 from .chat import Update, empty_page  # noqa: E402
 from .columns import METHODS, Asked, answer_column, ask_column, kept_section  # noqa: E402
+from .gate import Door  # noqa: E402
 from .lens import component  # noqa: E402
 from .lens import view as lens_view
 from .methods.tab import methods_tab  # noqa: E402
@@ -39,13 +40,16 @@ IDLE = {"busy": False, "waiting": False}
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def launch_options(settings: Settings) -> dict[str, Any]:
+def launch_options(settings: Settings, door: Door | None = None) -> dict[str, Any]:
     """What `build_page(...).launch()` takes: calm neutrals, one blue accent, the system's fonts, nothing kept or sent.
+
+    Args:
+        door: shut by whoever stops the server.
 
     Raises OmniZipError in one sentence for settings that do not go together.
     """
     return {
-        "server_name": _address(settings),
+        "server_name": address(settings),
         "server_port": settings.port,
         "theme": page_theme(),
         "css_paths": [asset("style.css"), asset("lens/lens.css"), asset("methods.css")],
@@ -53,15 +57,9 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "run_history": False,
         "footer_links": [],
         "enable_monitoring": False,
-        "show_error": True,
-        **access_options(settings),
+        "show_error": False,  # sentences are gr.Error and shown all the same; what nobody expected may name paths of the server
+        **access_options(settings, door or Door(), queueing.waiting),
     }
-
-
-def _address(settings: Settings) -> str:
-    """Where the page listens: as set, and where nothing was set as gradio's own variable says, which Spaces give."""
-    unset = settings.host == Settings.__dataclass_fields__["host"].default
-    return os.environ.get("GRADIO_SERVER_NAME", settings.host) if unset else settings.host
 
 
 def build_page(engine: Engine | ModelHost) -> gr.Blocks:
