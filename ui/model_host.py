@@ -136,9 +136,9 @@ class ModelHost:
         """Encode a clip with the engine."""
         return self.engine.encode(clip)
 
-    def preview(self, clip: str | Path | ClipHandle, arm: Arm, question: str = "", history: Sequence[Turn] = ()) -> Preview:
+    def preview(self, clip: str | Path | ClipHandle, arm: Arm, question: str = "", history: Sequence[Turn] = (), **named: Any) -> Preview:
         """Preview a method with the engine."""
-        return self.engine.preview(clip, arm, question, history)
+        return self.engine.preview(clip, arm, question, history, **named)
 
     def compare(self, clip: str | Path | ClipHandle, question: str, arms: Sequence[Arm], **named: Any) -> Iterator[Event]:
         """Compare with the engine; who has an engine keeps it until the comparison ends."""

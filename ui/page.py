@@ -62,8 +62,8 @@ def launch_options(settings: Settings, door: Door | None = None) -> dict[str, An
     }
 
 
-def build_page(engine: Engine | ModelHost) -> gr.Blocks:
-    """Arrange the page around a loaded engine, or around one that is still to come."""
+def build_page(engine: Engine | ModelHost, stops: Stops | None = None) -> gr.Blocks:
+    """Arrange the page around a loaded engine, or around one that is still to come; `stops` ends the runs of all visitors."""
     engine = engine if isinstance(engine, ModelHost) else ModelHost.of(engine)
     start = empty_page()
     keep_s = engine.settings.keep_files_s
@@ -80,12 +80,13 @@ def build_page(engine: Engine | ModelHost) -> gr.Blocks:
         states = {"chat": gr.State(None, time_to_live=keep_s), "kept": gr.State(None, time_to_live=keep_s)}
         clock = gr.Timer(queueing.LOOK_S, active=False)
         pieces = _Pieces({**states, **asked.pieces, **answered, **shown}, group, follow, empty, clock)
-        answers = _wire_answers(page, engine, asked, pieces)
+        stops = stops or Stops()
+        answers = _wire_answers(page, engine, asked, pieces, stops)
         _wire_charts(engine, pieces, charts, [*answers, *_wire_lens(engine, asked, pieces, answers)])
         _wire_choices(engine, asked, pieces)
         methods_tab(page, engine, asked, ON_MODEL)
-        endpoints.register(engine, ON_MODEL)
-    page.queue(max_size=engine.settings.queue_size, default_concurrency_limit=1)
+        endpoints.register(page, engine, stops, ON_MODEL)
+    page.queue(max_size=engine.settings.queue_size, default_concurrency_limit=1, api_open=False)  # nobody goes past the queue
     return page
 
 
@@ -128,9 +129,8 @@ class _Pieces:
         return placed
 
 
-def _wire_answers(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, pieces: _Pieces) -> list[Any]:
+def _wire_answers(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, pieces: _Pieces, stops: Stops) -> list[Any]:
     """Compare, ask on, stop, begin anew. Returns the events that end with an answer."""
-    stops = Stops()
 
     def show_run(request: gr.Request, path: str | None, updates: Any) -> Iterator[dict[Any, Any]]:
         """Pass a run's updates on; the buttons are free again however it ends, and a closed tab frees the model."""
@@ -143,7 +143,9 @@ def _wire_answers(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, piece
                     return
                 yield pieces.place(update)
                 busy = update.get("busy", busy)
-        if busy:
+        if stops.closing:
+            yield pieces.place({**IDLE, "status": markup.problem(words.SERVER_STOPS)})
+        elif busy:
             yield pieces.place({"busy": False})
 
     def on_compare(request: gr.Request, path, question, method, retention, *values):

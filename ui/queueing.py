@@ -33,6 +33,12 @@ def waiting(app: Any, theirs: Callable[[Any], bool]) -> int:
     return sum(1 for queue in queues for event in list(queue.queue) if theirs(event.request.scope))
 
 
+def has_left(page: gr.Blocks, visitor: str) -> bool:
+    """Whether nobody listens any more to a run of the visitor's that goes on; `visitor` is a session hash."""
+    jobs = [job for running in page._queue.active_jobs if running for job in running]
+    return any(job.session_hash == visitor and not job.alive for job in jobs)
+
+
 def show_place(
     page: gr.Blocks, clock: gr.Timer, status: gr.HTML, line: str, given_up: Callable[[str], bool] = lambda visitor: False, **quiet: Any
 ) -> None:
