@@ -83,7 +83,7 @@ class Settings:
         scope="page",
         lowest=0,
     )
-    request_kb: float = setting(1000.0, "kilobytes of a request that is no upload", scope="page", lowest=1)
+    request_kb: float = setting(1000.0, "kilobytes of a request that is no upload", scope="page", lowest=0.001)
     waiting_per_visitor: int = setting(6, "answers one visitor (one address) may wait for at once", scope="page", lowest=1)
     question_chars: int = setting(4000, "characters a question may have", scope="page", lowest=1)
     questions_per_chat: int = setting(32, "questions of one conversation", scope="page", lowest=1)

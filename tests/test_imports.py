@@ -27,11 +27,25 @@ ROWS = [
     (["omnizip.cli", "omnizip.__main__"], TORCH),
     (["ui", "ui.words", "ui.markup"], set()),
     (["ui.frames", "ui.figures"], {"numpy", "PIL", "plotly", "moviepy", "proglog"}),  # proglog: moviepy's own progress reports
-    (["ui.model_host", "ui.stops", "ui.chat", "ui.decisions", "ui.files", "ui.handlers", "ui.links"], {"numpy", "PIL", "plotly"}),
+    (
+        ["ui.model_host", "ui.stops", "ui.chat", "ui.decisions", "ui.files", "ui.handlers", "ui.links", "ui.run_folder"],
+        {"numpy", "PIL", "plotly"},
+    ),
     (["ui.lens.view", "ui.methods.chart", "ui.methods.view"], {"numpy", "PIL", "plotly"}),
     (["ui.gate", "ui.limits", "ui.access"], {"starlette", "python_multipart"}),
     (
-        ["ui.controls", "ui.columns", "ui.lens", "ui.methods", "ui.model_bar", "ui.endpoints", "ui.queueing", "ui.theme", "ui.page"],
+        [
+            "ui.controls",
+            "ui.columns",
+            "ui.lens",
+            "ui.methods",
+            "ui.model_bar",
+            "ui.endpoints",
+            "ui.queueing",
+            "ui.theme",
+            "ui.page",
+            "ui.serving",
+        ],
         {"gradio"},
     ),
     (["app"], {"spaces"}),

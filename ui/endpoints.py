@@ -209,10 +209,12 @@ def _rates(retention: float, rho_audio: float | None, rho_video: float | None, o
     for name in options or {}:
         _check("options", name, str, "names with values")
     rates = {name: value for name, value in (("rho_audio", rho_audio), ("rho_video", rho_video)) if value is not None}
+    for name, value in rates.items():
+        _check(name, value, (int, float), "a share from 0 to 1")
     return (words.CUSTOM if rates else retention), {**(options or {}), **rates}
 
 
-def _check(name: str, value: Any, kind: type, wanted: str) -> None:
+def _check(name: str, value: Any, kind: type | tuple[type, ...], wanted: str) -> None:
     """Raise OmniZipError for an argument of another kind; JSON brings any."""
     if not isinstance(value, kind):
         given = repr(value)

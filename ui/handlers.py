@@ -102,17 +102,21 @@ def _converse(engine: ComparisonEngine, clip: ClipHandle, question: str, arm: Ar
     answers = [run.answer.text for run in report.runs]
     full, compressed = ((*earlier, Turn(question, answer)) for earlier, answer in zip(turns, answers, strict=True))
     chat = Chat(clip, arm, (full, compressed), report)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         # The last update of all frees the buttons too. gradio sends each as a difference, and a busy browser that met the next
         # one before it had drawn the files would be left with buttons that save nothing.
+        try:
+            written, status = files.write_report(report, Path(folder)), markup.done(words.STOPPED if stopped else words.DONE)
+        except OSError:  # the answer took minutes; the files are made of it
+            written, status = {"report_json": None, "windows_csv": None}, markup.problem(words.FILES_LOST)
         yield {
             "busy": False,
-            "status": markup.done(words.STOPPED if stopped else words.DONE),
+            "status": status,
             "headline": fragments.headline(report.ratios(report.runs[COMPRESSED])),
             "chat": chat,
             "talking": True,
             **drawing.compared(answers),
-            **files.write_report(report, Path(folder)),
+            **written,
             **decisions.show_answered(chat),
             "clip_notes": _clip_notes(report, engine.encode(clip).clip.playable),
         }

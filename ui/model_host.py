@@ -36,6 +36,7 @@ class HostState:
     conditions: Conditions | None  # None while there is no model
     fraction: float | None = None  # of the weights, while they load and where it is known
     problem: str = ""  # why there is none
+    refused: str = ""  # why the one asked for last is not the one that answers
 
     @property
     def loading(self) -> bool:
@@ -73,24 +74,48 @@ class ModelHost:
         return thread
 
     def load(self, name: str) -> None:
-        """Have `name` answer from now on; the model before makes room first. Never raises: `state` says what came of it."""
+        """Have `name` answer from now on; the model before makes room first, and is put back if `name` cannot be loaded.
+
+        What a visitor should know of it is in `state`. What nobody foresaw is raised after that.
+        """
         with self._lock:
             if self._engine is not None and name == self._state.name:
                 return
-            self._engine = None
-            self._state = HostState(name, None)
-            gc.collect()
-            release_cached_blocks()
-            try:
-                engine = Engine.open(replace(self.settings, model=name), self._report_progress, self._lend)
-            except OmniZipError as problem:
-                self._state = HostState(name, None, problem=str(problem))
-            except Exception:
-                self._state = HostState(name, None, problem=words.MODEL_FAILED.format(name=words.model_name(name)))
-                raise
-            else:
-                self._engine = engine
-                self._state = HostState(name, engine.model.conditions)
+            before = None if self._engine is None else self._state.name
+            self._try(name, before)
+
+    def _try(self, name: str, before: str | None) -> None:
+        """Load `name`; where that fails and a model answered before, load that again."""
+        try:
+            self._open(name)
+        finally:
+            if (problem := self._state.problem) and before is not None and before != name:
+                self._try(before, None)
+                if not self._state.problem:
+                    self._state = replace(self._state, refused=words.MODEL_KEPT.format(problem=problem, name=words.model_name(before)))
+
+    def _open(self, name: str) -> None:
+        """Replace the engine by one of `name`, or by the reason there is none."""
+        self._engine = None
+        self._state = HostState(name, None)
+        gc.collect()
+        release_cached_blocks()
+        try:
+            engine = Engine.open(replace(self.settings, model=name), self._report_progress, self._lend)
+        except OmniZipError as problem:
+            self._state = HostState(name, None, problem=self._plain(str(problem), name))
+        except Exception:
+            self._state = HostState(name, None, problem=words.MODEL_FAILED.format(name=words.model_name(name)))
+            raise
+        else:
+            self._engine = engine
+            self._state = HostState(name, engine.model.conditions)
+
+    def _plain(self, problem: str, name: str) -> str:
+        """The sentence without the folder's path, which visitors have no use for."""
+        if not name.startswith(("/", "~", ".")):
+            return problem
+        return problem.replace(str(Path(name).expanduser()), words.model_name(name)).replace(name, words.model_name(name))
 
     def _report_progress(self, stage: str, fraction: float | None) -> None:
         self._state = replace(self._state, fraction=fraction)
