@@ -87,6 +87,12 @@ class Settings:
     waiting_per_visitor: int = setting(6, "answers one visitor (one address) may wait for at once", scope="page", lowest=1)
     question_chars: int = setting(4000, "characters a question may have", scope="page", lowest=1)
     questions_per_chat: int = setting(32, "questions of one conversation", scope="page", lowest=1)
+    open_pages: int = setting(
+        200,
+        "open pages whose conversation is remembered; of more, the one used longest ago begins anew",
+        scope="page",
+        lowest=1,
+    )
     switch_model: str = setting(
         "auto",
         "who may exchange the model; auto is everybody where the page has a login or listens on this machine alone",

@@ -54,6 +54,7 @@ def launch_options(settings: Settings, door: Door | None = None) -> dict[str, An
         "theme": page_theme(),
         "css_paths": [asset("style.css"), asset("lens/lens.css"), asset("methods.css")],
         "max_file_size": int(settings.max_file_mb * 1_000_000),
+        "state_session_capacity": settings.open_pages,
         "run_history": False,
         "footer_links": [],
         "enable_monitoring": False,
