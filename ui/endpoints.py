@@ -70,6 +70,7 @@ def _compare(page: gr.Blocks, engine: ComparisonEngine, stops: Stops) -> Callabl
         """Answer a question about a clip twice, with the full model and with a compressed prompt; streams as it goes.
 
         Args:
+            request: who calls; the server fills it in.
             video: the clip.
             question: what to ask about it.
             method: name of the compression method.
@@ -108,6 +109,7 @@ def _compress(page: gr.Blocks, engine: ComparisonEngine, stops: Stops) -> Callab
         """Choose what to keep of a clip, with one method or several, without asking the model for an answer.
 
         Args:
+            request: who calls; the server fills it in.
             video: the clip.
             methods: names of compression methods, from /methods; OmniZip where none is given. All get the same share and options.
             retention: share of the clip's audio and video tokens to keep, above 0 and up to 1.
