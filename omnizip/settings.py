@@ -21,6 +21,8 @@ SCOPES = {
     "page": "what a server keeps and allows; no number depends on it",
 }
 
+HIGHEST_PORT = 65535
+
 
 def setting(default: Any, help: str, *, scope: str, lowest: float | None = None, choices: tuple[str, ...] = ()) -> Any:
     """Declare a dataclass field: the sentence of its flag, one of SCOPES, and the values it takes."""
@@ -75,6 +77,28 @@ class Settings:
     port: int = setting(7860, "port the page listens on", scope="page", lowest=0)
     queue_size: int = setting(16, "visitors that may wait for an answer", scope="page", lowest=1)
     upload_mb_per_hour: float = setting(4096.0, "megabytes one visitor (one address) may upload within an hour", scope="page", lowest=0.001)
+    trusted_hops: int = setting(
+        0,
+        "proxies before the page that add the visitor's address to X-Forwarded-For; a Space has 1",
+        scope="page",
+        lowest=0,
+    )
+    request_kb: float = setting(1000.0, "kilobytes of a request that is no upload", scope="page", lowest=0.001)
+    waiting_per_visitor: int = setting(6, "answers one visitor (one address) may wait for at once", scope="page", lowest=1)
+    question_chars: int = setting(4000, "characters a question may have", scope="page", lowest=1)
+    questions_per_chat: int = setting(32, "questions of one conversation", scope="page", lowest=1)
+    open_pages: int = setting(
+        200,
+        "open pages whose conversation is remembered; of more, the one used longest ago begins anew",
+        scope="page",
+        lowest=1,
+    )
+    switch_model: str = setting(
+        "auto",
+        "who may exchange the model; auto is everybody where the page has a login or listens on this machine alone",
+        scope="page",
+        choices=("auto", "everybody", "nobody"),
+    )
     keep_files_s: int = setting(3600, "seconds uploads and results are kept; they are deleted within twice that", scope="page", lowest=1)
     mcp: bool = setting(False, "offer the endpoints to agents over MCP too (needs requirements-mcp.txt)", scope="page")
 
@@ -86,6 +110,8 @@ class Settings:
             lowest = field.metadata["lowest"]
             if lowest is not None and value < lowest:
                 raise OmniZipError(f"{field.name} is {value}; it must be at least {lowest}.")
+        if self.port > HIGHEST_PORT:
+            raise OmniZipError(f"port is {self.port}; it must be at most {HIGHEST_PORT}.")
         if not 0 < self.top_p <= 1:
             raise OmniZipError(f"top_p is {self.top_p}; it must lie above 0 and up to 1.")
         for field in dataclasses.fields(self):

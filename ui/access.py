@@ -1,4 +1,4 @@
-"""Who may use the page and how much of it: a login, what one visitor may upload within an hour, agents over MCP.
+"""Who may use the page: a login, agents over MCP, who may change the model. What answers is in gate.py, how much in limits.py.
 
 A name and a password come from the environment alone and are no settings, so no report and no table can hold them.
 """
@@ -6,31 +6,61 @@ A name and a password come from the environment alone and are no settings, so no
 from __future__ import annotations
 
 import os
-from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+import tempfile
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from time import monotonic
+from pathlib import Path
 from typing import Any
 
 from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse
 
 from omnizip.errors import OmniZipError
-from omnizip.report import formats
 from omnizip.settings import Settings
 
 from . import words
+from .gate import Door, Gate
+from .limits import Limits
 
-HOUR_S = 3600.0
 USER, PASSWORD = "OMNIZIP_USER", "OMNIZIP_PASSWORD"
-Scope = MutableMapping[str, Any]
-Application = Callable[[Scope, Any, Any], Awaitable[None]]
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+Waiting = Callable[[Any, Callable[[Any], bool]], int]
 
 
-def access_options(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """What `launch()` takes of this: login, limits, MCP. Raises OmniZipError in one sentence for what does not go together."""
-    limits = Middleware(UploadLimit, mb_per_hour=settings.upload_mb_per_hour, proxied=bool(environ.get("SPACE_ID")))
-    return {"auth": login(environ), "mcp_server": agents(settings), "app_kwargs": {"middleware": [limits]}}
+def access_options(settings: Settings, door: Door, waiting: Waiting, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """What `launch()` takes of this: login, MCP, the gate and the limits. Raises OmniZipError for what does not go together.
+
+    Args:
+        waiting: how many requests wait in an app's queue, of those whose scope a test says yes to.
+    """
+    known = login(environ)
+    if known and settings.mcp:
+        raise OmniZipError(words.MCP_AND_LOGIN)
+    limits = Middleware(Limits, settings=settings, hops=hops(settings, environ), waiting=waiting, folder=upload_folder)
+    gate = Middleware(Gate, door=door, agents=agents(settings))
+    return {"auth": known, "mcp_server": agents(settings), "app_kwargs": {"middleware": [gate, limits]}}
+
+
+def hops(settings: Settings, environ: Mapping[str, str] = os.environ) -> int:
+    """Proxies before the page whose word on a visitor's address counts; a Space has one."""
+    return max(settings.trusted_hops, 1 if environ.get("SPACE_ID") else 0)
+
+
+def upload_folder() -> str:
+    """Where gradio puts uploads while they arrive."""
+    return os.environ.get("GRADIO_TEMP_DIR") or str(Path(tempfile.gettempdir()) / "gradio")
+
+
+def may_switch(settings: Settings, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether visitors may exchange the model, which is everybody's: by the setting, else where only known people come in."""
+    if settings.switch_model != "auto":
+        return settings.switch_model == "everybody"
+    return login(environ) is not None or (address(settings, environ) in LOOPBACK and hops(settings, environ) == 0)
+
+
+def address(settings: Settings, environ: Mapping[str, str] = os.environ) -> str:
+    """Where the page listens: as set, and where nothing was set as gradio's own variable says, which Spaces give."""
+    unset = settings.host == Settings.__dataclass_fields__["host"].default
+    return environ.get("GRADIO_SERVER_NAME", settings.host) if unset else settings.host
 
 
 def login(environ: Mapping[str, str]) -> tuple[str, str] | None:
@@ -46,45 +76,3 @@ def agents(settings: Settings) -> bool:
     if settings.mcp and find_spec("mcp") is None:
         raise OmniZipError(words.NO_MCP)
     return settings.mcp
-
-
-class UploadLimit:
-    """Counts the bytes each visitor uploads and refuses what goes beyond the limit, before any of it is read.
-
-    A visitor is an address. Behind the proxy of a Space that is what the proxy says it is; another proxy's word counts where
-    uvicorn trusts it (FORWARDED_ALLOW_IPS).
-    """
-
-    def __init__(self, app: Application, mb_per_hour: float, proxied: bool = False, clock: Callable[[], float] = monotonic) -> None:
-        self._app, self._limit, self._proxied, self._clock = app, mb_per_hour * 1e6, proxied, clock
-        self._sent: dict[str, deque[tuple[float, int]]] = defaultdict(deque)  # (when, bytes) of the last hour
-
-    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        """Pass everything on but an upload that is too much."""
-        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"].rstrip("/").endswith("/upload"):
-            headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-            refusal = self._refusal(self._visitor(scope, headers), headers.get("content-length", ""))
-            if refusal is not None:
-                await refusal(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-    def _visitor(self, scope: Scope, headers: Mapping[str, str]) -> str:
-        named = headers.get("x-forwarded-for", "").split(",")[0].strip() if self._proxied else ""
-        return named or (scope.get("client") or ("",))[0]
-
-    def _refusal(self, visitor: str, length: str) -> PlainTextResponse | None:
-        if not length.isdecimal():
-            return PlainTextResponse(words.UPLOAD_UNMEASURED, 411)
-        now = self._clock()
-        for name in [name for name, sent in self._sent.items() if now - sent[-1][0] > HOUR_S]:
-            del self._sent[name]
-        sent = self._sent[visitor]
-        while sent and now - sent[0][0] > HOUR_S:
-            sent.popleft()
-        if sum(size for _, size in sent) + int(length) > self._limit:
-            if not sent:
-                del self._sent[visitor]
-            return PlainTextResponse(words.UPLOADED_ENOUGH.format(limit=formats.size(int(self._limit))), 429)
-        sent.append((now, int(length)))
-        return None

@@ -5,17 +5,18 @@ What handlers return are updates, each a dict from the name of a piece of the pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from omnizip.compressors import COMPRESSORS
 from omnizip.engine import ClipHandle
 from omnizip.engine.events import Arm
-from omnizip.errors import MethodError
+from omnizip.errors import MethodError, OmniZipError
 from omnizip.report import fragments
 from omnizip.report.decision import CompressionRecord
 from omnizip.report.report import RunReport
+from omnizip.settings import Settings
 from omnizip.types import Turn
 
 from . import markup, words
@@ -64,6 +65,14 @@ def arm_of(method: str, retention: str | float, options: Mapping[str, Any]) -> A
     kind = COMPRESSORS.get(method)
     rates = {item.name for item in kind.options() if item.is_rate} if kind else set()
     return Arm(method, share, {name: value for name, value in options.items() if name not in rates})
+
+
+def check_question(question: str, settings: Settings, turns: Sequence[Turn] = ()) -> None:
+    """Raise OmniZipError for a question, or a conversation, that is too long to be read for one visitor."""
+    if len(question) > settings.question_chars:
+        raise OmniZipError(words.QUESTION_LONG.format(given=len(question), most=settings.question_chars))
+    if len(turns) >= settings.questions_per_chat:
+        raise OmniZipError(words.CHAT_LONG.format(given=len(turns)))
 
 
 def empty_page() -> Update:

@@ -7,34 +7,58 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging import getLogger
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import gradio as gr
 
 from omnizip.compressors import COMPRESSORS
 from omnizip.compressors.base import Option
 from omnizip.engine import ComparisonEngine
+from omnizip.engine.out_of_memory import is_out_of_memory
 from omnizip.errors import OmniZipError
 from omnizip.report.report import plain
 
-from . import handlers, words
-from .chat import arm_of
+from . import handlers, queueing, words
+from .chat import arm_of, check_question
+from .stops import Stops
 
 MOST_METHODS = 32  # of one call
 
 
-def register(engine: ComparisonEngine, on_model: dict[str, Any]) -> None:
+def register(page: gr.Blocks, engine: ComparisonEngine, stops: Stops, on_model: dict[str, Any]) -> None:
     """Add /compare, /compress and /methods to the page that is being built; the first two wait for the model like visitors do."""
-    gr.api(_compare(engine), api_name="compare", **on_model)
-    gr.api(_compress(engine), api_name="compress", **on_model)
+    gr.api(_compare(page, engine, stops), api_name="compare", **on_model)
+    gr.api(_compress(page, engine, stops), api_name="compress", **on_model)
     gr.api(methods, api_name="methods", queue=False)
 
 
-def _compare(engine: ComparisonEngine) -> Callable[..., Any]:
+@contextmanager
+def _wanted(page: gr.Blocks, stops: Stops, request: gr.Request) -> Iterator[Callable[[], bool]]:
+    """Whether a call is to end: its client has left, or the server stops. What goes wrong inside becomes a gr.Error of one sentence."""
+    session = request.session_hash or uuid4().hex
+    with stops.run(session) as wish:
+        try:
+            yield lambda: wish.is_set() or queueing.has_left(page, session)
+        except OmniZipError as problem:
+            raise gr.Error(words.SERVER_STOPS if stops.closing else str(problem), print_exception=False) from None
+        except Exception as failure:
+            if is_out_of_memory(failure):
+                raise gr.Error(words.CALL_MEMORY, print_exception=False) from None
+            getLogger(__name__).exception("a call failed")
+            raise gr.Error(words.CALL_FAILED, print_exception=False) from None
+        if stops.closing:
+            raise gr.Error(words.SERVER_STOPS, print_exception=False)
+
+
+def _compare(page: gr.Blocks, engine: ComparisonEngine, stops: Stops) -> Callable[..., Any]:
     """The comparison for programs."""
 
     def compare(
+        request: gr.Request,
         video: gr.FileData,
         question: str,
         method: str = "omnizip",
@@ -46,6 +70,7 @@ def _compare(engine: ComparisonEngine) -> Callable[..., Any]:
         """Answer a question about a clip twice, with the full model and with a compressed prompt; streams as it goes.
 
         Args:
+            request: who calls; the server fills it in.
             video: the clip.
             question: what to ask about it.
             method: name of the compression method.
@@ -57,21 +82,22 @@ def _compare(engine: ComparisonEngine) -> Callable[..., Any]:
         Returns:
             The full model's answer, the compressed one's, and the report, which is empty until both are done.
         """
-        chosen, fields = _rates(retention, rho_audio, rho_video, options)
-        try:
+        with _wanted(page, stops, request) as gone:
+            chosen, fields = _rates(retention, rho_audio, rho_video, options)
+            _check("question", question, str, "a text")
+            _check("method", method, str, "the name of a method")
             path = _uploaded(video)
-            for full, compressed, report in handlers.compare_plain(engine, path, question, method, chosen, fields):
+            for full, compressed, report in handlers.compare_plain(engine, path, question, method, chosen, fields, gone):
                 yield full, compressed, report or {}
-        except OmniZipError as problem:
-            raise gr.Error(str(problem), print_exception=False) from None
 
     return compare
 
 
-def _compress(engine: ComparisonEngine) -> Callable[..., Any]:
+def _compress(page: gr.Blocks, engine: ComparisonEngine, stops: Stops) -> Callable[..., Any]:
     """Compression alone, for programs."""
 
     def compress(
+        request: gr.Request,
         video: gr.FileData,
         methods: list[str] | None = None,
         retention: float = 0.45,
@@ -83,6 +109,7 @@ def _compress(engine: ComparisonEngine) -> Callable[..., Any]:
         """Choose what to keep of a clip, with one method or several, without asking the model for an answer.
 
         Args:
+            request: who calls; the server fills it in.
             video: the clip.
             methods: names of compression methods, from /methods; OmniZip where none is given. All get the same share and options.
             retention: share of the clip's audio and video tokens to keep, above 0 and up to 1.
@@ -95,11 +122,14 @@ def _compress(engine: ComparisonEngine) -> Callable[..., Any]:
             The model, the clip, and per method: parameters, tokens kept of text, sound and picture, the shares measured, times in
             milliseconds, reasons, and a table with one row per two seconds.
         """
-        chosen, fields = _rates(retention, rho_audio, rho_video, options)
-        try:
-            return compress_plain(engine, _uploaded(video), methods or ["omnizip"], chosen, fields, question)
-        except OmniZipError as problem:
-            raise gr.Error(str(problem), print_exception=False) from None
+        with _wanted(page, stops, request) as gone:
+            chosen, fields = _rates(retention, rho_audio, rho_video, options)
+            names = methods or ["omnizip"]
+            _check("question", question or "", str, "a text")
+            _check("methods", names, list, "a list of names")
+            for name in names:
+                _check("methods", name, str, "names of methods")
+            return compress_plain(engine, _uploaded(video), names, chosen, fields, question or "", gone)
 
     return compress
 
@@ -133,7 +163,13 @@ def _option(item: Option) -> dict[str, Any]:
 
 
 def compress_plain(
-    engine: ComparisonEngine, path: str, names: list[str], retention: str | float, options: dict[str, Any], question: str = ""
+    engine: ComparisonEngine,
+    path: str,
+    names: list[str],
+    retention: str | float,
+    options: dict[str, Any],
+    question: str = "",
+    stop: Callable[[], bool] | None = None,
 ) -> dict[str, Any]:
     """What every method would keep of a clip, in plain values; nothing is answered.
 
@@ -142,12 +178,13 @@ def compress_plain(
     """
     if len(names) > MOST_METHODS:
         raise OmniZipError(words.METHODS_NUMBER.format(most=MOST_METHODS, given=len(names)))
+    check_question(question, engine.settings)
     arms = [arm_of(name, retention, options) for name in names]
     for arm in arms:
         arm.method_class()  # all are looked at before any is run
     handle, clip, found = engine.open_clip(path), None, []
     for arm in arms:
-        preview = engine.preview(handle, arm, question)
+        preview = engine.preview(handle, arm, question, stop=stop)
         clip, kept = preview.clip, preview.record
         found.append(
             {
@@ -170,13 +207,28 @@ def compress_plain(
 
 def _rates(retention: float, rho_audio: float | None, rho_video: float | None, options: dict | None) -> tuple[str | float, dict[str, Any]]:
     """A share to keep, or "custom" with the rates among the options."""
+    _check("options", options or {}, dict, "names with values")
+    for name in options or {}:
+        _check("options", name, str, "names with values")
     rates = {name: value for name, value in (("rho_audio", rho_audio), ("rho_video", rho_video)) if value is not None}
+    for name, value in rates.items():
+        _check(name, value, (int, float), "a share from 0 to 1")
     return (words.CUSTOM if rates else retention), {**(options or {}), **rates}
+
+
+def _check(name: str, value: Any, kind: type | tuple[type, ...], wanted: str) -> None:
+    """Raise OmniZipError for an argument of another kind; JSON brings any."""
+    if not isinstance(value, kind):
+        given = repr(value)
+        raise OmniZipError(words.CALL_KIND.format(name=name, given=given if len(given) < 80 else f"{given[:79]}…", wanted=wanted))
 
 
 def _uploaded(video: Any) -> str:
     """The path of an upload. A program may name any path, so only files within the upload folder count."""
-    path = Path(video["path"] if isinstance(video, dict) else video.path).resolve()
+    named = video.get("path") if isinstance(video, dict) else getattr(video, "path", None)
+    if not isinstance(named, str) or "\0" in named:
+        raise OmniZipError(words.NOT_UPLOADED)
+    path = Path(named).resolve()
     if not path.is_relative_to(Path(gr.utils.get_upload_folder()).resolve()):
         raise OmniZipError(words.NOT_UPLOADED)
     return str(path)

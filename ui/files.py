@@ -5,7 +5,9 @@ A handler that yields a path removes the file when it is asked for more; by then
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,10 +25,13 @@ STEP = 0.04  # of the overlay video; progress is shown no more often
 
 
 def write_report(report: RunReport, folder: Path) -> Update:
-    """Write the report and the table of its windows into `folder`."""
+    """Write the report and the table of its windows into `folder`. Raises OSError where there is no room for them and their copies."""
     stem = Path(report.clip.name).stem
     (folder / f"{stem}-report.json").write_text(json.dumps(report.to_json(), indent=1, ensure_ascii=False), "utf-8")
     (folder / f"{stem}-windows.csv").write_text(report.windows_csv(), "utf-8")
+    written = sum(path.stat().st_size for path in folder.iterdir())
+    if shutil.disk_usage(folder).free < written:
+        raise OSError(errno.ENOSPC, "no room for the page's copies")
     return {"report_json": str(folder / f"{stem}-report.json"), "windows_csv": str(folder / f"{stem}-windows.csv")}
 
 

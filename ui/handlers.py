@@ -7,7 +7,7 @@ page changes. What a choice redraws is in decisions.py, files are in files.py, w
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event as Flag
@@ -23,7 +23,7 @@ from omnizip.report.report import Run, RunReport, differing_words
 from omnizip.types import Turn
 
 from . import decisions, files, markup, words
-from .chat import COMPRESSED, FULL, Chat, Turns, Update, arm_of
+from .chat import COMPRESSED, FULL, Chat, Turns, Update, arm_of, check_question
 
 REFRESH_S = 0.08  # text is shown as it is written, at most so often: a slow browser must not slow the model
 
@@ -38,6 +38,7 @@ def compare(
         yield {"status": markup.problem(words.NO_QUESTION.format(hint=words.QUESTION_HINT))}
     else:
         try:
+            check_question(question, engine.settings)
             arm = arm_of(method, retention, options)
             yield {"status": markup.progress(wording.STAGES["decode"], None)}
             yield from _converse(engine, engine.open_clip(path), question.strip(), arm, ((), ()), flag)
@@ -53,6 +54,7 @@ def ask_on(engine: ComparisonEngine, chat: Chat | None, question: str, flag: Fla
         yield {"status": markup.problem(words.NO_QUESTION.format(hint=words.QUESTION_HINT))}
     else:
         try:
+            check_question(question, engine.settings, chat.turns[FULL])
             yield {"follow_up": "", "status": markup.progress(wording.STAGES["decode"], None)}
             yield from _converse(engine, chat.clip, question.strip(), chat.arm, chat.turns, flag)
         except OmniZipError as problem:
@@ -60,19 +62,26 @@ def ask_on(engine: ComparisonEngine, chat: Chat | None, question: str, flag: Fla
 
 
 def compare_plain(
-    engine: ComparisonEngine, path: str, question: str, method: str, retention: str | float, options: Mapping[str, Any]
+    engine: ComparisonEngine,
+    path: str,
+    question: str,
+    method: str,
+    retention: str | float,
+    options: Mapping[str, Any],
+    stop: Callable[[], bool] | None = None,
 ) -> Iterator[tuple[str, str, dict[str, Any] | None]]:
     """The same comparison for programs: (full answer, compressed answer, report) as they grow; the report comes last.
 
     Raises:
         OmniZipError: in one sentence.
     """
+    check_question(question, engine.settings)
     texts = ["", ""]
-    for event in engine.compare(path, question, (arm_of(method, retention, options),)):
+    for event in engine.compare(path, question, (arm_of(method, retention, options),), stop=stop):
         if isinstance(event, Piece):
             texts[event.arm] = event.text
             yield texts[FULL], texts[COMPRESSED], None
-        elif isinstance(event, Finished):
+        elif isinstance(event, Finished) and len(event.report.runs) == 2:
             answers = [run.answer.text for run in event.report.runs]
             yield answers[FULL], answers[COMPRESSED], event.report.to_json()
 
@@ -93,17 +102,21 @@ def _converse(engine: ComparisonEngine, clip: ClipHandle, question: str, arm: Ar
     answers = [run.answer.text for run in report.runs]
     full, compressed = ((*earlier, Turn(question, answer)) for earlier, answer in zip(turns, answers, strict=True))
     chat = Chat(clip, arm, (full, compressed), report)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         # The last update of all frees the buttons too. gradio sends each as a difference, and a busy browser that met the next
         # one before it had drawn the files would be left with buttons that save nothing.
+        try:
+            written, status = files.write_report(report, Path(folder)), markup.done(words.STOPPED if stopped else words.DONE)
+        except OSError:  # the answer took minutes; the files are made of it
+            written, status = {"report_json": None, "windows_csv": None}, markup.problem(words.FILES_LOST)
         yield {
             "busy": False,
-            "status": markup.done(words.STOPPED if stopped else words.DONE),
+            "status": status,
             "headline": fragments.headline(report.ratios(report.runs[COMPRESSED])),
             "chat": chat,
             "talking": True,
             **drawing.compared(answers),
-            **files.write_report(report, Path(folder)),
+            **written,
             **decisions.show_answered(chat),
             "clip_notes": _clip_notes(report, engine.encode(clip).clip.playable),
         }

@@ -9,6 +9,7 @@ import gradio as gr
 from omnizip.report import formats, fragments
 
 from . import markup, words
+from .access import may_switch
 from .model_host import ModelHost
 
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
@@ -18,14 +19,14 @@ def model_bar(host: ModelHost, on_model: dict[str, Any]) -> None:
     """Place and wire it. A change waits in the queue of the model, behind comparisons, and is everybody's."""
     asking = {"queue": False, **QUIET}
     line = gr.HTML(describe_model(host), elem_id="conditions")
-    choices = host.choices()
+    choices, free = host.choices(), may_switch(host.settings)
     choice = gr.Dropdown(
         [(words.model_name(name), name) for name in choices],
         value=host.state.name,
         label=words.MODEL,
         info=words.MODEL_HINT,
         filterable=False,
-        visible=len(choices) > 1,
+        visible=len(choices) > 1 and free,
         elem_id="model",
     )
     clock = gr.Timer(1.0, active=host.state.loading)
@@ -34,6 +35,10 @@ def model_bar(host: ModelHost, on_model: dict[str, Any]) -> None:
         return describe_model(host), gr.update(active=host.state.loading), gr.update(value=host.state.name)
 
     def change(name):
+        if not free:  # a request may name an event that the page does not show
+            raise gr.Error(words.MODEL_FIXED, print_exception=False)
+        if name not in choices:
+            raise gr.Error(words.MODEL_OTHER, print_exception=False)
         host.load(name)
         return refresh()
 
@@ -54,4 +59,4 @@ def describe_model(host: ModelHost) -> str:
         return markup.progress(doing.format(name=words.model_name(state.name)), state.fraction)
     free = host.free()
     room = [] if free is None else [words.MEMORY_FREE.format(size=formats.size(free))]
-    return fragments.model_notice(state.conditions, *room)
+    return fragments.model_notice(state.conditions, *room) + (markup.problem(state.refused) if state.refused else "")

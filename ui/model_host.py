@@ -37,6 +37,7 @@ class HostState:
     stage: str = "load"  # "download" while weights come from the hub
     fraction: float | None = None  # of the weights, while they come or load and where it is known
     problem: str = ""  # why there is none
+    refused: str = ""  # why the one asked for last is not the one that answers
 
     @property
     def loading(self) -> bool:
@@ -56,6 +57,7 @@ class ModelHost:
         self._lend = lend
         self._chosen = settings.model  # by whoever chose last
         self._engine: Engine | None = None
+        self._answered: str | None = None  # which model did last
         self._state = HostState(settings.model, None)
         self._lock = Lock()
 
@@ -63,7 +65,7 @@ class ModelHost:
     def of(cls, engine: Engine) -> ModelHost:
         """With an engine that is there already."""
         host = cls(engine.settings)
-        host._engine = engine
+        host._engine, host._answered = engine, engine.settings.model
         host._state = HostState(engine.settings.model, engine.model.conditions)
         return host
 
@@ -81,7 +83,8 @@ class ModelHost:
     def load(self, name: str) -> None:
         """Have `name` answer from now on; the model before makes room first, and one on its way is set aside.
 
-        Never raises what a user can cause: `state` says what came of it. What a download brought is kept for another time.
+        Where `name` cannot be loaded, the model that answered last is put back. What a visitor should know of it is in `state`;
+        what nobody foresaw is raised after that. What a download brought is kept for another time.
         """
         self._chosen = name
         with self._lock:
@@ -89,22 +92,43 @@ class ModelHost:
                 return  # chosen by somebody who did not wait for it
             if self._engine is not None and name == self._state.name:
                 return
-            self._engine = None
-            self._state = HostState(name, None)
-            gc.collect()
-            release_cached_blocks()
-            try:
-                engine = Engine.open(replace(self.settings, model=name), self._report_progress, self._lend)
-            except OmniZipError as problem:
-                self._state = HostState(name, None, problem=str(problem))
-            except _SetAside:
-                return
-            except Exception:
-                self._state = HostState(name, None, problem=words.MODEL_FAILED.format(name=words.model_name(name)))
-                raise
-            else:
-                self._engine = engine
-                self._state = HostState(name, engine.model.conditions)
+            self._try(name, self._answered)
+
+    def _try(self, name: str, before: str | None) -> None:
+        """Load `name`; where that fails and a model answered before, load that again."""
+        try:
+            self._open(name)
+        finally:
+            if (problem := self._state.problem) and before not in (None, name) and self._chosen == name:
+                self._chosen = before
+                self._try(before, None)
+                if not self._state.problem:
+                    self._state = replace(self._state, refused=words.MODEL_KEPT.format(problem=problem, name=words.model_name(before)))
+
+    def _open(self, name: str) -> None:
+        """Replace the engine by one of `name`, or by the reason there is none."""
+        self._engine = None
+        self._state = HostState(name, None)
+        gc.collect()
+        release_cached_blocks()
+        try:
+            engine = Engine.open(replace(self.settings, model=name), self._report_progress, self._lend)
+        except _SetAside:
+            return
+        except OmniZipError as problem:
+            self._state = HostState(name, None, problem=self._plain(str(problem), name))
+        except Exception:
+            self._state = HostState(name, None, problem=words.MODEL_FAILED.format(name=words.model_name(name)))
+            raise
+        else:
+            self._engine, self._answered = engine, name
+            self._state = HostState(name, engine.model.conditions)
+
+    def _plain(self, problem: str, name: str) -> str:
+        """The sentence without the folder's path, which visitors have no use for."""
+        if not name.startswith(("/", "~", ".")):
+            return problem
+        return problem.replace(str(Path(name).expanduser()), words.model_name(name)).replace(name, words.model_name(name))
 
     def _report_progress(self, stage: str, fraction: float | None) -> None:
         if self._chosen != self._state.name:
@@ -152,9 +176,9 @@ class ModelHost:
         """Encode a clip with the engine."""
         return self.engine.encode(clip)
 
-    def preview(self, clip: str | Path | ClipHandle, arm: Arm, question: str = "", history: Sequence[Turn] = ()) -> Preview:
+    def preview(self, clip: str | Path | ClipHandle, arm: Arm, question: str = "", history: Sequence[Turn] = (), **named: Any) -> Preview:
         """Preview a method with the engine."""
-        return self.engine.preview(clip, arm, question, history)
+        return self.engine.preview(clip, arm, question, history, **named)
 
     def compare(self, clip: str | Path | ClipHandle, question: str, arms: Sequence[Arm], **named: Any) -> Iterator[Event]:
         """Compare with the engine; who has an engine keeps it until the comparison ends."""

@@ -23,9 +23,10 @@ from omnizip.report import fragments, wording  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
 
 from . import decisions, endpoints, files, handlers, links, markup, queueing, words  # noqa: E402
-from .access import access_options  # noqa: E402
+from .access import access_options, address  # noqa: E402
 from .chat import Update, empty_page  # noqa: E402
 from .columns import METHODS, Asked, answer_column, ask_column, kept_section  # noqa: E402
+from .gate import Door  # noqa: E402
 from .lens import component  # noqa: E402
 from .lens import view as lens_view
 from .methods.tab import methods_tab  # noqa: E402
@@ -39,33 +40,31 @@ IDLE = {"busy": False, "waiting": False}
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def launch_options(settings: Settings) -> dict[str, Any]:
+def launch_options(settings: Settings, door: Door | None = None) -> dict[str, Any]:
     """What `build_page(...).launch()` takes: calm neutrals, one blue accent, the system's fonts, nothing kept or sent.
+
+    Args:
+        door: shut by whoever stops the server.
 
     Raises OmniZipError in one sentence for settings that do not go together.
     """
     return {
-        "server_name": _address(settings),
+        "server_name": address(settings),
         "server_port": settings.port,
         "theme": page_theme(),
         "css_paths": [asset("style.css"), asset("lens/lens.css"), asset("methods.css")],
         "max_file_size": int(settings.max_file_mb * 1_000_000),
+        "state_session_capacity": settings.open_pages,
         "run_history": False,
         "footer_links": [],
         "enable_monitoring": False,
-        "show_error": True,
-        **access_options(settings),
+        "show_error": False,  # sentences are gr.Error and shown all the same; what nobody expected may name paths of the server
+        **access_options(settings, door or Door(), queueing.waiting),
     }
 
 
-def _address(settings: Settings) -> str:
-    """Where the page listens: as set, and where nothing was set as gradio's own variable says, which Spaces give."""
-    unset = settings.host == Settings.__dataclass_fields__["host"].default
-    return os.environ.get("GRADIO_SERVER_NAME", settings.host) if unset else settings.host
-
-
-def build_page(engine: Engine | ModelHost) -> gr.Blocks:
-    """Arrange the page around a loaded engine, or around one that is still to come."""
+def build_page(engine: Engine | ModelHost, stops: Stops | None = None) -> gr.Blocks:
+    """Arrange the page around a loaded engine, or around one that is still to come; `stops` ends the runs of all visitors."""
     engine = engine if isinstance(engine, ModelHost) else ModelHost.of(engine)
     start = empty_page()
     keep_s = engine.settings.keep_files_s
@@ -82,12 +81,13 @@ def build_page(engine: Engine | ModelHost) -> gr.Blocks:
         states = {"chat": gr.State(None, time_to_live=keep_s), "kept": gr.State(None, time_to_live=keep_s)}
         clock = gr.Timer(queueing.LOOK_S, active=False)
         pieces = _Pieces({**states, **asked.pieces, **answered, **shown}, group, follow, empty, clock)
-        answers = _wire_answers(page, engine, asked, pieces)
+        stops = stops or Stops()
+        answers = _wire_answers(page, engine, asked, pieces, stops)
         _wire_charts(engine, pieces, charts, [*answers, *_wire_lens(engine, asked, pieces, answers)])
         _wire_choices(engine, asked, pieces)
         methods_tab(page, engine, asked, ON_MODEL)
-        endpoints.register(engine, ON_MODEL)
-    page.queue(max_size=engine.settings.queue_size, default_concurrency_limit=1)
+        endpoints.register(page, engine, stops, ON_MODEL)
+    page.queue(max_size=engine.settings.queue_size, default_concurrency_limit=1, api_open=False)  # nobody goes past the queue
     return page
 
 
@@ -130,9 +130,8 @@ class _Pieces:
         return placed
 
 
-def _wire_answers(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, pieces: _Pieces) -> list[Any]:
+def _wire_answers(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, pieces: _Pieces, stops: Stops) -> list[Any]:
     """Compare, ask on, stop, begin anew. Returns the events that end with an answer."""
-    stops = Stops()
 
     def show_run(request: gr.Request, path: str | None, updates: Any) -> Iterator[dict[Any, Any]]:
         """Pass a run's updates on; the buttons are free again however it ends, and a closed tab frees the model."""
@@ -145,7 +144,9 @@ def _wire_answers(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, piece
                     return
                 yield pieces.place(update)
                 busy = update.get("busy", busy)
-        if busy:
+        if stops.closing:
+            yield pieces.place({**IDLE, "status": markup.problem(words.SERVER_STOPS)})
+        elif busy:
             yield pieces.place({"busy": False})
 
     def on_compare(request: gr.Request, path, question, method, retention, *values):

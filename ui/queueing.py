@@ -27,6 +27,18 @@ def runs_ahead(page: gr.Blocks, visitor: str, line: str) -> int | None:
     return places[0] + queue.current_concurrency if places else None
 
 
+def waiting(app: Any, theirs: Callable[[Any], bool]) -> int:
+    """Requests that wait in any queue of a launched app, of those whose scope `theirs` says yes to."""
+    queues = app.get_blocks()._queue.event_queue_per_concurrency_id.values()
+    return sum(1 for queue in queues for event in list(queue.queue) if theirs(event.request.scope))
+
+
+def has_left(page: gr.Blocks, visitor: str) -> bool:
+    """Whether nobody listens any more to a run of the visitor's that goes on; `visitor` is a session hash."""
+    jobs = [job for running in page._queue.active_jobs if running for job in running]
+    return any(job.session_hash == visitor and not job.alive for job in jobs)
+
+
 def show_place(
     page: gr.Blocks, clock: gr.Timer, status: gr.HTML, line: str, given_up: Callable[[str], bool] = lambda visitor: False, **quiet: Any
 ) -> None:

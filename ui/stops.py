@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event as Flag
+from time import monotonic
 
 PATIENCE_S = 2.0  # how long Stop waits for a run to end by itself before it is cut off
 
@@ -25,6 +26,7 @@ class Stops:
     def __init__(self) -> None:
         self._runs: dict[str, Wish] = {}
         self._wished: set[str] = set()
+        self.closing = False  # the server stops, and every run with it
 
     @contextmanager
     def run(self, visitor: str, path: str | None = None) -> Iterator[Wish]:
@@ -32,6 +34,8 @@ class Stops:
         if older := self._runs.get(visitor):
             older.set()
         wish = self._runs[visitor] = Wish(path)
+        if self.closing:
+            wish.set()
         try:
             yield wish
         finally:
@@ -46,6 +50,15 @@ class Stops:
         if wish := self._runs.get(visitor):
             wish.set()
             wish.over.wait(patience_s)
+
+    def close(self, patience_s: float) -> None:
+        """Tell all runs to stop, those that have yet to begin too, and wait at most so long for them to end."""
+        self.closing = True
+        deadline = monotonic() + patience_s
+        for wish in list(self._runs.values()):
+            wish.set()
+        for wish in list(self._runs.values()):
+            wish.over.wait(max(0.0, deadline - monotonic()))
 
     def begin(self, visitor: str) -> None:
         """The visitor wants a run, which has yet to wait for its turn."""

@@ -20,6 +20,7 @@ from ..compressors.base import Compressor
 from ..compressors.layer_pruner import LayerPruner
 from ..model.conditions import installed_versions
 from ..model.generate import Prefilled
+from ..model.layer_pruning import checked
 from ..model.prefix_cache import Prefixes
 from ..model.qwen import EncodedClip, QwenOmni
 from ..report.decision import CompressionRecord
@@ -101,14 +102,18 @@ class Comparison:
         self.stop.check()
         yield Stage("warm up")
         reuse = self._reuses(plans, history)
-        memory.run(lambda: self._warm_up(plans, reuse))
+        with checked(self.model.parts.language, self.stop.check):
+            memory.run(lambda: self._warm_up(plans, reuse))
         runs: list[Run] = []
         for plan in plans:
             if self.stop():
                 break
             yield Stage("answer", arm=plan.number)
             full_ids = runs[0].answer.token_ids if runs else None
-            runs.append((yield from memory.stream(lambda plan=plan, ids=full_ids: self._answer(plan, reuse, ids))))
+            try:
+                runs.append((yield from memory.stream(lambda plan=plan, ids=full_ids: self._answer(plan, reuse, ids))))
+            except Stopped:  # while the prompt was read: there is nothing of this answer yet
+                break
             yield ArmDone(plan.number, runs[-1])
         return self._report(runs, plans[-1].stream, settings) if runs else None
 
@@ -179,7 +184,8 @@ class Comparison:
         model.synchronize()
         choose_ms = ms_since(start)
         start = perf_counter()
-        prefilled = model.prefill(prompt, compressor, stream) if known is None else model.resume(known, prompt)
+        with checked(model.parts.language, self.stop.check):
+            prefilled = model.prefill(prompt, compressor, stream) if known is None else model.resume(known, prompt)
         prefill_ms = ms_since(start)
         del known
         ids: list[int] = []

@@ -26,6 +26,7 @@ from ..errors import BusyError, MediaError, OmniZipError
 from ..media import Clip
 from ..media.frame_buffer import FrameBuffer, load_while
 from ..model.encoders import Ahead
+from ..model.layer_pruning import checked
 from ..model.prefix_cache import Prefixes
 from ..model.qwen import EncodedClip, QwenOmni
 from ..report.decision import CompressionRecord
@@ -47,6 +48,7 @@ FULL = Arm("full")
 OMNIZIP = Arm("omnizip", 0.45)
 PREVIEW_WAIT_S = 10.0  # how long a preview waits for the device while somebody's answer is being written
 MEGABYTE = 1e6
+GIVEN_UP = "This was stopped before it was done."
 BUSY = "The model is busy with another question; try again when it has answered."
 
 
@@ -125,6 +127,7 @@ class Engine:
         history: Sequence[Turn] = (),
         *,
         wait_s: float = PREVIEW_WAIT_S,
+        stop: Callable[[], bool] | None = None,
     ) -> Preview:
         """What `arm` would keep of a clip; encodes it if need be, never generates. A method inside the model reads the prompt for it.
 
@@ -133,17 +136,22 @@ class Engine:
 
         Args:
             wait_s: how long it waits for its turn.
+            stop: asked while the clip is decoded and encoded, and between the layers a method inside the model runs.
 
         Raises:
             MediaError: the clip cannot be used. MethodError: no such method, or an option it does not take.
-            BusyError: the device was not free in time.
+            BusyError: the device was not free in time, or the stop was heard.
         """
         arm.method_class()
-        handle = self._handle(clip)
-        encoded = self.encode(handle)
-        with nullcontext() if self._lent is not None else self._turn(Stop(None), wait_s):
-            memory = SecondTry(self.model, self._prefixes, len(encoded.clip.frames))
-            return memory.run(lambda: self._preview(handle.name, encoded, arm, (*history, Turn(question))))
+        handle, wish = self._handle(clip), Stop(stop)
+        try:
+            encoded = self._encode(handle, lambda stage: wish.check(), wish).clip
+            with nullcontext() if self._lent is not None else self._turn(wish, wait_s):
+                memory = SecondTry(self.model, self._prefixes, len(encoded.clip.frames))
+                with checked(self.model.parts.language, wish.check):
+                    return memory.run(lambda: self._preview(handle.name, encoded, arm, (*history, Turn(question))))
+        except (Stopped, media.Cancelled):
+            raise BusyError(GIVEN_UP) from None
 
     def _preview(self, name: str, encoded: EncodedClip, arm: Arm, turns: Sequence[Turn]) -> Preview:
         """Choose what to keep, alone on the device; on the host where the device is lent."""

@@ -36,7 +36,15 @@ class ComparisonEngine(Protocol):
         """Decode and encode a clip, or take it from memory."""
         ...
 
-    def preview(self, clip: str | Path | ClipHandle, arm: Arm, question: str = "", history: Sequence[Turn] = ()) -> Preview:
+    def preview(
+        self,
+        clip: str | Path | ClipHandle,
+        arm: Arm,
+        question: str = "",
+        history: Sequence[Turn] = (),
+        *,
+        stop: Callable[[], bool] | None = None,
+    ) -> Preview:
         """Choose what a method would keep, without an answer."""
         ...
 

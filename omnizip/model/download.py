@@ -164,9 +164,13 @@ def weight_files(names: Collection[str], folder: Path) -> list[str]:
 def weight_map(index: Path) -> dict[str, str]:
     """Tensor -> file, as an index says. Raises ModelError for one that is damaged."""
     try:
-        return dict(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
-    except (ValueError, KeyError, TypeError):
+        found = json.loads(index.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
         raise ModelError(f"{index} is not readable as JSON; download the checkpoint again.") from None
+    listed = found.get("weight_map") if isinstance(found, dict) else None
+    if not isinstance(listed, dict) or not all(isinstance(name, str) for name in listed.values()):
+        raise ModelError(f"{index} does not say where the weights are; download the checkpoint again.")
+    return listed
 
 
 def _thinkers(files: Mapping[str, str]) -> dict[str, str]:

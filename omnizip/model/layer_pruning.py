@@ -190,6 +190,17 @@ def uneven(language: nn.Module, cache: Any) -> Iterator[None]:
 
 
 @contextmanager
+def checked(language: nn.Module, check: Callable[[], None]) -> Iterator[None]:
+    """Within it, `check` is called before every decoder layer of `language`; what it raises ends the reading of a prompt there."""
+
+    def before(number: int, layer: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        check()
+
+    with _hooks(language, before):
+        yield
+
+
+@contextmanager
 def _hooks(language: nn.Module, before: Callable[[int, nn.Module, tuple, dict[str, Any]], Any]) -> Iterator[None]:
     handles = []
     try:

@@ -31,7 +31,7 @@ def as_model_errors(source: str) -> Iterator[None]:
         raise ModelError(
             f"The checkpoint {source} does not fit the GPU's memory; use --four-bit, a smaller checkpoint, or more GPUs."
         ) from error
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ImportError) as error:
         raise ModelError(_sentence(source, error)) from error
     except Exception as error:
         if not came_from_network(error):

@@ -35,6 +35,7 @@ from .memory import PARAMETERS, Needs, free_by_gpu, free_bytes, needs, released_
 
 MARK = "omnizip.json"  # what a checkpoint says of itself: name, embedded
 MODEL_TYPES = ("qwen2_5_omni", "qwen2_5_omni_thinker")
+CONFIGS = ("config.json", "preprocessor_config.json", "tokenizer_config.json")
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,6 +296,9 @@ def _check_complete(folder: Path) -> None:
     """Raise ModelError unless the config and every file of weights are there in full length."""
     if not (folder / "config.json").is_file():
         raise ModelError(f"The folder {folder} has no config.json; give the folder of a downloaded Qwen2.5-Omni checkpoint.")
+    for name in CONFIGS:
+        if (folder / name).is_file() and not _json(folder / name):
+            raise ModelError(f"{folder / name} is empty; download the checkpoint again.")
     names = download.weight_files([path.name for path in folder.iterdir()], folder)
     if not names:
         raise ModelError(f"The folder {folder} has no weights ({download.WEIGHTS[0]}); finish the download or give another folder.")
@@ -314,16 +318,20 @@ def _is_whole(file: Path) -> bool:
             return False
         try:
             tensors = json.loads(opened.read(header))
-        except ValueError:
-            return False
-    return size == 8 + header + max((entry["data_offsets"][1] for name, entry in tensors.items() if name != "__metadata__"), default=0)
+            ends = [entry["data_offsets"][1] for name, entry in tensors.items() if name != "__metadata__"]
+            return size == 8 + header + max(ends, default=0)
+        except (ValueError, AttributeError, KeyError, IndexError, TypeError, RecursionError):
+            return False  # the header is not what it should be
 
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
         raise ModelError(f"{file} is not readable as JSON; download the checkpoint again.") from None
+    if not isinstance(found, dict):
+        raise ModelError(f"{file} holds no names with values, as it should; download the checkpoint again.")
+    return found
 
 
 def _optional_json(file: Path) -> dict[str, Any] | None:

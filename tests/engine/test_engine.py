@@ -16,6 +16,7 @@ from omnizip.compressors.omnizip import OmniZip
 from omnizip.engine import Arm, ArmDone, Engine, Finished, Piece, Stage
 from omnizip.engine.cache import Cache
 from omnizip.errors import BusyError, MediaError, MethodError, OmniZipError
+from omnizip.model.qwen import QwenOmni
 from omnizip.settings import Settings
 from omnizip.types import Sampling, Turn
 
@@ -458,3 +459,40 @@ def test_the_cache_keeps_no_failure():
     with pytest.raises(ZeroDivisionError):
         cache.get("a", lambda: 1 / 0)
     assert cache.get("a", lambda: 1) == (1, False)
+
+
+@pytest.mark.parametrize("arm", [0, 1])
+def test_a_stop_while_a_prompt_is_read_ends_between_its_layers(engine, clip, monkeypatch, arm):
+    """The wish comes while the first layer of an arm's prompt is passed: no further layer is, and what was answered before stays."""
+    language, real, wished, passed = engine.model.parts.language, QwenOmni.prefill, [], []
+    handle = language.layers[0].register_forward_hook(lambda *_: wished.append(1) if reading and reading[-1] == arm else None)
+    last = language.layers[-1].register_forward_hook(lambda *_: passed.append(1) if wished else None)
+    reading: list[int] = []
+    events = engine.compare(clip, QUESTION, ARMS[:1], sampling=SHORT, stop=lambda: bool(wished))
+
+    def counted(self, *given, **named):
+        if started:
+            reading.append(len(reading))
+        return real(self, *given, **named)
+
+    started: list[int] = []
+    monkeypatch.setattr(QwenOmni, "prefill", counted)
+    seen = []
+    try:
+        for event in events:
+            if isinstance(event, Stage) and event.name == "answer":
+                started.append(1)
+            seen.append(event)
+    finally:
+        handle.remove()
+        last.remove()
+    assert wished and not passed
+    reports = [event.report for event in seen if isinstance(event, Finished)]
+    assert [len(report.runs) for report in reports] == ([] if arm == 0 else [1])
+    assert usable(engine, clip)
+
+
+def test_a_preview_that_nobody_waits_for_ends(engine, clip, loads):
+    with pytest.raises(BusyError, match="stopped"):
+        engine.preview(clip, Arm("random", 0.3), stop=lambda: True)
+    assert engine.preview(clip, Arm("random", 0.3), stop=lambda: False).record.retained["total"] == pytest.approx(0.3, abs=0.05)

@@ -113,7 +113,9 @@ def test_the_page_runs_with_the_call_in_another_process(engine, clip):
 
 
 @pytest.mark.parametrize(
-    "item", [threading.Lock(), threading.Event(), lambda: None, torch.empty(1, device="meta")], ids=["lock", "event", "function", "tensor"]
+    "item",
+    [threading.Lock(), threading.Event(), lambda: None, torch.empty(1, device="meta")],
+    ids=["lock", "event", "function", "meta tensor"],
 )
 def test_the_border_refuses_what_zerogpu_refuses(item):
     with pytest.raises((pickle.PicklingError, TypeError, AttributeError)):

@@ -412,3 +412,34 @@ def test_thirty_seconds_at_default_settings_take_seconds(embedded):
     prefilled = embedded.prefill(stream.prompt(COMPRESSORS["full"]().compress(stream)))
     assert list(embedded.decode(prefilled, Sampling(max_new_tokens=64)))
     assert time.process_time() - started < 15
+
+
+def header_of(text):
+    return len(text).to_bytes(8, "little") + text.encode() + b"\0" * 8
+
+
+DAMAGE = {
+    "header is a list": ("model.safetensors", header_of("[]"), "cut short"),
+    "header is a number": ("model.safetensors", header_of("5"), "cut short"),
+    "an entry without offsets": ("model.safetensors", header_of('{"a": {"dtype": "F32", "shape": [2]}}'), "cut short"),
+    "an entry that is a list": ("model.safetensors", header_of('{"a": []}'), "cut short"),
+    "offsets that are words": ("model.safetensors", header_of('{"a": {"data_offsets": ["a", "b"]}}'), "cut short"),
+    "a header of brackets": ("model.safetensors", header_of("[" * 100_000), "cut short"),
+    "config is a list": ("config.json", b"[]", "config.json holds no names"),
+    "config is a word": ("config.json", b'"a"', "config.json holds no names"),
+    "config is empty": ("config.json", b"{}", "config.json is empty"),
+    "no text in the config": ("config.json", b"", "config.json is not readable"),
+    "preprocessor is empty": ("preprocessor_config.json", b"{}", "preprocessor_config.json is empty"),
+    "preprocessor is a list": ("preprocessor_config.json", b"[1]", "preprocessor_config.json holds no names"),
+    "tokenizer config is a number": ("tokenizer_config.json", b"7", "tokenizer_config.json holds no names"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_one_sentence_that_names_the_file(copied, damage):
+    name, content, sentence = DAMAGE[damage]
+    (Path(copied) / name).write_bytes(content)
+    with pytest.raises(ModelError) as caught:
+        QwenOmni.load(Settings(model=str(copied)))
+    said = str(caught.value)
+    assert sentence in said and said.count("\n") == 0 and said.endswith("."), said

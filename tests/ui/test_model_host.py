@@ -92,6 +92,34 @@ def test_what_cannot_be_loaded_is_one_sentence_and_the_embedded_model_is_offered
     assert host.conditions.embedded and not host.state.problem
 
 
+@pytest.mark.parametrize("kind", ["missing", "half"])
+def test_a_model_that_cannot_be_loaded_leaves_the_one_that_answers(folder, tmp_path, kind):
+    host = ModelHost(Settings(model=folder))
+    host.load(folder)
+    before, name = host.conditions, broken(folder, tmp_path, kind)
+    host.load(name)
+    assert host.conditions == before and host.state.name == folder and not host.state.problem
+    assert "tiny answers on" in describe_model(host) and host.state.refused in describe_model(host)
+    assert str(tmp_path) not in describe_model(host), "no path of the server"
+    host.load(EMBEDDED)
+    assert not host.state.refused
+
+
+def test_what_nobody_foresaw_leaves_the_one_that_answers(folder, monkeypatch):
+    host, real = ModelHost(Settings(model=folder)), Engine.open
+    host.load(folder)
+
+    def fail(settings, *rest):
+        if settings.model == "a/b":
+            raise ZeroDivisionError
+        return real(settings, *rest)
+
+    monkeypatch.setattr(Engine, "open", fail)
+    with pytest.raises(ZeroDivisionError):
+        host.load("a/b")
+    assert host.engine and host.state.name == folder and "server's log" in host.state.refused
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "sentence"), [("missing", "neither a folder"), ("half", "cut short"), ("large", "GB of memory are free")])
 def test_the_page_is_up_says_why_and_works_with_the_embedded_model(folder, tmp_path, monkeypatch, kind, sentence):
