@@ -344,7 +344,7 @@ def test_another_model(copied):
     (copied / "config.json").write_text(json.dumps({"model_type": "llama"}))
     refused(str(copied), "type llama", "Qwen2.5-Omni")
     (copied / "config.json").write_text("{}")
-    refused(str(copied), "Qwen2.5-Omni")
+    refused(str(copied), "config.json is empty")
     (copied / "config.json").write_text("no json")
     refused(str(copied), "cannot be read")
 
