@@ -92,6 +92,7 @@ REASON_WORDS = {
     "method_score": ("chosen by the method", "kept by the method's own rule"),
     "folded": ("folded in", "not read themselves, merged into a kept token"),
     "dropped": ("dropped", "not read"),
+    "unseen": ("never looked at", "not even encoded"),
     "text": ("text", "the question and markers"),
 }
 MODALITY_TOKENS = {"audio": "Sound: {n} tokens", "video": "Picture: {n} tokens"}
@@ -137,6 +138,7 @@ LENS: dict[str, Any] = {
         "method score": "the method's own rule",
         "absorbed": "absorbed others",
         "folded": "folded away",
+        "unseen": "never looked at",
         "as_is": "kept as it is",
         "both": "both",
         "only": "only {label}",
