@@ -5,13 +5,15 @@ import copy
 import pytest
 import tiny
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration as Thinker
 
 from omnizip.model import encoders
 from omnizip.model.block_attention import batched_blocks
 from omnizip.model.encode_subset import encode_subset, window_labels, window_side
 from omnizip.model.loading import Loaded, Parts, embedded
-from omnizip.model.qwen import QwenOmni
+from omnizip.model.qwen import QwenOmni, encoder_shape_of
+from omnizip.report.flops import encoder_flops
 from omnizip.settings import Settings
 
 GRIDS = [(1, 1, 1), (1, 4, 4), (2, 3, 5), (3, 5, 3), (2, 9, 16), (5, 2, 7), (3, 4, 8), (2, 6, 4), (1, 1, 9)]
@@ -194,3 +196,21 @@ def test_a_clip_in_batches_is_the_clip_at_once(qwen, frames, monkeypatch):
     assert len(sizes) > 1 and all(int(size.sum()) <= 60 or size.numel() == 1 for size in sizes)
     torch.testing.assert_close(in_batches.video, at_once.video, atol=1e-6 * float(at_once.video.abs().max()), rtol=1e-6)
     assert at_once.video.shape[0] == int(keep.sum()) and torch.equal(at_once.seen, keep)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.4], ids=["all", "a part"])
+def test_the_count_of_operations_is_what_torch_counts(qwen, share, monkeypatch):
+    """Torch counts the products that are really called: of the picture with eager attention, since it knows no kernel of the CPU for
+    attention; of the sound without attention, which is three blocks of 100 frames."""
+    monkeypatch.setattr(qwen.parts.vision.config, "_attn_implementation", "eager")
+    clip = tiny.clip(frames=8, height=84, width=140, sound_s=6.0)
+    heard, shape = qwen.encoder.listen(clip), encoder_shape_of(qwen.parts)
+    keep = some(heard.grid, share) if share < 1 else torch.ones_like(heard.seen)
+    with FlopCounterMode(display=False) as counted:
+        qwen.encoder.encode_seen(heard, keep)
+    assert encoder_flops(shape, heard.grid, keep, 0) == counted.get_total_flops()
+    mel = qwen.encoder._log_mel(clip)
+    with FlopCounterMode(display=False) as counted:
+        qwen.encoder._encode_audio(mel, lambda part: None)
+    attention = shape.audio_layers * 4 * shape.audio_width * 3 * 100**2
+    assert encoder_flops(shape, heard.grid, torch.zeros_like(keep), 150) - attention == counted.get_total_flops()
