@@ -112,7 +112,11 @@ def test_the_page_runs_with_the_call_in_another_process(engine, clip):
     assert [run["answer"] for run in report["runs"]] == answers and report["runs"][1]["method"] == "omnizip"
 
 
-@pytest.mark.parametrize("item", [threading.Lock(), threading.Event(), lambda: None, torch.empty(1, device="meta")], ids=["lock", "event", "function", "meta tensor"])
+@pytest.mark.parametrize(
+    "item",
+    [threading.Lock(), threading.Event(), lambda: None, torch.empty(1, device="meta")],
+    ids=["lock", "event", "function", "meta tensor"],
+)
 def test_the_border_refuses_what_zerogpu_refuses(item):
     with pytest.raises((pickle.PicklingError, TypeError, AttributeError)):
         packed((item,))
