@@ -121,7 +121,7 @@ def _cost_rows(on_cpu: bool, reused: bool) -> tuple[CostRow, ...]:
         CostRow(wording.COST_CHOOSING, _uncompared, _choosing, wording.FASTER),
         _time_row(wording.COST_READING, "prefill_ms"),
         _time_row(wording.COST_FIRST, "ttft_ms"),
-        _time_row(wording.COST_ENCODING, "encode_ms"),
+        CostRow(wording.COST_ENCODING, lambda run: run.timing.encode_ms, lambda run: wording.encoding(run.timing), wording.FASTER),
         _time_row(wording.COST_FIRST_ENCODED, "ttft_encoded_ms"),
         CostRow(
             wording.COST_WRITING,

@@ -87,7 +87,8 @@ FIRST_PLACE, PLACE = "1st", "place {n}"
 CAN_BE_HAD = "Reading was {measured}; by the operations counted it could be {allowed}."
 CHOSEN_ANEW = "{label} looks at the question: for this one it chose anew, and read again what it kept."
 SHARED_COST = "Shared by both and counted in neither: {read}."
-ENCODING_REUSED = "Looking and listening was not done again where an answer needs the very same: it would have taken the time given."
+REUSED = "{time}, reused"
+ENCODING_REUSED = "Where an answer needs the very same looking or listening as another, it was done once; each is billed the time it takes."
 READ_BEFORE, READ_NOW = "the file was read before", "reading the file {decode}"
 
 # Where every token went
@@ -276,6 +277,12 @@ def shared_cost(timing: Timing) -> str:
     """What both answers share and no column contains."""
     read = READ_BEFORE if timing.decode_clip_ms is None else READ_NOW.format(decode=formats.duration(timing.decode_clip_ms))
     return SHARED_COST.format(read=read)
+
+
+def encoding(timing: Timing) -> str:
+    """The time of a run's own looking and listening, and whether it was there already."""
+    time = formats.duration(timing.encode_ms)
+    return REUSED.format(time=time) if timing.encode_reused else time
 
 
 def writing(timing: Timing) -> str:
