@@ -48,11 +48,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="S,S",
         help="clip lengths (default: 10,30,60,300; prefill: 60; ttft: 8; decode: 4; synchronisations: 8; lengths: 10,60,600,3600)",
     )
-    parser.add_argument(
-        "--methods",
-        metavar="NAME,NAME",
-        help="default: omnizip,omnizip-official, with random for compress; ttft: omnizip,glance; synchronisations: all",
-    )
+    text = "default: omnizip,omnizip-official, with random for compress; ttft: omnizip,glance; synchronisations: all"
+    parser.add_argument("--methods", metavar="NAME,NAME", help=text)
     parser.add_argument("--retention", default=None, metavar="R,R", help="shares to keep (default: 0.35; prefill, ttft: 0.45,0.35,0.25)")
     parser.add_argument("--rows", type=int, default=9, help="compress: rows of 16 tokens a step has (default: %(default)s)")
     text = "compress, lengths: longest clip for which what grows with its square is measured (default: %(default)s)"

@@ -95,7 +95,7 @@ def blank(model: QwenOmni, encoded: EncodedClip) -> EncodedClip:
 
 def mix(picture: EncodedClip, sound: EncodedClip) -> EncodedClip:
     """Combine the picture of one clip with the sound of another; the encoders do not look at each other."""
-    heard = ("audio", "saliency", "saliency_windowed", "saliency_ms", "saliency_windowed_ms", "saliency_kind")
+    heard = ("audio", "saliency", "saliency_windowed", "saliency_ms", "saliency_windowed_ms", "saliency_kind", "audio_ms", "log_mel")
     clip = replace(picture.clip, waveform=sound.clip.waveform, silent=sound.clip.silent)
     return replace(picture, clip=clip, **{name: getattr(sound, name) for name in heard})
 
