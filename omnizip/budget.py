@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .windows import Structure
+
 MAX_RATE = 0.95
 PRESETS = ((0.25, 0.6), (0.35, 0.4), (0.45, 0.3))  # retention, rho_audio
 
@@ -52,6 +54,21 @@ def bounds(rho_video: float, rho_min: float, rho_max: float) -> tuple[float, flo
         return rho_min, rho_max
     reach = min(0.2, rho_video, 1 - rho_video)
     return min(rho_min, rho_video - reach), max(rho_max, rho_video + reach)
+
+
+def guided_rates(structure: Structure, audio_retention: Tensor, rho_video: float, rho_min: float, rho_max: float) -> Tensor:
+    """(W,) float64 video pruning rate of each window: rho_max - (rho_max - rho_min) S_a, shifted to meet `rho_video` exactly.
+
+    Args:
+        audio_retention: (W,) S_a, share of a window's audio that guides its video. Windows without sound get `rho_video`.
+    """
+    rates = torch.full((structure.n_windows,), rho_video, dtype=torch.float64)
+    guided = (structure.video_counts > 0) & (structure.audio_counts > 0)
+    if bool(guided.any()):
+        base = rho_max - (rho_max - rho_min) * audio_retention[guided]
+        low, high = bounds(rho_video, rho_min, rho_max)
+        rates[guided] = solve_rates(base, structure.video_counts[guided], rho_video, low, high)
+    return rates
 
 
 def solve_rates(base: Tensor, sizes: Tensor, target: float, low: float, high: float) -> Tensor:

@@ -48,6 +48,7 @@ class Reason(IntEnum):
     METHOD_SCORE = 5  # kept by another rule; the method says which
     FOLDED = 6  # not kept itself, lives on in the token `source` names
     DROPPED = 7
+    UNSEEN = 8  # never encoded, so there is nothing that could be kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +68,7 @@ class TokenStream:
     saliency_kind: str = "attention"  # what the two saliencies are: "attention", "embedding norm", "given" or "uniform"
     observers: Mapping[str, Observer] = field(default_factory=dict, repr=False)  # what else can be observed, when a method asks for it
     audio_selector: Any = field(default=None, repr=False)  # the trained AudioSelector of the model's checkpoint, if it has one
+    seen: Tensor | None = None  # (steps, rows * columns) bool on the host, which video tokens were encoded; the rest are zeros; None: all
 
     def __post_init__(self) -> None:
         length = self.embeds.shape[0]
@@ -77,6 +79,8 @@ class TokenStream:
         if tuple(self.positions.shape) != (3, length):
             raise MethodError(f"positions has shape {tuple(self.positions.shape)}, expected (3, {length}): time, height, width.")
         steps, rows, columns = self.grid
+        if self.seen is not None and tuple(self.seen.shape) != (steps, rows * columns):
+            raise MethodError(f"seen has shape {tuple(self.seen.shape)}, expected ({steps}, {rows * columns}): one entry per video token.")
         if steps * rows * columns != self.n_video:
             raise MethodError(
                 f"The grid {self.grid} (steps, rows, columns) means {steps * rows * columns} video tokens, the stream has {self.n_video}."
@@ -151,8 +155,9 @@ class TokenStream:
         """Scores of tokens that are made when first asked for; None where this stream cannot say.
 
         Args:
-            name: "saliency_video", (V,) float32 attention received in the vision encoder, or "saliency_joint", (A + V,) float32
-                attention audio and video receive from each other in the first layers of the language model. In prompt order.
+            name: "saliency_video", (V,) float32 attention received in the vision encoder; "saliency_joint", (A + V,) float32
+                attention audio and video receive from each other in the first layers of the language model; "log_mel", (A, bins)
+                float32 log-mel frames of each audio token, which nothing has to be run for. In prompt order.
         """
         if name in self.observers and name not in self._observed:
             self._observed[name] = self.observers[name]()
@@ -273,9 +278,12 @@ class Compression:
         """Complete a decision given as one reason per token.
 
         Args:
-            reason: (L,) uint8; DROPPED and FOLDED are not kept, all else is.
+            reason: (L,) uint8; FOLDED, DROPPED and UNSEEN are not kept, all else is. Video that was never encoded is UNSEEN
+                whatever is given for it.
             source: (L,) int64, read only at FOLDED tokens.
         """
+        if stream.seen is not None:
+            reason = reason.index_fill(0, placed(stream.step_places[~stream.seen], reason.device), int(Reason.UNSEEN))
         keep = reason < Reason.FOLDED
         itself = torch.arange(stream.n_tokens, device=reason.device)
         lives_on = torch.full_like(itself, -1) if source is None else torch.where(reason == Reason.FOLDED, source, -1)

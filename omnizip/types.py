@@ -38,6 +38,25 @@ class ModelShape:
 
 
 @dataclass(frozen=True)
+class EncoderShape:
+    """The encoders' sizes, for counting operations."""
+
+    vision_layers: int
+    vision_full_layers: int  # of them, those that attend over a whole step; the others attend within windows
+    vision_width: int
+    vision_ffn: int  # gated
+    patch_values: int  # numbers of a patch
+    merged: int  # patches merged into one token
+    window_side: int  # tokens that a window is wide and high
+    audio_layers: int
+    audio_width: int
+    audio_ffn: int  # not gated
+    mel_bins: int
+    block_tokens: int  # audio tokens that a frame attends within
+    output: int  # width of what both give
+
+
+@dataclass(frozen=True)
 class Conditions:
     """What every number of a run depends on."""
 
@@ -59,14 +78,21 @@ class Timing:
     """Milliseconds of each part of a run, measured with the device synchronised."""
 
     decode_clip_ms: float | None  # reading the file; None when the clip was in memory already
-    encode_ms: float  # vision and audio encoders, shared by all runs of a clip
+    encode_ms: float  # vision and audio encoders on what this run needs encoded, whenever that was done
     saliency_ms: float  # attention received, only what this method needs
-    compress_ms: float  # saliency_ms + choosing and merging
+    compress_ms: float  # saliency_ms + look_ms + choosing and merging
     prefill_ms: float
     first_token_ms: float  # from the end of prefill until the first token is chosen
     ttft_ms: float  # compress + prefill + first token
     decode_ms: float  # all tokens after the first
     tokens_per_s: float | None  # decode speed after the first token; None for an answer of one token
+    look_ms: float = 0.0  # choosing what to encode, pixel statistics included; 0 for a method that needs all
+    encode_reused: bool = False  # the very same encoding was there already: encode_ms is what it took then
+
+    @property
+    def ttft_encoded_ms(self) -> float:
+        """To the first token with this run's own encoding."""
+        return self.encode_ms + self.ttft_ms
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """The shared words: shapes are checked, windows follow time, the prompt keeps positions."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from streams import AUDIO, VIDEO, make_stream
@@ -61,3 +63,16 @@ def test_reasons_complete_a_compression():
     result = Compression.of(stream, reason, source=torch.full((stream.n_tokens,), 5))
     assert result.source[5] == 5 and result.source[6] == 5 and result.source[7] == -1
     assert not result.keep[6] and result.keep[0]
+
+
+def test_video_that_was_never_encoded_has_a_reason_of_its_own():
+    stream = make_stream(steps=2, audio=50)
+    seen = torch.ones(2, stream.tokens_per_step, dtype=torch.bool)
+    seen[1, 3] = False
+    reason = torch.full_like(stream.modality, Reason.METHOD_SCORE)
+    result = Compression.of(replace(stream, seen=seen), reason)
+    unseen = stream.step_places[1, 3]
+    assert result.reason[unseen] == Reason.UNSEEN and result.source[unseen] == -1 and not result.keep[unseen]
+    assert int((~result.keep).sum()) == 1 and reason[unseen] == Reason.METHOD_SCORE, "what was given is not written to"
+    with pytest.raises(MethodError, match="seen"):
+        replace(stream, seen=seen[:1])

@@ -175,7 +175,7 @@ function mountLens(element, options = {}) {
     const legend = {
       kept: [["clear", said.kept], ["dim", said.dropped]],
       dropped: [["clear", said.dropped], ["dim", said.kept]],
-      reason: [...["density peak", "change", "method score"].filter((name) => found.has(REASONS.indexOf(name))).map((name) => [name, said[name]]), ["dim", said.dropped]],
+      reason: [...["density peak", "change", "method score"].filter((name) => found.has(REASONS.indexOf(name))).map((name) => [name, said[name]]), ...(found.has(UNSEEN) ? [["unseen", said.unseen]] : []), ...(found.has(REASONS.indexOf("dropped")) || !found.has(UNSEEN) ? [["dim", said.dropped]] : [])],
       folded: [["absorbed", said.absorbed], ["folded", said.folded], ["clear", said.as_is], ["dim", said.dropped]],
       versus: b() ? [["both", said.both], ["a", filled(said.only, a())], ["b", filled(said.only, b())], ["dim", said.neither]] : [],
     }[state.view];

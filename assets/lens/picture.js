@@ -11,10 +11,12 @@ const TINTS = {
   "method score": [0, 158, 115, 0.5],
   absorbed: [204, 121, 167, 0.62],
   folded: [204, 121, 167, 0.24],
+  unseen: [92, 16, 24, 0.86],
 };
 const NIGHT = [8, 11, 16];
 
-// One key per patch of `step`: "clear", "dim", or a name of TINTS.
+// One key per patch of `step`: "clear", "dim", or a name of TINTS. What was never encoded is
+// darker than what was dropped, and red, in the view of reasons.
 function patchesOf(view, a, b, step, perStep) {
   const first = step * perStep;
   const keys = new Array(perStep);
@@ -25,7 +27,7 @@ function patchesOf(view, a, b, step, perStep) {
     else if (view === "versus" && b) {
       const other = b.keep[at] === 1;
       keys[i] = kept && other ? "both" : kept ? "a" : other ? "b" : "dim";
-    } else if (view === "reason") keys[i] = kept ? REASONS[a.reason[at]] : a.reason[at] === FOLDED ? "folded" : "dim";
+    } else if (view === "reason") keys[i] = kept ? REASONS[a.reason[at]] : a.reason[at] === FOLDED ? "folded" : a.reason[at] === UNSEEN ? "unseen" : "dim";
     else if (view === "folded") keys[i] = kept ? (a.absorbed[at] ? "absorbed" : "clear") : a.reason[at] === FOLDED ? "folded" : "dim";
     else keys[i] = kept ? "clear" : "dim";
   }

@@ -1,7 +1,8 @@
 // What omnizip/report/packed.py packed -> typed arrays. Bits are least significant first, numbers 32-bit little-endian, all in base64.
 
-const REASONS = ["text", "salient", "anchor", "density peak", "change", "method score", "folded", "dropped"];
+const REASONS = ["text", "salient", "anchor", "density peak", "change", "method score", "folded", "dropped", "unseen"];
 const FOLDED = 6;
+const UNSEEN = 8;
 
 function bytesOf(text) {
   const raw = atob(text);

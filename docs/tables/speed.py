@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from omnizip.bench import clip_length, compress, decode, prefill, startup, synchronisations
+from collections.abc import Sequence
+from typing import Any
+
+from omnizip.bench import clip_length, compress, decode, prefill, startup, synchronisations, ttft
 
 from .results import conditions, listed, load
 
@@ -57,6 +60,8 @@ MEASUREMENTS = (  # files in docs/results without what they were measured on, an
     ),
     ("prefill", "Prefill, first token and decode with random weights"),
     ("prefill-3b", "The same at the real 3B shape, on a short clip"),
+    ("ttft", "Time to the first token with encoders, choosing and prefill in it, random weights"),
+    ("ttft-3b", "The same at the real 3B shape"),
     ("decode", "A token of our loop beside one of the stock `generate`, in turn in one run"),
     ("startup", "The page on the embedded model, from its start to its first answers"),
 )
@@ -81,11 +86,15 @@ def measurements() -> str:
                 if row.get("saliency_extrapolated"):
                     row["saliency_ms"] = None  # stays in the file; from far shorter clips, so no number to show
             tables = result.get("tables")
-            shown = "\n\n".join(f"{prefill.title(t)}\n\n{prefill.markdown(t)}" for t in tables) if tables else SHOWN[kind](result)
+            shown = _tables(ttft if kind.startswith("ttft") else prefill, tables) if tables else SHOWN[kind](result)
             parts.append(f"{told} ([{kind}-{device}.json](results/{kind}-{device}.json); {conditions(result['conditions'])}).\n\n{shown}")
-        if not found["cuda"] and kind not in ("lengths", "startup", "prefill-3b"):
+        if not found["cuda"] and kind not in ("lengths", "startup", "prefill-3b", "ttft-3b"):
             parts.append(f"{told}, on a GPU: not measured.")
     return "\n\n".join(parts)
+
+
+def _tables(bench: Any, tables: Sequence[Any]) -> str:
+    return "\n\n".join(f"{bench.title(table)}\n\n{bench.markdown(table)}" for table in tables)
 
 
 def waits() -> str:

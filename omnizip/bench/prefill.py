@@ -103,12 +103,16 @@ def noise(seconds: int, seed: int) -> Clip:
 def stream_from(encoded: EncodedClip, seconds: int, bench: Bench) -> TokenStream:
     """The encoders' output in the model's order of tokens, on the device."""
     stream = stream_of(seconds, bench, encoded.video.shape[1])
-    stream.embeds[stream.video_index] = encoded.video.to(stream.embeds)
+    seen = stream.video_index
+    if encoded.seen is not None:
+        stream.embeds[seen] = 0
+        seen = seen[encoded.seen.flatten().to(seen.device)]
+    stream.embeds[seen] = encoded.video.to(stream.embeds)
     stream.embeds[stream.audio_index] = encoded.audio.to(stream.embeds)
     saliency, windowed = (torch.full((stream.n_tokens,), torch.nan, device=bench.device) for _ in range(2))
     saliency[stream.audio_index] = encoded.saliency.to(bench.device)
     windowed[stream.audio_index] = encoded.saliency_windowed.to(bench.device)
-    return replace(stream, saliency=saliency, saliency_windowed=windowed, saliency_kind="attention")
+    return replace(stream, saliency=saliency, saliency_windowed=windowed, saliency_kind="attention", seen=encoded.seen)
 
 
 @dataclass(frozen=True, eq=False)

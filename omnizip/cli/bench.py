@@ -1,6 +1,7 @@
 """`python -m omnizip bench WHAT`: speed, memory and waits as a table and as JSON with their conditions.
 
-`bench prefill` without flags measures what fits the machine: the real 3B and 7B shapes on a GPU, the embedded model's elsewhere.
+`bench prefill` and `bench ttft` without flags measure what fits the machine: the real 3B and 7B shapes on a GPU, the embedded
+model's elsewhere.
 The published measurements lie in docs/results: `bench compress --json docs/results/compress-cpu.json`.
 """
 
@@ -19,6 +20,7 @@ from .console import check_target, say, write
 WHAT = {
     "compress": "the compressor alone, by stage and clip length",
     "prefill": "a model of random weights, with and without",
+    "ttft": "the first token with everything in it: encoders, choosing, prefill, at a real model's shape with random weights",
     "decode": "a token of our loop beside one of the stock `generate`",
     "synchronisations": "how often each method waits for the GPU, counted by torch on one and on an emulated one elsewhere",
     "lengths": "what comes before the language model, from 10 s to an hour",
@@ -26,15 +28,16 @@ WHAT = {
 }
 SETTINGS = ("device", "attention")  # precision is a flag of its own, since it has another default here
 DTYPES = ("float32", "bfloat16", "float16")
-SECONDS = {"compress": "10,30,60,300", "prefill": "60", "decode": "4", "synchronisations": "8", "lengths": "10,60,600,3600"}
+SECONDS = {"compress": "10,30,60,300", "prefill": "60", "ttft": "8", "decode": "4", "synchronisations": "8", "lengths": "10,60,600,3600"}
 METHODS = {
     "compress": "omnizip,omnizip-official,random",
     "prefill": "omnizip,omnizip-official",
+    "ttft": "omnizip,glance",
     "decode": "full",
     "synchronisations": ",".join(COMPRESSORS),
     "lengths": "omnizip",
 }
-ON_GPU = ("prefill", "decode")  # at the released shapes and in half precision where there is one
+ON_GPU = ("prefill", "ttft", "decode")  # at the released shapes and in half precision where there is one
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -43,22 +46,21 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds",
         metavar="S,S",
-        help="clip lengths (default: 10,30,60,300; prefill: 60; decode: 4; synchronisations: 8; lengths: 10,60,600,3600)",
+        help="clip lengths (default: 10,30,60,300; prefill: 60; ttft: 8; decode: 4; synchronisations: 8; lengths: 10,60,600,3600)",
     )
-    parser.add_argument(
-        "--methods", metavar="NAME,NAME", help="default: omnizip,omnizip-official, with random for compress; synchronisations: all"
-    )
-    parser.add_argument("--retention", default=None, metavar="R,R", help="shares to keep (default: 0.35; prefill: 0.45,0.35,0.25)")
+    text = "default: omnizip,omnizip-official, with random for compress; ttft: omnizip,glance; synchronisations: all"
+    parser.add_argument("--methods", metavar="NAME,NAME", help=text)
+    parser.add_argument("--retention", default=None, metavar="R,R", help="shares to keep (default: 0.35; prefill, ttft: 0.45,0.35,0.25)")
     parser.add_argument("--rows", type=int, default=9, help="compress: rows of 16 tokens a step has (default: %(default)s)")
     text = "compress, lengths: longest clip for which what grows with its square is measured (default: %(default)s)"
     parser.add_argument("--quadratic-s", type=int, default=600, metavar="S", help=text)
     parser.add_argument(
-        "--shape", metavar="NAME,NAME", help="prefill, decode: 3b, 7b, nano, tiny (default: 3b,7b on a GPU, nano elsewhere)"
+        "--shape", metavar="NAME,NAME", help="prefill, ttft, decode: 3b, 7b, nano, tiny (default: 3b,7b on a GPU, nano elsewhere)"
     )
     parser.add_argument(
         "--tokens", type=int, default=32, help="prefill, decode, synchronisations: tokens decoded after the first (default: %(default)s)"
     )
-    parser.add_argument("--dtype", choices=DTYPES, help="default: float32; prefill and decode on a GPU: bfloat16")
+    parser.add_argument("--dtype", choices=DTYPES, help="default: float32; prefill, ttft and decode on a GPU: bfloat16")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=5, help="runs the median is taken of (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the measurements; - for standard output")
@@ -123,6 +125,29 @@ def _measure_prefill(arguments: argparse.Namespace, bench: Any, seconds: list[in
     return {"tables": tables}
 
 
+def _measure_ttft(arguments: argparse.Namespace, bench: Any, seconds: list[int], methods: list[str]) -> dict[str, Any]:
+    import torch
+
+    from ..bench import ttft
+    from ..compressors.layer_pruner import LayerPruner
+    from ..model.loading import attention_for
+
+    for name in methods:
+        if issubclass(COMPRESSORS[name], LayerPruner):
+            raise UsageError(f"bench ttft measures methods before the model, on what the encoders hand out; leave {name} out.")
+    shares = _parse_shares(arguments.retention or "0.45,0.35,0.25")
+    attention = attention_for(arguments.attention or "auto", bench.device.type, str(bench.dtype).removeprefix("torch."))
+    tables = []
+    for shape in _parse_shapes(arguments, bench):
+        for length in seconds:
+            tables.append(ttft.measure(bench, shape, length, methods, shares, attention))
+            if bench.device.type == "cuda":
+                torch.cuda.empty_cache()
+            if arguments.json != "-":
+                say(f"{ttft.title(tables[-1])}\n\n{ttft.markdown(tables[-1])}\n")
+    return {"tables": tables}
+
+
 def _measure_decode(arguments: argparse.Namespace, bench: Any, seconds: list[int], methods: list[str]) -> dict[str, Any]:
     import torch
 
@@ -166,6 +191,7 @@ def _measure_lengths(arguments: argparse.Namespace, bench: Any, seconds: list[in
 MEASURES = {
     "compress": _measure_compress,
     "prefill": _measure_prefill,
+    "ttft": _measure_ttft,
     "decode": _measure_decode,
     "synchronisations": _measure_synchronisations,
     "lengths": _measure_lengths,

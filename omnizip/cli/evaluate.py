@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..model.qwen import QwenOmni
 
 SHARES, SECONDS = "0.45,0.35,0.25", "8"
+CLIPS_FROM = 1_000_000_000  # of the world's held-out clips
 SETTINGS = Settings.names("model")
 WHERE_RESULTS_GO = ("json", "markdown", "state", "workers")  # flags that change no number
 
@@ -47,6 +48,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", default=SECONDS, metavar="S,S", help="clip lengths, 2 to 24 (default: %(default)s)")
     parser.add_argument("--ambient", metavar="NAME", help="only clips with silence, hiss, hum or music under the events")
     parser.add_argument("--pattern", metavar="NAME", help="only clips with a plain, striped, dotted or checked backdrop")
+    text = "first seed of the clips: 1000000000 on, where methods are tuned, or 2000000000 on, kept for tables (default: %(default)s)"
+    parser.add_argument("--clips-from", type=int, default=CLIPS_FROM, metavar="SEED", help=text)
+    text = "drawn, or filmed: the same events before textures and highlights, by a camera that pans and shakes (default: %(default)s)"
+    parser.add_argument("--footage", default="drawn", metavar="NAME", help=text)
     parser.add_argument("--per-clip", type=int, default=10, metavar="N", help="questions per clip, at most (default: %(default)s)")
     text = "of so many clips one is described, 0 for none (default: %(default)s)"
     parser.add_argument("--describe-every", type=int, default=1, metavar="N", help=text)
@@ -123,6 +128,8 @@ def _job(arguments: argparse.Namespace) -> Job:
         auxiliary=arguments.by_time,
         ambient=arguments.ambient,
         pattern=arguments.pattern,
+        footage=arguments.footage,
+        clips_from=arguments.clips_from,
         seed=arguments.seed,
     )
     choices = tuple(replace(choice, seconds=seconds) for seconds in lengths)
@@ -152,7 +159,8 @@ def _parse_numbers(flag: str, text: str, above: float, most: float, wanted: str,
 
 
 def _check_flags(arguments: argparse.Namespace) -> None:
-    from ..evaluation.world.scene import PATTERNS
+    from ..evaluation.dataset import PARTNERS
+    from ..evaluation.world.scene import FOOTAGE, HELD_OUT_SEEDS, PATTERNS, REPORT_SEEDS
     from ..evaluation.world.sounds import AMBIENTS
 
     if min(arguments.limit, arguments.seeds, arguments.per_clip, arguments.workers) < 1:
@@ -161,7 +169,11 @@ def _check_flags(arguments: argparse.Namespace) -> None:
         raise UsageError("--limit is at most 1000000 clips.")
     if min(arguments.describe_every, arguments.seed) < 0:
         raise UsageError("--describe-every and --seed are whole numbers from 0 on.")
-    for flag, known in (("ambient", tuple(AMBIENTS)), ("pattern", PATTERNS)):
+    reached = PARTNERS * arguments.controls + arguments.limit  # the clips that controls are made with lie further on
+    if not any(arguments.clips_from in seeds and arguments.clips_from + reached <= seeds.stop for seeds in (HELD_OUT_SEEDS, REPORT_SEEDS)):
+        ranges = " or ".join(f"{seeds.start} to {seeds.stop - reached}" for seeds in (HELD_OUT_SEEDS, REPORT_SEEDS))
+        raise UsageError(f"--clips-from is {arguments.clips_from}; for so many clips give a seed from {ranges}.")
+    for flag, known in (("ambient", tuple(AMBIENTS)), ("pattern", PATTERNS), ("footage", FOOTAGE)):
         value = getattr(arguments, flag)
         if value is not None and value not in known:
             raise UsageError(f"--{flag} is {value!r}; choose of {', '.join(known)}.")
@@ -191,6 +203,7 @@ def _conditions(arguments: argparse.Namespace, job: Job, records: Sequence[Recor
         "seeds_of_random": arguments.seeds,
         "ambient": arguments.ambient,
         "pattern": arguments.pattern,
+        "footage": arguments.footage,
         "headline": "all: mean of the accuracies of the listed kinds; descriptions apart",
         "interval": "95 %, bootstrap over clips",
         "command": spell("python -m omnizip eval", add_flags, arguments, skipped=WHERE_RESULTS_GO),

@@ -33,6 +33,8 @@ def cost_table(report: RunReport) -> str:
     """What every run read and cost, one column per run."""
     rows = [["", *(run.label for run in report.runs)]]
     rows += [[name, *(value(run) for run in report.runs)] for name, value in _COSTS]
+    if any(run.timing.encode_reused for run in report.runs):
+        return "\n".join([*align(rows), f"* {wording.ENCODING_REUSED}"])
     return "\n".join(align(rows))
 
 
@@ -48,6 +50,8 @@ _COSTS = (
     ("  saliency in it", lambda run: formats.duration(run.timing.saliency_ms)),
     ("prefill", lambda run: formats.duration(run.timing.prefill_ms)),
     ("first token after", lambda run: formats.duration(run.timing.ttft_ms)),
+    ("encoders", lambda run: formats.duration(run.timing.encode_ms) + ("*" if run.timing.encode_reused else "")),
+    ("first token with them", lambda run: formats.duration(run.timing.ttft_encoded_ms)),
     ("decode", lambda run: formats.duration(run.timing.decode_ms)),
     ("decode speed", lambda run: formats.rate(run.timing.tokens_per_s)),
     ("key-value cache", lambda run: formats.size(run.kv_cache_bytes)),
@@ -60,7 +64,8 @@ _COSTS = (
 
 def ratio_lines(report: RunReport) -> list[str]:
     """One line per compressed run: how many times less it takes than the full model."""
-    names = {"tokens": "tokens", "prefill": "prefill", "ttft": "first token", "kv_cache": "cache", "flops": "operations"}
+    names = {"tokens": "tokens", "prefill": "prefill", "ttft": "first token", "ttft_encoded": "with encoders"}
+    names |= {"kv_cache": "cache", "flops": "operations"}
     lines = []
     for run in report.runs[1:]:
         ratios = report.ratios(run)

@@ -8,6 +8,7 @@ from .evs import EVS
 from .fastav import FastAV
 from .fastv import FastV
 from .full import Full
+from .glance import FirstGlance
 from .omnirefine import OmniRefine
 from .omnisift import OmniSIFT
 from .omnizip import OmniZip
@@ -23,6 +24,7 @@ COMPRESSORS: dict[str, type[Compressor]] = {
     "full": Full,
     "random": Random,
     "omnizip": OmniZip,
+    "glance": FirstGlance,
     "omnizip-official": OmniZipOfficial,
     "omnisift": OmniSIFT,
     "dycoke": DyCoke,

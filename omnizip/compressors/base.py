@@ -12,6 +12,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from ..errors import MethodError
 from ..stream import Compression, TokenStream
 
@@ -61,6 +63,15 @@ def option(default: Any, label: str, help: str, **bounds: Any) -> Any:
     return dataclasses.field(default=default, metadata={"label": label, "help": help, **bounds})
 
 
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What is known of a clip before its picture is encoded. On the host."""
+
+    layout: TokenStream  # the unpruned prompt, as far as it is known: embeds are (L, 0), saliency and "log_mel" of the sound are there
+    pixels: Tensor  # (steps, n, frames, 48) float32 normalised pixels of each token's place: 3 colours x 4 x 4 cells, averaged
+    audio: Tensor | None  # (A, D) what the audio encoder says
+
+
 @dataclass(frozen=True)
 class Compressor(ABC):
     """A method that chooses and merges tokens before the language model reads them.
@@ -75,6 +86,7 @@ class Compressor(ABC):
     fidelity: ClassVar[str] = "faithful"  # "exact", "faithful", "adapted" or "proxy", and what that means if it needs saying
     needs: ClassVar[frozenset[str]] = frozenset()  # of "saliency", "saliency_windowed", "saliency_video"; may be narrowed per instance
 
+    chooses_before_encoding: ClassVar[bool] = False  # whether `look` names what is to be encoded; any other method needs all of it
     meets_retention: ClassVar[bool] = True  # whether at_retention keeps what it is asked to, or says in `shortfall` why not
     reads_question: ClassVar[bool] = False  # whether the question changes what is kept; then a follow-up reads the clip anew
     later: ClassVar[str] = (  # what the answer, and a further question, can still see; one sentence
@@ -109,6 +121,14 @@ class Compressor(ABC):
     def parameters(self) -> dict[str, Any]:
         """Every field with its value, plain enough for JSON."""
         return {item.name: getattr(self, item.name) for item in self.options()}
+
+    def look(self, sight: Sight) -> Tensor:
+        """(steps, n) bool on the host, which video tokens are to be encoded; asked only of a method that chooses before encoding.
+
+        What it leaves out is never computed: in `compress`, `stream.seen` says so, and its reason is UNSEEN. It knows no question,
+        so that an encoding can be kept for the next one.
+        """
+        return sight.pixels.new_ones(sight.pixels.shape[:2]).bool()
 
     @abstractmethod
     def compress(self, stream: TokenStream) -> Compression:

@@ -23,13 +23,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..budget import bounds, rates_for, solve_rates
+from ..budget import guided_rates, rates_for
 from ..errors import MethodError
 from ..stream import Compression, TokenStream
+from .audio_selectors import AUDIO_SELECTORS
 from .base import Compressor, option
 from .omnizip_audio import AudioChoice, most_salient
 from .omnizip_official import OmniZipOfficial
-from .omnizip_selectors import AUDIO_SELECTORS, VIDEO_SELECTORS
+from .omnizip_selectors import VIDEO_SELECTORS
 from .omnizip_video import VideoChoice
 from .ops.selection import cumulative_rounding
 
@@ -66,7 +67,12 @@ class OmniZip(Compressor):
     temporal: str = option("drop", "Unchanged video", "Drop it, or fold it into the step before.", choices=("drop", "fold"))
     dynamic: bool = option(True, "Dynamic pruning", "Off: every window's video is pruned alike.")
     anchors: bool = option(True, "Audio anchors", "Off: audio that is not salient is dropped.")
-    audio_selector: str = option("saliency", "Audio chosen by", "Attention received, or at random.", choices=tuple(AUDIO_SELECTORS))
+    audio_selector: str = option(
+        "saliency",
+        "Audio chosen by",
+        "Attention received, evenly over time, loudness, what is new in the last second, or at random.",
+        choices=tuple(AUDIO_SELECTORS),
+    )
     video_selector: str = option(
         "istc",
         "Video chosen by",
@@ -95,9 +101,9 @@ class OmniZip(Compressor):
 
     @property
     def needs(self) -> frozenset[str]:  # pyright: ignore[reportIncompatibleVariableOverride]  (the only method that needs less with some options)
-        """The saliency this instance ranks by; none where audio is chosen at random."""
+        """The saliency this instance ranks by; none where audio is chosen by something else."""
         video = frozenset({"saliency_video"} if self.video_selector == "visionzip" else ())
-        if self.audio_selector == "random":
+        if self.audio_selector != "saliency":
             return video
         return video | {"saliency" if self.saliency_scope == "clip" else "saliency_windowed"}
 
@@ -111,7 +117,7 @@ class OmniZip(Compressor):
             on_stage: told "audio", "budget", "video" and "merging" as each is done, so that a benchmark can time them.
         """
         # Section 3.1: the audio that receives most attention is salient; of the rest a few tokens a window become anchors.
-        scores = AUDIO_SELECTORS[self.audio_selector](self, stream)
+        scores = AUDIO_SELECTORS[self.audio_selector](stream, self.seed, self.saliency_scope)
         salient = most_salient(scores, round((1 - self.rho_audio) * stream.n_audio))
         audio = AudioChoice.of(stream, salient, round(self.anchor_ratio * stream.n_audio) if self.anchors else 0)
         on_stage("audio")
@@ -149,13 +155,9 @@ class OmniZip(Compressor):
 
     def _rates(self, stream: TokenStream, audio_retention: Tensor) -> Tensor:
         """(W,) float64 video pruning rate of each window, on the host: rho_max - (rho_max - rho_min) S_a, on the budget."""
-        rates = torch.full((stream.n_windows,), self.rho_video, dtype=torch.float64)
-        guided = (stream.structure.video_counts > 0) & (stream.structure.audio_counts > 0)
-        if self.dynamic and bool(guided.any()):
-            base = self.rho_max - (self.rho_max - self.rho_min) * audio_retention[guided]
-            low, high = bounds(self.rho_video, self.rho_min, self.rho_max)
-            rates[guided] = solve_rates(base, stream.structure.video_counts[guided], self.rho_video, low, high)
-        return rates
+        if not self.dynamic:
+            return torch.full((stream.n_windows,), self.rho_video, dtype=torch.float64)
+        return guided_rates(stream.structure, audio_retention, self.rho_video, self.rho_min, self.rho_max)
 
 
 def _notes(stream: TokenStream, dynamic: bool) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What OmniZip's ablations put in the place of its own choice of audio and video, by the name of the option.
+"""What OmniZip's ablations put in the place of its own choice of video, by the name of the option.
 
 Source: OmniZip, table 4: its own rules beside random choice, DyCoke's and VisionZip's, all under one budget.
 """
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..errors import MethodError
 from ..stream import Reason, TokenStream, placed
 from .dycoke import THINNED, changed_in_groups
 from .ops.blocks import edges
@@ -32,19 +31,6 @@ class VideoSelector:
     reasons: tuple[Reason, Reason]  # why tokens of a window's first and of its second steps are kept
     rates: Tensor | None = None  # (W,) float64 on the host: of a rule that knows none per window, as they turned out
     notes: tuple[str, ...] = ()
-
-
-def _attended_audio(method: OmniZip, stream: TokenStream) -> Tensor:
-    """The paper's: attention received, over the clip or over two seconds."""
-    scores = stream.saliency if method.saliency_scope == "clip" else stream.saliency_windowed
-    if scores is None:
-        raise MethodError("This stream carries no audio saliency; give audio_saliency, or choose audio at random.")
-    return scores[stream.audio_index]
-
-
-def _random_audio(method: OmniZip, stream: TokenStream) -> Tensor:
-    """Draws, the same on every device."""
-    return placed(torch.rand(stream.n_audio, generator=torch.Generator().manual_seed(method.seed)), stream.embeds.device)
 
 
 def _istc(method: OmniZip, stream: TokenStream) -> VideoSelector:
@@ -87,7 +73,6 @@ def _selector_of(stream: TokenStream, chosen: Tensor, reason: Reason, notes: tup
     return VideoSelector(lambda steps, block, counts: chosen[block], (reason, reason), rates, notes)
 
 
-AUDIO_SELECTORS: dict[str, Callable[[OmniZip, TokenStream], Tensor]] = {"saliency": _attended_audio, "random": _random_audio}
 VIDEO_SELECTORS: dict[str, Callable[[OmniZip, TokenStream], VideoSelector]] = {
     "istc": _istc,
     "random": _random_video,

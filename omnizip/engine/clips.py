@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from weakref import WeakSet
@@ -38,6 +39,20 @@ class ClipKey:
     track: int | None = None  # the video track; None for the main one
 
 
+@dataclass(frozen=True)
+class PartKey:
+    """An encoding of chosen video tokens of a clip; the grid is part of the clip's settings, and said for safety."""
+
+    clip: ClipKey
+    grid: tuple[int, int, int]
+    seen: bytes  # digest of the mask
+
+    @classmethod
+    def of(cls, clip: ClipKey, grid: tuple[int, int, int], seen: Tensor) -> PartKey:
+        """The key of a mask (steps, n) bool."""
+        return cls(clip, grid, sha256(seen.numpy().tobytes()).digest())
+
+
 @dataclass(frozen=True, eq=False)
 class ClipHandle:
     """A clip that was opened. Keeping it keeps the clip encoded, as far as the store's bound allows."""
@@ -60,8 +75,10 @@ class TimedClip:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of frames, sound and all tensors."""
+        """Bytes of frames, sound and all tensors; of an encoding of a part, which shares the rest with the whole one, its own."""
         read = self.clip.clip
+        if self.clip.seen is not None:
+            return self.clip.video.nbytes + self.clip.seen.nbytes
         sound = 0 if read.waveform is None else read.waveform.nbytes
         tensors = [value for field in fields(self.clip) if isinstance(value := getattr(self.clip, field.name), Tensor)]
         return read.frames.nbytes + read.frame_times_s.nbytes + sound + sum(tensor.nbytes for tensor in tensors)
@@ -93,6 +110,16 @@ class ClipStore:
             self._handles.add(handle)
         return self._clips.get(handle.key, make)
 
+    def part(self, handle: ClipHandle, whole: EncodedClip, seen: Tensor, make: Callable[[], EncodedClip]) -> tuple[EncodedClip, bool]:
+        """Return the encoding of the video tokens that `seen` marks and whether it was there; it is stored and goes as the clip does.
+
+        Args:
+            whole: the clip as encoded; what it has besides picture is shared.
+        """
+        key = PartKey.of(handle.key, whole.grid, seen)
+        timed, known = self._clips.get(key, lambda: TimedClip(make(), None))
+        return timed.clip, known
+
     @contextmanager
     def using(self, handle: ClipHandle) -> Iterator[None]:
         """Within it, the clip is answered about and does not go."""
@@ -107,6 +134,8 @@ class ClipStore:
                     del self._used[handle.key]
 
     def _rank(self, key: Hashable) -> int | None:
+        if isinstance(key, PartKey):  # before the whole clip: it is quicker to make
+            return FREE
         with self._lock:
             if any(used == key for used in self._used):
                 return None

@@ -3,6 +3,9 @@
 Every arm is compressed twice: once to learn how long its prompt is, so that all lengths are warm before anything is
 measured, and once measured. Times are of the work alone: what the reader of the events does in between is not counted.
 
+A method that chooses before encoding has an encoding of its own, made here and remembered; all others share the whole one. Each is
+billed its own, whenever it was made.
+
 In a follow-up question on the same clip and settings each arm goes on from what it has read (prefix_cache.py): times, operations
 and `reused_tokens` say so. The choice itself is made anew, since it costs little and shows what the answer rests on.
 
@@ -16,6 +19,8 @@ from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from time import perf_counter
 
+from torch import Tensor
+
 from ..compressors.base import Compressor
 from ..compressors.layer_pruner import LayerPruner
 from ..model.conditions import installed_versions
@@ -24,7 +29,7 @@ from ..model.layer_pruning import checked
 from ..model.prefix_cache import Prefixes
 from ..model.qwen import EncodedClip, QwenOmni
 from ..report.decision import CompressionRecord
-from ..report.flops import CountedFlops, kv_cache_bytes, layered_paper_flops, paper_flops
+from ..report.flops import CountedFlops, encoder_flops, kv_cache_bytes, layered_paper_flops, paper_flops
 from ..report.report import ClipRecord, Run, RunReport
 from ..settings import Settings
 from ..stream import Compression, TokenStream
@@ -34,6 +39,7 @@ from .events import Arm, ArmDone, Event, Piece, Stage
 from .out_of_memory import SecondTry
 
 SERVING = Settings.names("page")  # settings that no number depends on
+Parts = Callable[[EncodedClip, Tensor, Callable[[], EncodedClip]], tuple[EncodedClip, bool]]
 History = Sequence[Turn] | Mapping[int, Sequence[Turn]]
 
 
@@ -68,12 +74,22 @@ def saliency_cost_ms(encoded: EncodedClip, compressor: Compressor, stream: Token
 
 
 @dataclass(frozen=True, eq=False)
+class Encoding:
+    """What one arm has of the clip: all of it encoded, or what its method chose."""
+
+    clip: EncodedClip
+    look_ms: float  # choosing what to encode
+    reused: bool  # the very same encoding was there before
+
+
+@dataclass(frozen=True, eq=False)
 class Plan:
     """One arm before it answers: its method as it applies to its stream, and how much there is to read."""
 
     number: int
     arm: Arm
     compressor: Compressor
+    encoding: Encoding
     stream: TokenStream
     length: int  # tokens of its prompt
     unread: int  # of them, not read for an earlier question
@@ -90,6 +106,7 @@ class Comparison:
     sampling: Sampling
     stop: Stop
     prefixes: Prefixes  # what earlier questions have read, the answers of this one are added
+    parts: Parts = lambda whole, seen, make: (make(), False)  # remembers encodings of a part of the picture
 
     def run(self, arms: Sequence[Arm], history: History, settings: Settings) -> Generator[Event, None, RunReport | None]:
         """Compress for all arms, warm up their lengths, answer one after the other; returns the RunReport, None without a run.
@@ -118,14 +135,16 @@ class Comparison:
         return self._report(runs, plans[-1].stream, settings) if runs else None
 
     def _plan(self, arms: Sequence[Arm], history: History, memory: SecondTry) -> Generator[Event, None, list[Plan]]:
-        """Compress once for every arm, unmeasured. Arms with the same turns share one stream."""
-        streams: dict[tuple[Turn, ...], TokenStream] = {}
+        """Compress once for every arm, unmeasured. Arms with the same turns and the same encoding share one stream."""
+        streams: dict[Hashable, TokenStream] = {}
 
         def plan(number: int, arm: Arm, turns: tuple[Turn, ...]) -> Plan:
-            if turns not in streams:
-                streams[turns] = self.model.stream(self.encoded.clip, turns)
-            compressor = arm.compressor(streams[turns], self.sampling.seed)
-            return Plan(number, arm, compressor, streams[turns], *self._lengths(number, compressor, streams[turns]))
+            encoding = self._encoding(number, arm)
+            key = id(encoding.clip), turns
+            if key not in streams:
+                streams[key] = self.model.stream(encoding.clip, turns)
+            compressor = arm.compressor(streams[key], self.sampling.seed)
+            return Plan(number, arm, compressor, encoding, streams[key], *self._lengths(number, compressor, streams[key]))
 
         plans = []
         for number, arm in enumerate(arms):
@@ -134,6 +153,16 @@ class Comparison:
             turns = (*_earlier(history, number), Turn(self.question))
             plans.append(memory.run(lambda number=number, arm=arm, turns=turns: plan(number, arm, turns)))
         return plans
+
+    def _encoding(self, number: int, arm: Arm) -> Encoding:
+        """The clip as this arm has it encoded. What a method chose is run for it and never cut out of the whole."""
+        whole = self.encoded.clip
+        if not arm.method_class().chooses_before_encoding:
+            return Encoding(whole, 0.0, number > 0 or self.encoded.decode_ms is None)
+        compressor = arm.compressor(self.model.sight(whole).layout, self.sampling.seed)
+        seen, look_ms = self.model.look(whole, compressor)
+        clip, known = self.parts(whole, seen, lambda: self.model.encoder.encode_seen(whole, seen))
+        return Encoding(clip, look_ms, known)
 
     def _reuses(self, plans: Sequence[Plan], history: History) -> bool:
         """Whether the arms go on from what they have read: all or none, or times could not be compared."""
@@ -211,33 +240,33 @@ class Comparison:
         if prefilled.kept is not None:
             compression = prefilled.kept.applied_to(compression, prompt.index)
         finish = "stopped" if self.stop.heard else "length" if len(ids) >= self.sampling.max_new_tokens else "end of turn"
-        timing = self._timing(compressor, stream, choose_ms, prefill_ms, times_ms, len(ids))
+        timing = self._timing(plan, choose_ms, prefill_ms, times_ms, len(ids))
         answer = Answer(text, tuple(ids), finish)
-        return self._run(plan.arm, compressor, compression, prefilled, answer, timing, peak, agreement)
+        return self._run(plan, compression, prefilled, answer, timing, peak, agreement)
 
-    def _timing(
-        self, compressor: Compressor, stream: TokenStream, choose_ms: float, prefill_ms: float, times_ms: list[float], tokens: int
-    ) -> Timing:
+    def _timing(self, plan: Plan, choose_ms: float, prefill_ms: float, times_ms: list[float], tokens: int) -> Timing:
         """Put a run's measurements together; `times_ms` has one entry per token and one for the end of the answer."""
-        encoded = self.encoded.clip
-        saliency_ms = saliency_cost_ms(encoded, compressor, stream)
+        encoding = plan.encoding
+        saliency_ms = saliency_cost_ms(encoding.clip, plan.compressor, plan.stream)
+        compress_ms = saliency_ms + encoding.look_ms + choose_ms
         first_ms, decode_ms = times_ms[0], sum(times_ms[1:])
         return Timing(
             decode_clip_ms=self.encoded.decode_ms,
-            encode_ms=encoded.encode_ms,
+            encode_ms=encoding.clip.encode_ms,
             saliency_ms=saliency_ms,
-            compress_ms=saliency_ms + choose_ms,
+            compress_ms=compress_ms,
             prefill_ms=prefill_ms,
             first_token_ms=first_ms,
-            ttft_ms=saliency_ms + choose_ms + prefill_ms + first_ms,
+            ttft_ms=compress_ms + prefill_ms + first_ms,
             decode_ms=decode_ms,
             tokens_per_s=(tokens - 1) / decode_ms * 1000 if tokens > 1 and decode_ms > 0 else None,
+            look_ms=encoding.look_ms,
+            encode_reused=encoding.reused,
         )
 
     def _run(
         self,
-        arm: Arm,
-        compressor: Compressor,
+        plan: Plan,
         compression: Compression,
         prefilled: Prefilled,
         answer: Answer,
@@ -245,6 +274,7 @@ class Comparison:
         peak: int | None,
         agreement: Agreement | None,
     ) -> Run:
+        arm, compressor, encoding = plan.arm, plan.compressor, plan.encoding.clip
         layers = prefilled.kept.layers if prefilled.kept else ()
         record = CompressionRecord.of(compression, self.encoded.clip.clip.duration_s, compressor.needs, layers, arm.retention)
         shape, tokens, fed = self.model.shape, record.tokens, prefilled.fed
@@ -266,6 +296,7 @@ class Comparison:
             kv_cache_bytes=sum(kv_cache_bytes(replace(shape, layers=1), n + fed) for n in prefilled.lengths),
             flops_paper=paper,
             flops_counted=counted,
+            flops_encode=encoder_flops(self.model.encoder_shape, encoding.grid, encoding.seen, plan.stream.n_audio),
             reused_tokens=prefilled.reused,
             agreement=agreement,
         )

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -60,7 +60,7 @@ class Preview:
     stream: TokenStream
     compression: Compression
     compressor: Compressor
-    compress_ms: float  # choosing and merging, without saliency
+    compress_ms: float  # choosing, before the encoder and behind it, and merging, without saliency
     saliency_ms: float  # what the attention that the method ranks by cost
     record: CompressionRecord  # the decision on the host, with its counts
     clip: ClipRecord
@@ -156,6 +156,10 @@ class Engine:
     def _preview(self, name: str, encoded: EncodedClip, arm: Arm, turns: Sequence[Turn]) -> Preview:
         """Choose what to keep, alone on the device; on the host where the device is lent."""
         stream = self.model.stream(encoded, turns, host=self._lent is not None)
+        look_ms = 0.0
+        if arm.method_class().chooses_before_encoding:  # shown on the whole encoding: running a part for every move would take seconds
+            seen, look_ms = self.model.look(encoded, arm.compressor(stream, self.settings.seed))
+            stream = replace(stream, seen=seen)
         compressor = arm.compressor(stream, self.settings.seed)
         observed = compressor.needs & stream.observers.keys()  # the model is run for it
         if self._lent is not None and (isinstance(compressor, LayerPruner) or observed):
@@ -166,7 +170,7 @@ class Engine:
         compression = compressor.compress(stream)
         if self._lent is None:
             self.model.synchronize()
-        choose_ms, layers = ms_since(start), ()
+        choose_ms, layers = look_ms + ms_since(start), ()
         if isinstance(compressor, LayerPruner):
             prompt = stream.prompt(compression)
             kept = self.model.prefill(prompt, compressor, stream).kept
@@ -214,7 +218,9 @@ class Engine:
                     return
                 encoded = yield from yield_progress(partial(self._encode, handle, stop=wish), "encode", wish.check)
                 with self._turn(wish):
-                    comparison = Comparison(self.model, encoded, handle.name, question, asked, wish, self._prefixes)
+                    comparison = Comparison(
+                        self.model, encoded, handle.name, question, asked, wish, self._prefixes, partial(self._clips.part, handle)
+                    )
                     report = yield from comparison.run((FULL, *arms), history, self.settings)
         except Stopped:
             return

@@ -118,7 +118,8 @@ def duration_s(task: Task, parameters: int) -> int:
     if task.clip.waveform is not None:
         tokens += task.clip.duration_s * TOKENS_PER_S_OF_SOUND
     shares = sum(min(1.0, arm.retention or 1.0) for arm in task.arms)
-    work = ENCODE_S_PER_TOKEN * tokens * (task.encoded is None)
+    encoded = sum(min(1.0, arm.retention or 1.0) for arm in task.arms if arm.method_class().chooses_before_encoding)
+    work = ENCODE_S_PER_TOKEN * tokens * ((task.encoded is None) + encoded)  # who chooses before encoding has an encoding of its own
     work += 2 * READ_S_PER_TOKEN * tokens * shares + WRITE_S_PER_TOKEN * task.sampling.max_new_tokens * len(task.arms)
     return math.ceil(START_S + work * max(SMALLEST, parameters / 1e10))
 

@@ -1,7 +1,7 @@
 """Held-out clips of the world with a fixed choice of questions about each, read back from real .mp4 files, and the controls.
 
-The standard clip is 8 s with 64-72 video tokens a step. Seeds count up from the first held-out one; the model's own check
-during training counts down from the last.
+The standard clip is 8 s with 64-72 video tokens a step. Seeds count up from the first held-out one, or from another that is given; the
+model's own check during training counts down from the last.
 """
 
 from __future__ import annotations
@@ -45,18 +45,20 @@ class Choice:
     auxiliary: bool = False  # one question of each kind about time, besides
     ambient: str | None = None
     pattern: str | None = None
+    footage: str = world.FOOTAGE[0]
+    clips_from: int = world.HELD_OUT_SEEDS.start  # the first clip's seed
     seed: int = 0  # of the choice of questions and wordings
 
     def scene(self, number: int) -> world.Scene:
         """The scene of a clip, counted from 0."""
-        return self._scene(world.HELD_OUT_SEEDS.start + number)
+        return self._scene(self.clips_from + number)
 
     def partner(self, number: int) -> world.Scene:
         """Another clip of the same length and kind."""
-        return self._scene(world.HELD_OUT_SEEDS.start + PARTNERS + number)
+        return self._scene(self.clips_from + PARTNERS + number)
 
     def _scene(self, seed: int) -> world.Scene:
-        return world.scene(seed, self.seconds, ambient=self.ambient, pattern=self.pattern)
+        return world.scene(seed, self.seconds, ambient=self.ambient, pattern=self.pattern, footage=self.footage)
 
     def questions(self, number: int) -> list[Question]:
         """What is asked: every cross-modal kind the scene supports, then other kinds drawn at random, then second ones."""
@@ -93,7 +95,7 @@ def blank(model: QwenOmni, encoded: EncodedClip) -> EncodedClip:
 
 def mix(picture: EncodedClip, sound: EncodedClip) -> EncodedClip:
     """Combine the picture of one clip with the sound of another; the encoders do not look at each other."""
-    heard = ("audio", "saliency", "saliency_windowed", "saliency_ms", "saliency_windowed_ms", "saliency_kind")
+    heard = ("audio", "saliency", "saliency_windowed", "saliency_ms", "saliency_windowed_ms", "saliency_kind", "audio_ms", "log_mel")
     clip = replace(picture.clip, waveform=sound.clip.waveform, silent=sound.clip.silent)
     return replace(picture, clip=clip, **{name: getattr(sound, name) for name in heard})
 

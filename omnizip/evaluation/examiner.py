@@ -113,6 +113,9 @@ class Examiner:
     def _outcome(self, arm: Arm, encoded: EncodedClip, stream: TokenStream, sheet: Sheet) -> tuple[Record, Draft | None]:
         with torch.inference_mode():
             compressor = _make_compressor(arm, stream)
+            if compressor.chooses_before_encoding:  # its picture is encoded for it, as in the product
+                encoded = self._encode_chosen(compressor, encoded)
+                stream = self.model.stream(encoded, [ANY_QUESTION])
             if not compressor.reads_question:
                 return self._read_once(compressor, stream, sheet)
             read = self._ask if isinstance(compressor, LayerPruner) else self._read_once
@@ -125,6 +128,13 @@ class Examiner:
         notes = sorted({note for part, _ in parts for note in part["notes"]})
         text = next(({"text": part["text"]} for part, _ in parts if "text" in part), {})
         return {"right": right, "kept": kept, "notes": notes, **text}, next((draft for _, draft in parts if draft is not None), None)
+
+    def _encode_chosen(self, compressor: Compressor, encoded: EncodedClip) -> EncodedClip:
+        try:
+            seen, _ = self.model.look(encoded, compressor)
+        except Exception as error:
+            raise MethodFailure(_sentence(error)) from error
+        return self.model.encoder.encode_seen(encoded, seen)
 
     def _ask(self, compressor: Compressor, stream: TokenStream, sheet: Sheet) -> tuple[Record, None]:
         """One question to a method that works inside the model, which reads and answers it as the product does."""
@@ -183,6 +193,7 @@ def _clip_record(scene: Scene, choice: dataset.Choice, number: int, questions: S
         "seed": scene.seed,
         "ambient": scene.ambient,
         "pattern": scene.pattern,
+        "footage": scene.footage,
         "size": [scene.width, scene.height],
         "questions": [
             {

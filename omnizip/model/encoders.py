@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -24,11 +24,13 @@ from torch import Tensor, nn
 from ..media import Clip
 from ..media.frame_buffer import FrameBuffer
 from .block_attention import batched_blocks
+from .encode_subset import encode_subset, window_order, window_side
 from .loading import Parts
-from .processor import Processor
+from .processor import AUDIO_STRIDE, Processor
 from .saliency import attention_received, attention_received_windowed, per_token
 
 PATCHES_PER_BATCH = 8192  # 16 steps of 128 tokens
+SPARSEST = 1 / 8  # share of the groups below which a batch of a subset holds fewer patches, since its frames need room, too
 BLOCKS_PER_BATCH = 30  # of two seconds of sound
 
 
@@ -38,7 +40,7 @@ class EncodedClip:
 
     clip: Clip
     audio: Tensor | None  # (A, D); None without sound
-    video: Tensor  # (V, D)
+    video: Tensor  # (V, D); of the tokens that `seen` marks, (K, D), where not all were encoded
     grid: tuple[int, int, int]  # steps, rows, columns of video tokens
     second_per_step: float  # as sampled
     saliency: Tensor  # (A,) float32, softmax over the whole clip
@@ -47,6 +49,9 @@ class EncodedClip:
     saliency_windowed_ms: float
     encode_ms: float  # both encoders, with the preparation of their input
     saliency_kind: str = "attention"  # or "uniform": a silent track has nothing to attend to
+    audio_ms: float = 0.0  # the part of encode_ms that the sound took
+    log_mel: Tensor | None = None  # (A, bins) float32 log-mel frames, averaged over each audio token's
+    seen: Tensor | None = None  # (steps, rows * columns) bool, which video tokens were encoded; None: all
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,25 +104,48 @@ class Encoder:
         started = self._now()
         grid = self._grid(clip.frames)
         video = torch.cat([*ahead.made, *self._encode_video(clip.frames, grid, lambda part: report(0.8 * part), ahead.steps)])
+        video_ms = 1000 * (self._now() - started) + ahead.spent_ms
+        heard = self.listen(clip, lambda part: report(0.8 + 0.2 * part))
+        report(1.0)
+        return replace(heard, video=video, seen=None, encode_ms=video_ms + heard.audio_ms)
+
+    @torch.inference_mode()
+    def listen(self, clip: Clip, on_progress: Callable[[float], None] | None = None) -> EncodedClip:
+        """Encode the sound of a clip and score it; nothing of its picture is encoded yet. `encode_ms` is that of the sound."""
+        started = self._now()
+        steps, rows, columns = self._grid(clip.frames)
+        mel = self._log_mel(clip)
         with captured_input(self.parts.last_audio_attention) as hidden:
-            audio = self._encode_audio(clip, lambda part: report(0.8 + 0.2 * part))
-        encode_ms = 1000 * (self._now() - started) + ahead.spent_ms
+            audio = None if mel is None else self._encode_audio(mel, on_progress or (lambda part: None))
+        audio_ms = 1000 * (self._now() - started)
         saliency, saliency_ms = self._saliency(hidden, clip.silent, windowed=False)
         windowed, windowed_ms = self._saliency(hidden, clip.silent, windowed=True)
-        report(1.0)
         return EncodedClip(
             clip=clip,
             audio=audio,
-            video=video,
-            grid=grid,
+            video=torch.empty(0, self.parts.vision.config.out_hidden_size, dtype=self.parts.vision.dtype),
+            grid=(steps, rows, columns),
             second_per_step=self.processor.temporal_patch / clip.fps,
             saliency=saliency,
             saliency_windowed=windowed,
             saliency_ms=saliency_ms,
             saliency_windowed_ms=windowed_ms,
-            encode_ms=encode_ms,
+            encode_ms=audio_ms,
             saliency_kind="uniform" if clip.silent and audio is not None else "attention",
+            audio_ms=audio_ms,
+            log_mel=None if mel is None or audio is None else _mean_of_tokens(mel, audio.shape[0]),
+            seen=torch.zeros(steps, rows * columns, dtype=torch.bool),
         )
+
+    @torch.inference_mode()
+    def encode_seen(self, heard: EncodedClip, seen: Tensor) -> EncodedClip:
+        """Encode the video tokens of a clip that `seen` (steps, rows * columns) bool marks, and no others; the sound is as it was.
+
+        Batches of whole steps bound memory; they count the patches that are kept. `encode_ms` is that of the sound and of this.
+        """
+        started = self._now()
+        video = torch.cat([heard.video[:0], *self._encode_seen(heard.clip.frames, heard.grid, seen)])
+        return replace(heard, video=video, seen=seen, encode_ms=heard.audio_ms + 1000 * (self._now() - started))
 
     @torch.inference_mode()
     def encode_ahead(self, arriving: FrameBuffer, turn: Callable[[], AbstractContextManager]) -> Ahead:
@@ -145,7 +173,8 @@ class Encoder:
     def features(self, clip: Clip) -> tuple[Tensor, Tensor | None]:
         """Features of a clip without saliency: video (V, D), audio (A, D) or None."""
         video = torch.cat(self._encode_video(clip.frames, self._grid(clip.frames), lambda part: None))
-        return video, self._encode_audio(clip, lambda part: None)
+        mel = self._log_mel(clip)
+        return video, None if mel is None else self._encode_audio(mel, lambda part: None)
 
     def _grid(self, frames: np.ndarray) -> tuple[int, int, int]:
         return self.processor.grid(*frames.shape[:3], max_tokens=self.tokens_per_step)
@@ -171,11 +200,41 @@ class Encoder:
         self.parts.synchronize()  # copies to the host end here
         return made
 
-    def _encode_audio(self, clip: Clip, report: Callable[[float], None]) -> Tensor | None:
-        """(A, D) or None. The audio encoder works in blocks of two seconds, so blocks in batches give what all at once would."""
+    def _encode_seen(self, frames: np.ndarray, grid: tuple[int, int, int], seen: Tensor) -> list[Tensor]:
+        """(K', D) each, of the tokens that `seen` marks, in batches of steps."""
+        _, rows, columns = grid
+        device, made = _device(self.parts.vision), []
+        for first, last in self._batches_of_seen(grid, seen):
+            keep = seen[first:last]
+            if not bool(keep.any()):
+                continue
+            frames_per_step = self.processor.temporal_patch
+            pixels = self.processor.patches(frames[first * frames_per_step : last * frames_per_step], rows, columns, keep)
+            with batched_blocks(self.parts.vision):
+                made.append(_to_host(encode_subset(self.parts.vision, _to_device(pixels, device), columns, keep)))
+        self.parts.synchronize()
+        return made
+
+    def _batches_of_seen(self, grid: tuple[int, int, int], seen: Tensor) -> Iterator[tuple[int, int]]:
+        """First and last step (exclusive) of each batch: as many steps as keep PATCHES_PER_BATCH patches, one at least."""
+        most = round(self._steps_per_batch(grid) / SPARSEST)
+        patches = (seen.sum(dim=1) * self.processor.merge**2).tolist()
+        first, held = 0, 0
+        for step, count in enumerate(patches):
+            if step > first and (held + count > PATCHES_PER_BATCH or step - first == most):
+                yield first, step
+                first, held = step, 0
+            held += count
+        if patches:
+            yield first, len(patches)
+
+    def _log_mel(self, clip: Clip) -> Tensor | None:
+        """(bins, M) log-mel frames; None without sound, or with too little of it to make a token."""
         mel = self.processor.log_mel(clip.waveform) if clip.waveform is not None else None
-        if mel is None or not self.processor.audio_tokens(mel.shape[1]):
-            return None
+        return mel if mel is not None and self.processor.audio_tokens(mel.shape[1]) else None
+
+    def _encode_audio(self, mel: Tensor, report: Callable[[float], None]) -> Tensor:
+        """(A, D). The audio encoder works in blocks of two seconds, so blocks in batches give what all at once would."""
         device, made = _device(self.parts.audio), []
         batches = list(mel.split(BLOCKS_PER_BATCH * self.processor.block_frames, dim=1))
         if len(batches) > 1 and not self.processor.audio_tokens(batches[-1].shape[1]):
@@ -228,7 +287,7 @@ class Encoder:
 
             with captured_input(self.parts.last_full_vision_attention, score):
                 self._encode_video(encoded.clip.frames, encoded.grid, lambda part: None)
-            order = window_order(rows, columns, self.parts.vision.config.window_size // self.processor.patch // self.processor.merge)
+            order = window_order(rows, columns, window_side(self.parts.vision))
             saliency = torch.empty(steps, rows * columns)
             saliency[:, order] = torch.cat(received).view(steps, -1)
             self._video_saliency[encoded] = saliency.flatten() / steps, spent_ms
@@ -272,11 +331,8 @@ def _device(module: nn.Module) -> torch.device:
     return next(module.parameters()).device
 
 
-def window_order(rows: int, columns: int, side: int) -> Tensor:
-    """(rows * columns,) the place in its picture of each token, in the order the vision encoder works in.
-
-    Its windows of side x side tokens follow each other row by row, and the tokens in them too.
-    """
-    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-    window = (row // side) * -(-columns // side) + column // side
-    return window.flatten().argsort(stable=True)
+def _mean_of_tokens(mel: Tensor, tokens: int) -> Tensor:
+    """(A, bins) log-mel frames (bins, M) averaged over the four of each token; a last one that lacks frames repeats its last."""
+    missing = max(0, AUDIO_STRIDE * tokens - mel.shape[1])
+    frames = torch.cat([mel, mel[:, -1:].expand(-1, missing)], dim=1)[:, : AUDIO_STRIDE * tokens]
+    return frames.unflatten(1, (tokens, AUDIO_STRIDE)).mean(dim=2).T.contiguous()

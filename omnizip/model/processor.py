@@ -37,6 +37,7 @@ MIN_TOKENS_PER_STEP = 4  # smaller pictures are enlarged to this, as the checkpo
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the pictures the vision encoder was trained on, red, green, blue
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 LOG_MEL_RANGE = 2.0  # Whisper's frames span this from the loudest of a sound to the floor: 8 decades / 4
+POOLED_BYTES = 32 << 20  # of pixels in float32, averaged at once
 AUDIO_STRIDE = 4  # mel frames per audio token: a convolution and a pooling, each of stride two
 VISION_START, VISION_END = "<|vision_bos|>", "<|vision_eos|>"
 END_OF_TURN = ("<|im_end|>", "<|endoftext|>")
@@ -107,28 +108,49 @@ class Processor:
             rows, columns = (math.ceil(n * scale / side) for n in (height, width))
         return -(-frames // self.temporal_patch), rows, columns
 
-    def patches(self, frames: np.ndarray, rows: int, columns: int) -> Tensor:
+    def patches(self, frames: np.ndarray, rows: int, columns: int, keep: Tensor | None = None) -> Tensor:
         """Normalised pixels of whole steps; a missing last frame is the one before it again.
 
         Args:
             frames: (N, H, W, 3) uint8.
             rows, columns: tokens of a step, after the merge.
+            keep: (steps, rows * columns) bool, the tokens whose patches are wanted; all where it is not given.
 
         Returns:
             (steps * rows * merge * columns * merge, 3 * temporal_patch * patch ** 2) float32, the patches of a token together.
         """
         p, m, t = self.patch, self.merge, self.temporal_patch
+        cells = self._pixels(frames, rows, columns).view(-1, t, 3, rows, m, p, columns, m, p).permute(0, 3, 6, 4, 7, 2, 1, 5, 8)
+        if keep is not None:
+            cells = cells[keep.view(-1, rows, columns)]
+        mean, std = (torch.tensor(values).view(3, 1, 1, 1) * 255 for values in self._colours)
+        return ((cells - mean) / std).reshape(-1, 3 * t * p * p)
+
+    def pooled(self, frames: np.ndarray, rows: int, columns: int) -> Tensor:
+        """(steps, rows * columns, temporal_patch, 48) float32 normalised pixels of each token's place, averaged over 4 x 4 cells.
+
+        Sixteen cells of three colours for each frame of a step: enough to tell one place from another, and a thousandth of what
+        encoding costs. Arguments are those of `patches`.
+        """
+        t, per_pass = self.temporal_patch, max(1, POOLED_BYTES // (12 * rows * columns * (self.merge * self.patch) ** 2))
+        mean, std = (torch.tensor(values).view(3, 1, 1) * 255 for values in self._colours)
+        made = []
+        for first in range(0, len(frames), per_pass * t):
+            pixels = self._pixels(frames[first : first + per_pass * t], rows, columns).float()
+            cells = (torch.nn.functional.adaptive_avg_pool2d(pixels, (4 * rows, 4 * columns)) - mean) / std
+            made.append(cells.view(-1, t, 3, rows, 4, columns, 4).permute(0, 3, 5, 1, 2, 4, 6).reshape(-1, rows * columns, t, 48))
+        return torch.cat(made) if made else torch.zeros(0, rows * columns, t, 48)
+
+    def _pixels(self, frames: np.ndarray, rows: int, columns: int) -> Tensor:
+        """(N, 3, H', W') uint8 pixels in the size of `rows` x `columns` tokens, with a missing last frame."""
         pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)  # (N, 3, H, W)
-        size = (rows * m * p, columns * m * p)
+        size = (rows * self.merge * self.patch, columns * self.merge * self.patch)
         if pixels.shape[-2:] != size:
             # In uint8: the stock processor rounds here, and floats would differ from it by one step of 255.
             pixels = torch.nn.functional.interpolate(pixels, size, mode="bicubic", antialias=True)
-        if missing := -len(pixels) % t:
+        if missing := -len(pixels) % self.temporal_patch:
             pixels = torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)])
-        mean, std = (torch.tensor(values).view(3, 1, 1) * 255 for values in self._colours)
-        pixels = (pixels - mean) / std
-        cells = pixels.view(-1, t, 3, rows, m, p, columns, m, p)
-        return cells.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(-1, 3 * t * p * p)
+        return pixels
 
     @property
     def _colours(self) -> tuple[Any, Any]:

@@ -10,20 +10,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from time import perf_counter
 
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from ..compressors.base import Compressor
+from ..compressors.base import Compressor, Sight
 from ..compressors.layer_pruner import LayerPruner, Rows
 from ..compressors.omnisift_selector import AudioSelector
 from ..media import Clip
 from ..settings import Settings
 from ..stream import Modality, Prompt, TokenStream
-from ..types import Agreement, ModelShape, Sampling, Turn
+from ..types import Agreement, EncoderShape, ModelShape, Sampling, Turn
 from ..windows import window_of
 from .conditions import model_conditions
+from .encode_subset import window_side
 from .encoders import Ahead, EncodedClip, Encoder
 from .generate import LanguageModel, Prefilled
 from .joint_attention import joint_attention
@@ -53,6 +55,7 @@ class QwenOmni:
             torch.set_num_threads(1)
         self.host_rows = loaded.host_rows
         self.shape = shape_of(self.parts)
+        self.encoder_shape = encoder_shape_of(self.parts)
         self.conditions = model_conditions(loaded, settings, parameters)
         self._positions_cached = lru_cache(maxsize=8)(self._media_positions)
         self._warmed: set[int] = set()
@@ -84,6 +87,39 @@ class QwenOmni:
         Args:
             host: on the CPU, without touching the device; for a model loaded with `host_rows`.
         """
+        ids, positions, modality = self._prompt(encoded, turns)
+        device = torch.device("cpu") if host else self.parts.device
+        embeds = embedding(ids, self.host_rows) if host else self.parts.thinker.get_input_embeddings()(ids.to(device))
+        video = (modality == Modality.VIDEO).nonzero().flatten()
+        if encoded.seen is not None:
+            embeds[video.to(device)] = 0
+            video = video[encoded.seen.flatten()]
+        embeds[video.to(device)] = encoded.video.to(embeds)
+        if encoded.audio is not None:
+            embeds[(modality == Modality.AUDIO).to(device)] = encoded.audio.to(embeds)
+        stream = self._stream_of(encoded, embeds, positions, modality)
+        observers = {
+            **stream.observers,
+            "saliency_video": lambda: self.encoder.video_saliency(encoded),
+            "saliency_joint": lambda: joint_attention(self.parts, stream),
+        }
+        return replace(stream, observers=observers, audio_selector=self._selector)
+
+    @torch.no_grad()
+    def sight(self, encoded: EncodedClip) -> Sight:
+        """What a method that chooses before encoding is shown of a clip; on the host, whatever of the picture was encoded."""
+        ids, positions, modality = self._prompt(encoded, [Turn("?")])  # no choice depends on the question
+        layout = self._stream_of(replace(encoded, seen=None), torch.empty(ids.numel(), 0), positions, modality)
+        return Sight(layout, self.processor.pooled(encoded.clip.frames, *encoded.grid[1:]), encoded.audio)
+
+    def look(self, encoded: EncodedClip, compressor: Compressor) -> tuple[Tensor, float]:
+        """(steps, n) bool what `compressor` wants encoded of a clip whose sound is, and the milliseconds that choosing it took."""
+        start = perf_counter()
+        seen = compressor.look(self.sight(encoded))
+        return seen, 1000 * (perf_counter() - start)
+
+    def _prompt(self, encoded: EncodedClip, turns: Sequence[Turn]) -> tuple[Tensor, Tensor, Tensor]:
+        """(L,) ids, (3, L) positions and (L,) uint8 modality of the unpruned prompt, on the CPU."""
         n_audio = 0 if encoded.audio is None else encoded.audio.shape[0]
         media = self.processor.media_ids(encoded.grid, n_audio, encoded.second_per_step)
         before, after = self.processor.prompt_ids(turns, media)
@@ -91,20 +127,20 @@ class QwenOmni:
         start = before.numel() - media.numel()
         positions = self._positions_cached(start, encoded.grid, n_audio, encoded.second_per_step)
         behind = torch.arange(after.numel()) + int(positions.max()) + 1
-        positions = torch.cat([positions, behind.expand(3, -1)], dim=1)
-
         modality = torch.zeros(ids.numel(), dtype=torch.uint8)
         modality[ids == self.processor.audio_id] = Modality.AUDIO
         modality[ids == self.processor.video_id] = Modality.VIDEO
-        device = torch.device("cpu") if host else self.parts.device
-        embeds = embedding(ids, self.host_rows) if host else self.parts.thinker.get_input_embeddings()(ids.to(device))
-        embeds[(modality == Modality.VIDEO).to(device)] = encoded.video.to(embeds)
-        saliency, windowed = (torch.full((ids.numel(),), torch.nan) for _ in range(2))
+        return ids, torch.cat([positions, behind.expand(3, -1)], dim=1), modality
+
+    @staticmethod
+    def _stream_of(encoded: EncodedClip, embeds: Tensor, positions: Tensor, modality: Tensor) -> TokenStream:
+        """The prompt of a clip with the given embeddings, on their device."""
+        device = embeds.device
+        saliency, windowed = (torch.full((modality.numel(),), torch.nan) for _ in range(2))
+        heard, mel = modality == Modality.AUDIO, encoded.log_mel
         if encoded.audio is not None:
-            heard = modality == Modality.AUDIO
-            embeds[heard.to(device)] = encoded.audio.to(embeds)
             saliency[heard], windowed[heard] = encoded.saliency, encoded.saliency_windowed
-        stream = TokenStream(
+        return TokenStream(
             embeds=embeds,
             positions=positions.to(device),
             modality=modality.to(device),
@@ -113,12 +149,9 @@ class QwenOmni:
             saliency=saliency.to(device),
             saliency_windowed=windowed.to(device),
             saliency_kind=encoded.saliency_kind,
+            observers={} if mel is None else {"log_mel": lambda: (mel, 0.0)},
+            seen=encoded.seen,
         )
-        observers = {
-            "saliency_video": lambda: self.encoder.video_saliency(encoded),
-            "saliency_joint": lambda: joint_attention(self.parts, stream),
-        }
-        return replace(stream, observers=observers, audio_selector=self._selector)
 
     def _media_positions(self, text_before: int, grid: tuple[int, int, int], n_audio: int, second_per_step: float) -> Tensor:
         """(3, B) positions up to the end of the clip. What text stands before it does not matter, only how much.
@@ -212,6 +245,26 @@ class QwenOmni:
         """Forget the peak so far."""
         for i in self.parts.gpus:
             torch.cuda.reset_peak_memory_stats(i)
+
+
+def encoder_shape_of(parts: Parts) -> EncoderShape:
+    """The sizes of a thinker's encoders."""
+    vision, audio = parts.vision.config, parts.audio.config
+    return EncoderShape(
+        vision_layers=vision.depth,
+        vision_full_layers=len(vision.fullatt_block_indexes),
+        vision_width=vision.hidden_size,
+        vision_ffn=vision.intermediate_size,
+        patch_values=vision.in_channels * vision.temporal_patch_size * vision.patch_size**2,
+        merged=vision.spatial_merge_size**2,
+        window_side=window_side(parts.vision),
+        audio_layers=audio.encoder_layers,
+        audio_width=audio.d_model,
+        audio_ffn=audio.encoder_ffn_dim,
+        mel_bins=audio.num_mel_bins,
+        block_tokens=2 * audio.n_window // AUDIO_STRIDE,
+        output=vision.out_hidden_size,
+    )
 
 
 def shape_of(parts: Parts) -> ModelShape:

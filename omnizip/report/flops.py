@@ -7,16 +7,19 @@ Two counts of operations are given, because the published one is a proxy:
 - `prefill_flops` and `decode_flops`, what this model computes: multiply-adds counted as two operations, gated
   feed-forward network, grouped keys and values, causal attention, every token of the prompt, vocabulary scores of one
   position. Softmax, norms and the compressor itself (reported as time) are not counted.
-
-Does not know: what the encoders cost, which is shared by all runs of a clip.
+- `encoder_flops`, what both encoders compute on what a run needs encoded, counted likewise: of a picture only the places that are
+  looked at cost anything, in matrices in proportion, in attention by the squares of what is left of each window and step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from ..types import ModelShape
+import numpy as np
+
+from ..types import EncoderShape, ModelShape
 
 PAPER_ANSWER_TOKENS = 100  # R in equation 9
 
@@ -68,6 +71,47 @@ def decode_flops(shape: ModelShape, cached: int) -> int:
 def kv_cache_bytes(shape: ModelShape, tokens: int) -> int:
     """Bytes of the keys and values of `tokens` cached tokens, prompt and answer."""
     return 2 * shape.layers * shape.kv_heads * shape.head_dim * tokens * shape.kv_bytes
+
+
+def vision_flops(shape: EncoderShape, windows: Sequence[int], steps: Sequence[int]) -> int:
+    """Operations of the vision encoder on pictures whose windows and steps hold so many encoded tokens each.
+
+    Args:
+        windows, steps: tokens of each, which add up to the same number.
+    """
+    d, patches = shape.vision_width, shape.merged * sum(steps)
+    matrices = 2 * patches * d * (4 * d + 3 * shape.vision_ffn)
+    within = [4 * d * shape.merged**2 * sum(count * count for count in counts) for counts in (windows, steps)]
+    windowed = shape.vision_layers - shape.vision_full_layers
+    merger = 2 * sum(steps) * shape.merged * d * (shape.merged * d + shape.output)
+    embedding = 2 * patches * shape.patch_values * d
+    return embedding + shape.vision_layers * matrices + windowed * within[0] + shape.vision_full_layers * within[1] + merger
+
+
+def audio_flops(shape: EncoderShape, tokens: int) -> int:
+    """Operations of the audio encoder on sound that becomes `tokens`: two convolutions, layers on two frames a token, projection."""
+    d, frames = shape.audio_width, 2 * tokens
+    convolutions = 2 * 3 * d * (2 * frames * shape.mel_bins + frames * d)
+    matrices = 2 * frames * d * (4 * d + 2 * shape.audio_ffn)
+    whole, rest = divmod(tokens, shape.block_tokens)
+    attention = 4 * d * (whole * (2 * shape.block_tokens) ** 2 + (2 * rest) ** 2)
+    return convolutions + shape.audio_layers * (matrices + attention) + 2 * tokens * d * shape.output
+
+
+def encoder_flops(shape: EncoderShape, grid: tuple[int, int, int], seen: Any, n_audio: int) -> int:
+    """Operations of both encoders on a clip.
+
+    Args:
+        grid: steps, rows and columns of video tokens.
+        seen: (steps, rows * columns) bool, which of them are encoded, as an array or a tensor on the host; None for all.
+    """
+    steps, rows, columns = grid
+    kept = np.ones((steps, rows * columns), bool) if seen is None else np.asarray(seen)
+    row, column = np.divmod(np.arange(rows * columns), max(1, columns))
+    window = row // shape.window_side * -(-columns // shape.window_side) + column // shape.window_side
+    of_window = np.eye(int(window.max()) + 1 if window.size else 0, dtype=np.int64)[window]
+    windows = (kept.astype(np.int64) @ of_window).ravel().tolist()
+    return vision_flops(shape, windows, kept.sum(axis=1).tolist()) + audio_flops(shape, n_audio)
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,8 @@ def _cost_rows(on_cpu: bool, reused: bool) -> tuple[CostRow, ...]:
         CostRow(wording.COST_CHOOSING, _uncompared, _choosing, wording.FASTER),
         _time_row(wording.COST_READING, "prefill_ms"),
         _time_row(wording.COST_FIRST, "ttft_ms"),
+        CostRow(wording.COST_ENCODING, lambda run: run.timing.encode_ms, lambda run: wording.encoding(run.timing), wording.FASTER),
+        _time_row(wording.COST_FIRST_ENCODED, "ttft_encoded_ms"),
         CostRow(
             wording.COST_WRITING,
             lambda run: run.timing.tokens_per_s and 1 / run.timing.tokens_per_s,
@@ -171,6 +173,8 @@ def _cost_notes(runs: Sequence[Run], reused: bool) -> list[str]:
         notes.append(wording.speed_up(ratio(full.timing.prefill_ms, last.timing.prefill_ms), allowed))
     if reused and COMPRESSORS[last.method].reads_question:
         notes.append(wording.CHOSEN_ANEW.format(label=last.label))
+    if any(run.timing.encode_reused for run in runs):
+        notes.append(wording.ENCODING_REUSED)
     return [*notes, wording.shared_cost(full.timing)]
 
 

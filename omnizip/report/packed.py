@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..media import Clip
 
 SOUND_HZ = SAMPLE_RATE_HZ  # of every clip's waveform
-REASON_BITS = 3
+REASON_BITS = 4
 BUCKETS = 1400  # of the waveform as drawn
 THUMBNAILS = 40  # along the clip, at most
 THUMBNAIL_PIXELS = 128  # of a thumbnail's longer side

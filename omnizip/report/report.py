@@ -72,6 +72,7 @@ class Run:
     kv_cache_bytes: int
     flops_paper: int
     flops_counted: CountedFlops
+    flops_encode: int  # of both encoders, on what this run needs encoded
     reused_tokens: int = 0  # of the prompt, read for an earlier question: prefill time and operations are of the rest
     agreement: Agreement | None = None  # with the full model's answer; None where that is empty
 
@@ -103,10 +104,10 @@ class Run:
                 "agreement": None if self.agreement is None else asdict(self.agreement),
                 "finish": self.answer.finish,
                 "reused_tokens": self.reused_tokens,
-                "timing": asdict(self.timing),
+                "timing": {**asdict(self.timing), "ttft_encoded_ms": self.timing.ttft_encoded_ms},
                 "peak_memory_bytes": self.peak_memory_bytes,
                 "kv_cache_bytes": self.kv_cache_bytes,
-                "flops": {"paper": self.flops_paper, **asdict(self.flops_counted)},
+                "flops": {"paper": self.flops_paper, **asdict(self.flops_counted), "encode": self.flops_encode},
                 **self.compression.to_json(),
             }
         )
@@ -126,15 +127,21 @@ class RunReport:
     runs: tuple[Run, ...]
 
     def ratios(self, run: Run) -> dict[str, float | None]:
-        """How many times less `run` takes than the first: tokens, prefill, ttft, kv_cache, flops_paper, flops (counted, of the prefill)."""
+        """How many times less `run` takes than the first.
+
+        Of tokens, prefill, ttft, ttft_encoded (with each run's own encoding), kv_cache, flops_paper, flops (counted, of the prefill)
+        and flops_encoded (with the encoders').
+        """
         full = self.runs[0]
         return {
             "tokens": ratio(full.tokens["total"], run.tokens["total"]),
             "prefill": ratio(full.timing.prefill_ms, run.timing.prefill_ms),
             "ttft": ratio(full.timing.ttft_ms, run.timing.ttft_ms),
+            "ttft_encoded": ratio(full.timing.ttft_encoded_ms, run.timing.ttft_encoded_ms),
             "kv_cache": ratio(full.kv_cache_bytes, run.kv_cache_bytes),
             "flops_paper": ratio(full.flops_paper, run.flops_paper),
             "flops": ratio(full.flops_counted.prefill, run.flops_counted.prefill),
+            "flops_encoded": ratio(full.flops_counted.prefill + full.flops_encode, run.flops_counted.prefill + run.flops_encode),
         }
 
     def to_json(self) -> dict[str, Any]:

@@ -45,6 +45,11 @@ TOKENS_READ = "of the tokens read"
 SAVINGS = {
     "prefill": ("faster to read", "slower to read", "as fast to read"),
     "ttft": ("sooner to the first word", "later to the first word", "as soon to the first word"),
+    "ttft_encoded": (
+        "sooner with looking and listening counted",
+        "later with looking and listening counted",
+        "as soon with looking and listening counted",
+    ),
     "kv_cache": ("less memory", "more memory", "as much memory"),
 }
 
@@ -70,7 +75,9 @@ COST_PICTURE = ("of them picture", "")
 COST_SOUND = ("of them sound", "")
 COST_CHOOSING = ("Choosing", "deciding what to keep")
 COST_READING = ("Reading", "all that was kept, at once (prefill)")
+COST_ENCODING = ("Looking and listening", "both encoders, on what this answer needs of them")
 COST_FIRST = ("First word after", "choosing, reading, first token")
+COST_FIRST_ENCODED = ("with looking and listening", "as if each answer had begun with the file read")
 COST_WRITING = ("Writing", "the rest of the answer (decode)")
 COST_CACHE = ("Memory to remember it", "keys and values (KV cache)")
 COST_PEAK = ("Peak memory", "of the whole device")
@@ -79,7 +86,9 @@ COST_OPERATIONS = ("Operations to read", "FLOPs: floating-point operations")
 FIRST_PLACE, PLACE = "1st", "place {n}"
 CAN_BE_HAD = "Reading was {measured}; by the operations counted it could be {allowed}."
 CHOSEN_ANEW = "{label} looks at the question: for this one it chose anew, and read again what it kept."
-SHARED_COST = "Shared by both and counted in neither: {read}, looking and listening {encode}."
+SHARED_COST = "Shared by both and counted in neither: {read}."
+REUSED = "{time}, reused"
+ENCODING_REUSED = "Where an answer needs the very same looking or listening as another, it was done once; each is billed the time it takes."
 READ_BEFORE, READ_NOW = "the file was read before", "reading the file {decode}"
 
 # Where every token went
@@ -92,6 +101,7 @@ REASON_WORDS = {
     "method_score": ("chosen by the method", "kept by the method's own rule"),
     "folded": ("folded in", "not read themselves, merged into a kept token"),
     "dropped": ("dropped", "not read"),
+    "unseen": ("never looked at", "not even encoded"),
     "text": ("text", "the question and markers"),
 }
 MODALITY_TOKENS = {"audio": "Sound: {n} tokens", "video": "Picture: {n} tokens"}
@@ -137,6 +147,7 @@ LENS: dict[str, Any] = {
         "method score": "the method's own rule",
         "absorbed": "absorbed others",
         "folded": "folded away",
+        "unseen": "never looked at",
         "as_is": "kept as it is",
         "both": "both",
         "only": "only {label}",
@@ -265,7 +276,13 @@ def speed_up(measured: float | None, allowed: float | None) -> str:
 def shared_cost(timing: Timing) -> str:
     """What both answers share and no column contains."""
     read = READ_BEFORE if timing.decode_clip_ms is None else READ_NOW.format(decode=formats.duration(timing.decode_clip_ms))
-    return SHARED_COST.format(read=read, encode=formats.duration(timing.encode_ms))
+    return SHARED_COST.format(read=read)
+
+
+def encoding(timing: Timing) -> str:
+    """The time of a run's own looking and listening, and whether it was there already."""
+    time = formats.duration(timing.encode_ms)
+    return REUSED.format(time=time) if timing.encode_reused else time
 
 
 def writing(timing: Timing) -> str:

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from omnizip.bench import clip_length, compress, decode, prefill, startup, synchronisations
+from omnizip.bench import clip_length, compress, decode, prefill, startup, synchronisations, ttft
 from omnizip.cli.main import main
 from omnizip.model import conditions
 from omnizip.model.qwen import shape_of
@@ -229,3 +229,25 @@ def test_it_runs_where_the_page_is_absent(flags, row):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert row in done.stdout
+
+
+def test_the_first_token_is_billed_with_what_each_arm_needs(capsys):
+    flags = ["--shape", "tiny", "--seconds", "3", "--repeats", "1", "--retention", "0.35,0.25", "--json", "-"]
+    assert main(["bench", "ttft", *flags]) == 0
+    (table,) = json.loads(capsys.readouterr().out)["tables"]
+    rows = {(row["method"], row["retention"]): row for row in table["rows"]}
+    assert list(rows) == [("full", None), ("omnizip", 0.35), ("glance", 0.35), ("omnizip", 0.25), ("glance", 0.25)]
+    full, total = rows["full", None], 3 * (144 + 25)
+    for (method, retention), row in rows.items():
+        assert row["tokens"] == (total if retention is None else round(retention * total))
+        assert row["ttft_encoded_ms"] == pytest.approx(sum(row[name] for name in ttft.PARTS_MS))
+        assert row["ttft_ms"] == pytest.approx(row["ttft_encoded_ms"] - row["encode_ms"])
+        assert row["speedup"] == pytest.approx(full["ttft_encoded_ms"] / row["ttft_encoded_ms"])
+        own = row["flops_encode"] + row["flops_prefill"]
+        assert row["speedup_counted"] == pytest.approx((full["flops_encode"] + full["flops_prefill"]) / own)
+        if method == "glance":
+            assert row["look_ms"] > 0 and row["encoded"] < retention and row["flops_encode"] < full["flops_encode"]
+        else:
+            assert row["look_ms"] == 0 and row["encoded"] == 1 and row["encode_ms"] == full["encode_ms"]
+    assert main(["bench", "ttft", "--methods", "fastv", *flags]) == 2
+    assert "leave fastv out" in capsys.readouterr().err

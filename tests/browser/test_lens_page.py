@@ -61,10 +61,10 @@ def go(page, time_s, step):
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """A report of the 30-s clip at 1280 x 720 with three methods, through the command line."""
+    """A report of the 30-s clip at 1280 x 720 with four methods, through the command line."""
     folder = tmp_path_factory.mktemp("report")
     path = folder / "report.html"
-    flags = ["--method", "omnizip", "--method", "random", "--max-new-tokens", "8", "--quiet", "--temporal", "fold"]
+    flags = ["--method", "omnizip", "--method", "random", "--method", "glance", "--max-new-tokens", "8", "--quiet", "--temporal", "fold"]
     film = str(thirty_seconds(folder))
     assert main(["compare", film, "--question", "What is shown?", *flags, "--report", str(path)]) == 0
     return path
@@ -118,7 +118,7 @@ def test_two_methods_differ_as_computed(opened_report):
     page.locator("select.lens-b").select_option("1")
     go(page, 12.5, 12)
     per_step = page.grid[1] * page.grid[2]
-    a, b = (unpacked(packed)[12 * per_step :][:per_step] for packed in page.maps)
+    a, b = (unpacked(packed)[12 * per_step :][:per_step] for packed in page.maps[:2])
     expected = np.where(a & b, "both", np.where(a, "a", np.where(b, "b", "neither")))
     assert len(set(expected)) == 4
     nearest = [min(TINTS, key=lambda name: sum((p - q) ** 2 for p, q in zip(c[:3], TINTS[name], strict=True))) for c in patches(page)]
@@ -139,6 +139,23 @@ def test_reasons_and_folds_are_shown(opened_report):
     pairs = set(zip(patches(page), reasons.tolist(), strict=True))
     assert len(pairs) == len(set(reasons.tolist())) >= 2, "one colour per reason"
     page.locator("button[data-view=kept]").click()
+
+
+def test_what_was_never_looked_at_has_a_colour_of_its_own(opened_report):
+    page = opened_report
+    page.locator("select.lens-a").select_option("2")
+    page.locator("button[data-view=reason]").click()
+    go(page, 5.5, 5)
+    per_step, video = page.grid[1] * page.grid[2], page.maps[2]["video"]
+    reasons = sum(2**i * bits(plane, video["tokens"]) for i, plane in enumerate(video["reason"]))[5 * per_step :][:per_step]
+    assert set(reasons.tolist()) == {5, 8}
+    colours = {reason: {c for c, r in zip(patches(page), reasons.tolist(), strict=True) if r == reason} for reason in (5, 8)}
+    assert len(colours[5]) == len(colours[8]) == 1 and colours[5] != colours[8]
+    legend = page.locator(".lens-legend").inner_text()
+    assert "never looked at" in legend and "dropped" not in legend
+    shot(page, "report-unseen")
+    page.locator("button[data-view=kept]").click()
+    page.locator("select.lens-a").select_option("0")
 
 
 def test_a_click_seeks_and_keys_step(opened_report):

@@ -10,6 +10,7 @@ from omnizip.compressors import COMPRESSORS
 from omnizip.compressors.omnizip import OmniZip
 from omnizip.errors import MethodError
 from omnizip.evaluation import arms
+from omnizip.model.encoders import Encoder
 from training import model
 from training.model import Student
 
@@ -150,3 +151,21 @@ def test_the_papers_table():
     assert len({key for entry in entries for key in entry.keys}) == 34
     for entry in entries:
         assert arms.parse_arm(entry.name, (), 5) == [entry] or entry.method == "full"
+
+
+def test_a_method_that_chooses_before_encoding_is_measured_on_what_it_chose(evaluate, monkeypatch):
+    seen, encode_seen = [], Encoder.encode_seen
+    monkeypatch.setattr(Encoder, "encode_seen", lambda self, heard, keep: seen.append(keep) or encode_seen(self, heard, keep))
+    flags = ["--arm", "glance@0.35", "--arm", "glance@0.35:picture=random,encode_share=0.6", "--limit", "2"]
+    result, _ = evaluate(*flags, "--clips-from", "2000000000", "--footage", "filmed", "--describe-every", "0")
+    assert len(seen) == 4 and float(seen[0].float().mean()) < 0.35 < float(seen[1].float().mean()) < 0.65
+    assert result["conditions"]["first_seed"] == 2_000_000_000 and result["conditions"]["footage"] == "filmed"
+    assert "--clips-from 2000000000 --footage filmed" in result["conditions"]["command"]
+    for line in result["results"][1:]:
+        assert line["method"] == "glance" and not line["failures"] and line["retained"]["total"] == pytest.approx(0.35, abs=0.01)
+
+
+@pytest.mark.parametrize("flags", [["--clips-from", "5"], ["--clips-from", "1999999999", "--limit", "2"], ["--footage", "painted"]])
+def test_clips_that_there_are_none_of_are_told(evaluate, flags):
+    line, _ = evaluate(*flags, status=2)
+    assert flags[0] in line

@@ -16,8 +16,10 @@ from omnizip.compressors.omnizip import OmniZip
 from omnizip.engine import Arm, ArmDone, Engine, Finished, Piece, Stage
 from omnizip.engine.cache import Cache
 from omnizip.errors import BusyError, MediaError, MethodError, OmniZipError
+from omnizip.model.encoders import Encoder
 from omnizip.model.qwen import QwenOmni
 from omnizip.settings import Settings
+from omnizip.stream import Reason
 from omnizip.types import Sampling, Turn
 
 QUESTION = "Describe the clip."
@@ -150,6 +152,44 @@ def test_times_add_up_and_hold_only_the_work(engine, clip):
         assert t.decode_ms < 1000 * slow * len(run.answer.token_ids)
         if t.tokens_per_s is not None:
             assert t.tokens_per_s >= (len(run.answer.token_ids) - 1) / t.decode_ms * 1000 * 0.999
+
+
+def test_an_arm_that_chooses_before_encoding_is_billed_its_own(engine, clip, monkeypatch):
+    """Its picture is run for it: a subset of the full encoding would be cut from neighbours it has not seen. The same mask runs once."""
+    made, encode_seen = [], Encoder.encode_seen
+
+    def counted(self, heard, seen):
+        made.append(encode_seen(self, heard, seen))
+        return made[-1]
+
+    monkeypatch.setattr(Encoder, "encode_seen", counted)
+    arms = (Arm("omnizip", 0.35), Arm("glance", 0.35), Arm("glance", 0.35, {"encode_share": 0.6}))
+    first = finished(engine.compare(clip, QUESTION, arms))
+    encoded = engine.encode(clip)
+    full, omnizip, glance, two = (run.timing for run in first.runs)
+    assert full.encode_ms == omnizip.encode_ms == encoded.encode_ms and omnizip.encode_reused and full.look_ms == omnizip.look_ms == 0
+    assert [glance.encode_ms, two.encode_ms] == [part.encode_ms for part in made] and not glance.encode_reused
+    assert glance.encode_ms > encoded.audio_ms and glance.compress_ms > glance.look_ms > 0
+    for run in first.runs:
+        assert run.timing.ttft_encoded_ms == pytest.approx(run.timing.encode_ms + run.timing.ttft_ms)
+        assert run.to_json()["timing"]["ttft_encoded_ms"] == run.timing.ttft_encoded_ms
+    operations = [run.flops_encode for run in first.runs]
+    assert operations[0] == operations[1] > operations[3] > operations[2]
+    for part, run in zip(made, first.runs[2:], strict=True):
+        record = run.compression
+        unseen = record.reason[record.modality == 2] == Reason.UNSEEN
+        assert (unseen == ~part.seen.flatten().numpy()).all() and run.retained["total"] == pytest.approx(0.35, abs=0.01)
+    again = finished(engine.compare(clip, QUESTION, arms))
+    assert len(made) == 2 and again.runs[2].timing.encode_reused and again.runs[2].timing.encode_ms == glance.encode_ms
+    assert [run.answer.text for run in again.runs] == [run.answer.text for run in first.runs]
+
+
+def test_a_preview_shows_what_would_be_looked_at_without_looking(engine, clip, monkeypatch):
+    (run,) = finished(engine.compare(clip, QUESTION, (Arm("glance", 0.35),))).runs[1:]
+    monkeypatch.setattr(Encoder, "encode_seen", lambda *given: pytest.fail("a preview encodes nothing"))
+    preview = engine.preview(clip, Arm("glance", 0.35), QUESTION)
+    picture = run.compression.modality == 2
+    assert (preview.record.reason[picture] == run.compression.reason[picture]).all()
 
 
 def test_all_lengths_are_warm_before_anything_is_measured(engine, clip, monkeypatch):

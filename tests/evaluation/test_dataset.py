@@ -136,3 +136,10 @@ def test_guidance_names_the_clips_on_which_it_is_worst():
     assert everything["sound spearman"]["n"] == 3 and hiss["sound spearman"]["mean"] == pytest.approx(-1)
     assert everything["sound spearman"]["mean"] == pytest.approx((1 - 1 - 0.5) / 3)
     assert everything["picture spearman"] == {"n": 0, "mean": None, "ci95": None}
+
+
+def test_clips_may_begin_at_seeds_that_no_tuning_has_seen_and_be_filmed():
+    choice = dataset.Choice(clips_from=world.REPORT_SEEDS.start, footage="filmed")
+    assert [choice.scene(number).seed for number in range(3)] == [2_000_000_000, 2_000_000_001, 2_000_000_002]
+    assert choice.partner(0).seed in world.REPORT_SEEDS and choice.scene(0).footage == "filmed"
+    assert dataset.Choice().scene(0).seed == world.HELD_OUT_SEEDS.start and dataset.Choice().scene(0).footage == "drawn"

@@ -346,7 +346,7 @@ def test_another_model(copied):
     (copied / "config.json").write_text("{}")
     refused(str(copied), "config.json is empty")
     (copied / "config.json").write_text("no json")
-    refused(str(copied), "cannot be read")
+    refused(str(copied), "config.json")
 
 
 def test_a_folder_without_a_tokenizer(copied):

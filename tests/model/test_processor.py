@@ -219,3 +219,19 @@ def test_only_words_and_ends_of_turn_may_be_said():
     assert said == {i for word, i in vocabulary.items() if word not in tiny.SPECIAL or word in ("<|im_end|>", "<|endoftext|>")}
     assert PROCESSOR.end_ids == {vocabulary["<|im_end|>"], vocabulary["<|endoftext|>"]}
     assert PROCESSOR.vocabulary == len(vocabulary) + tiny.UNUSED_ROWS
+
+
+def test_pooled_pixels_are_means_of_the_patches_cells():
+    """By the patches themselves: a token is 2 x 2 patches of 14 pixels, so a cell is 7 x 7 of them."""
+    frames = np.random.default_rng(2).integers(0, 256, (5, 80, 120, 3), dtype=np.uint8)
+    patches = PROCESSOR.patches(frames, 2, 3).view(3, 6, 2, 2, 3, 2, 14, 14)  # step, token, patch row and column, colour, frame
+    cells = patches.unflatten(-1, (2, 7)).unflatten(-3, (2, 7)).mean(dim=(-1, -3))  # ..., cell row, cell column of a patch
+    expected = cells.permute(0, 1, 5, 4, 2, 6, 3, 7).flatten(3)  # step, token, frame, colour x row x column
+    torch.testing.assert_close(PROCESSOR.pooled(frames, 2, 3), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_patches_of_chosen_tokens_are_those_of_all():
+    frames = np.random.default_rng(3).integers(0, 256, (4, 80, 120, 3), dtype=np.uint8)
+    keep = torch.rand(2, 6, generator=torch.Generator().manual_seed(0)) < 0.5
+    every = PROCESSOR.patches(frames, 2, 3).view(12, 4, -1)
+    assert torch.equal(PROCESSOR.patches(frames, 2, 3, keep), every[keep.flatten()].flatten(0, 1))

@@ -36,10 +36,20 @@ def test_costs_are_the_runs_own_and_compared():
     assert table["Tokens read"][:2] == [f"{run.tokens['total']:,}" for run in (full, small)]
     assert table["Reading"] == ["40.0 ms", "10.0 ms", "4.0× faster"]
     assert table["First word after"] == ["43.5 ms", "13.5 ms", "3.2× faster"]
+    assert table["Looking and listening"] == ["20.0 ms", "20.0 ms", "the same"]
+    assert table["with looking and listening"] == ["63.5 ms", "33.5 ms", "1.9× faster"]
     assert table["Choosing"] == ["–", "3.0 ms", ""], "the full model chooses nothing"
     assert table["Peak memory"] == [wording.NOT_ON_CPU, wording.NOT_ON_CPU, ""]
     assert "of them known already" not in table
     assert wording.NOT_MEASURED in fragments.costs(report.runs, on_cpu=False) and fragments.costs([], on_cpu=True) == ""
+
+
+def test_an_encoding_that_was_there_already_is_said_to_be():
+    full, small = make_report().runs
+    assert wording.ENCODING_REUSED not in fragments.costs([full, small], on_cpu=True)
+    reused = dataclasses.replace(small, timing=dataclasses.replace(small.timing, encode_reused=True))
+    table = fragments.costs([full, reused], on_cpu=True)
+    assert ["Looking and listening", "20.0 ms", "20.0 ms, reused", "the same"] in rows(table) and wording.ENCODING_REUSED in table
 
 
 def test_a_follow_up_says_what_was_known_already_and_who_chose_anew():

@@ -27,6 +27,11 @@ def test_savings_read_in_order_and_skip_the_unknown():
     ]
 
 
+def test_the_headline_gives_the_first_word_with_and_without_encoders():
+    line = [" ".join(part) for part in wording.savings({"ttft": 4.6, "ttft_encoded": 1.4})]
+    assert line == ["4.6× sooner to the first word", "1.4× sooner with looking and listening counted"]
+
+
 def test_versus_says_which_way_and_nothing_of_the_unknown():
     assert wording.versus(200, 50, "faster", "slower") == "4.0× faster"
     assert wording.versus(50, 200, "faster", "slower") == "4.0× slower"

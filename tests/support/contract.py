@@ -68,7 +68,7 @@ def budget_met_or_told(record, asked, total):
 def traceable(found, media):
     """Every token says where it went: kept ones live in themselves, folded ones in a kept token, dropped ones nowhere."""
     place = torch.arange(media.shape[0])
-    folded, dropped = found.reason == Reason.FOLDED, found.reason == Reason.DROPPED
+    folded, dropped = found.reason == Reason.FOLDED, (found.reason == Reason.DROPPED) | (found.reason == Reason.UNSEEN)
     assert torch.equal(found.keep, ~(folded | dropped))
     assert torch.equal(found.source[found.keep], place[found.keep])
     assert bool((found.source[dropped] == -1).all()) and bool(found.keep[found.source[folded]].all())

@@ -34,6 +34,7 @@ def make_run(method, compression, text="A dog barks.", prefill_ms=40.0, cached=N
         kv_cache_bytes=kv_cache_bytes(TINY, cached),
         flops_paper=paper_flops(TINY, media),
         flops_counted=CountedFlops.of(TINY, prompt, cached),
+        flops_encode=1000,
     )
 
 
