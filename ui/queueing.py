@@ -10,7 +10,7 @@ import gradio as gr
 from . import markup, words
 
 LOOK_S = 1.0  # how often a waiting visitor is told how many come before
-CUT_S = 0.4  # from a stopped run to the cut: longer than an answer of the server's takes, lest it be cut twice
+CUT_S = 1.0  # from a stopped run to the cut: longer than an answer of a loaded server takes; gradio stumbles over a second cut
 
 
 def runs_ahead(page: gr.Blocks, visitor: str, line: str) -> int | None:

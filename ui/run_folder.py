@@ -15,6 +15,7 @@ from threading import Thread
 from time import time
 
 LOCK = "lock"
+SHOWN, WORK = "shown", "work"  # apart: gradio copies what a page shows unless it lies in its own folder, and what is at work is removed
 NAME = "omnizip-run-"
 
 
@@ -39,8 +40,10 @@ class RunFolder:
 
     def use(self) -> None:
         """Have gradio and every temporary file of this process go here."""
-        os.environ["GRADIO_TEMP_DIR"] = str(self.path)
-        os.environ["TMPDIR"] = tempfile.tempdir = str(self.path)
+        for name in (SHOWN, WORK):
+            (self.path / name).mkdir(exist_ok=True)
+        os.environ["GRADIO_TEMP_DIR"] = str(self.path / SHOWN)
+        os.environ["TMPDIR"] = tempfile.tempdir = str(self.path / WORK)
 
     def start(self) -> None:
         """Keep what is here by now, which the page itself shows, and sweep the rest from now on."""
@@ -59,7 +62,7 @@ class RunFolder:
                 if path not in self._kept and path.name != LOCK and _came(path) < before:
                     path.unlink(missing_ok=True)
             for path in (Path(folder) / name for name in folders):
-                if _came(path) < before:
+                if _came(path) < before and path not in (self.path / SHOWN, self.path / WORK):
                     _remove_if_empty(path)
 
     def close(self) -> None:

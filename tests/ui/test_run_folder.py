@@ -9,7 +9,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from ui.run_folder import NAME, RunFolder, remove_left
+import pytest
+
+from ui.run_folder import NAME, SHOWN, WORK, RunFolder, remove_left
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = "import sys, time; from pathlib import Path; from ui.run_folder import RunFolder; "
@@ -55,14 +57,39 @@ def test_a_killed_servers_folder_is_removed_by_the_next_and_a_living_ones_is_not
             server.stdout.close()
 
 
-def test_gradio_and_every_temporary_file_go_there(tmp_path, monkeypatch):
+@pytest.fixture
+def used(tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     folder = RunFolder(60)
     folder.use()
-    assert folder.path.parent == tmp_path and Path(tempfile.mkstemp()[1]).parent == folder.path
+    yield folder
+    folder.close()
+
+
+def test_gradio_and_every_temporary_file_go_there(used, tmp_path):
+    assert used.path.parent == tmp_path and Path(tempfile.mkstemp()[1]).parent == used.path / WORK
     from gradio.utils import get_upload_folder
 
-    assert get_upload_folder() == str(folder.path)
-    folder.close()
+    assert get_upload_folder() == str(used.path / SHOWN)
+
+
+def test_what_is_shown_outlives_the_folder_it_was_made_in(used):
+    """Gradio copies a result unless it lies in gradio's own folder, and a handler removes what it made."""
+    import gradio as gr
+    from gradio.processing_utils import move_files_to_cache
+
+    with gr.Blocks():
+        shown = gr.File()
+    with tempfile.TemporaryDirectory() as made:
+        result = Path(made) / "report.json"
+        result.write_text("{}")
+        value = move_files_to_cache(shown.postprocess(str(result)).model_dump(), shown, postprocess=True)
+    assert Path(value["path"]).read_text() == "{}" and Path(value["path"]).is_relative_to(used.path / SHOWN)
+
+
+def test_its_two_rooms_stay_when_they_are_empty_and_old(used, monkeypatch):
+    monkeypatch.setattr("ui.run_folder.time", lambda: time.time() + 1000)
+    used.sweep()
+    assert (used.path / SHOWN).is_dir() and (used.path / WORK).is_dir()
