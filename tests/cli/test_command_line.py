@@ -22,7 +22,10 @@ OFFERED = {  # written by hand: what a person would look for, by what the settin
     "bench": {"device", "dtype", "attention"},
     "methods": set(),
 }
-ON_A_SERVER = ("host", "port", "queue_size", "clip_memory_mb", "prefix_memory_mb", "upload_mb_per_hour", "keep_files_s", "mcp")
+ON_A_SERVER = (
+    *("host", "port", "queue_size", "waiting_per_visitor", "open_pages", "clip_memory_mb", "prefix_memory_mb", "mcp", "switch_model"),
+    *("upload_mb_per_hour", "keep_files_s", "trusted_hops", "request_kb", "question_chars", "questions_per_chat"),
+)
 
 
 def flags_of(capsys, command):
