@@ -52,6 +52,7 @@ USED: tuple[tuple[tuple[str, ...], str], ...] = (
     (SEND, f"{API}/queue/join"),
     (READ, f"{API}/queue/data"),
     (SEND, f"{API}/cancel"),
+    (SEND, f"{API}/reset"),  # after a cancel
     (SEND, f"{API}/run/{{api_name}}"),
     (SEND, f"{API}/run/{{api_name}}/"),
     (SEND, f"{API}/call/{{api_name}}"),
