@@ -15,11 +15,11 @@ ENOUGH = 0.005  # what a method may keep beyond its share and still count as kee
 PARTS = (  # rows of README's table: label, method and parameters
     ("Random choice", "random", {}),
     ("OmniZip", "omnizip", {}),
+    ("OmniZip, its sound kept evenly over time", "omnizip", {"audio_selector": "uniform"}),
     ("OmniZip, its sound chosen at random", "omnizip", {"audio_selector": "random"}),
-    ("OmniZip, its picture chosen at random", "omnizip", {"video_selector": "random"}),
-    ("OmniZip, every window pruned alike", "omnizip", {"dynamic": False}),
-    ("the same without audio anchors", "omnizip", {"dynamic": False, "anchors": False}),
-    ("OmniZip as its code was published", "omnizip-official", {}),
+    ("Glance, which encodes only what it keeps", "glance", {}),
+    ("Glance, which encodes 60 % of the picture first", "glance", {"encode_share": 0.6}),
+    ("Glance, its picture chosen at random", "glance", {"picture": "random"}),
 )
 
 
@@ -45,8 +45,8 @@ def below(row: Row) -> bool:
 
 
 def in_short() -> str:
-    """README's table: all tokens, random choice, OmniZip and its parts at three shares, and how many methods beat random choice."""
-    result, conditions = load("nano"), load("nano")["conditions"]
+    """README's table: all tokens, random choice, OmniZip and Glance at three shares, and how many methods beat random choice."""
+    result, conditions = load("nano-glance"), load("nano-glance")["conditions"]
     accuracy = find(result, None, "full")["accuracy"]
     full, kinds = tables.percent(accuracy["all"]), sum(kind in accuracy for kind in dataset.LISTED)
     lines = [f"| asked to keep | {' | '.join(f'{share:.0%}' for share in SHARES)} |", f"| --- |{' ---: |' * len(SHARES)}"]
@@ -58,7 +58,7 @@ def in_short() -> str:
         lines.append(f"| {label} | {' | '.join(map(_cell, rows))} |")
     told = (
         f"Percent of answers right, mean over {kinds} kinds of question; in brackets, points above random choice on the same "
-        f"questions, with a 95 % interval over clips ([nano.json](docs/results/nano.json): {conditions['clips']} clips of "
+        f"questions, with a 95 % interval over clips ([nano-glance.json](docs/results/nano-glance.json): {conditions['clips']} clips of "
         f"{conditions['seconds'][0]:g} s, {conditions['questions']:,} questions, {conditions['date'][:10]})."
     )
     return "\n".join([*lines, "", told, "", beaten()])
@@ -90,7 +90,7 @@ def beaten() -> str:
 
 def findings() -> str:
     """What came out, a sentence each, with its numbers."""
-    return "\n".join(f"- {' '.join(sentence.split())}" for sentence in (*_of_omnizip(), *_of_all(), _of_lengths()))
+    return "\n".join(f"- {' '.join(sentence.split())}" for sentence in (*_of_glance(), *_of_omnizip(), *_of_all(), _of_lengths()))
 
 
 def _points(values: Iterable[float]) -> str:
@@ -124,7 +124,8 @@ def _of_omnizip() -> Iterable[str]:
     own, alike, unanchored = rows(), rows(dynamic=False), rows(dynamic=False, anchors=False)
     drawn_sound, drawn_picture, official = rows(audio_selector="random"), rows(video_selector="random"), rows("omnizip-official")
     won, rest = [row for row in own if above(row)], [row for row in own if not above(row)]
-    yield f"""On {conditions["clips"]} clips of {conditions["seconds"][0]:g} s, OmniZip beats random choice at {_asked(won)} (by
+    yield f"""With weights {_weights("nano")}, on {conditions["clips"]} clips of {conditions["seconds"][0]:g} s,
+        OmniZip beats random choice at {_asked(won)} (by
         {_points(map(difference, won))} points) and not at {_asked(rest)}; it loses
         {_points(-difference(row, "vs_full") for row in own)} points to all tokens at {_asked(own)}."""
     yield f"""What carries it are the choice of picture, density peaks and change (a picture chosen at random costs
@@ -143,7 +144,8 @@ def _of_omnizip() -> Iterable[str]:
 def _of_all() -> Iterable[str]:
     ranked = {share: sorted(_within(share), key=lambda row: -difference(row, "vs_full")) for share in SHARES}
     best, middle, least = (ranked[share][:n] for share, n in zip(SHARES, (4, 2, 1), strict=True))
-    yield f"""Of every method on {load("nano-methods")["conditions"]["clips"]} clips, among those that keep to their share: at
+    yield f"""With weights {_weights("nano-methods")},
+        of every method on {load("nano-methods")["conditions"]["clips"]} clips, among those that keep to their share: at
         {SHARES[0]:.0%} those that keep all or most of the sound and drop what does not change in the picture lose least ({_named(best)});
         at {SHARES[1]:.0%} {_named(middle)}; at {SHARES[2]:.0%} {_named(least)}."""
     sparing = [row for row in others(SHARES[2]) if row["retained"]["audio"] == 1]
@@ -159,6 +161,11 @@ def _of_all() -> Iterable[str]:
         ({listed(f"{points:+.1f}" for points in selector)} points)."""
 
 
+def _weights(name: str) -> str:
+    """The beginning of the digest of the weights that a result was made with."""
+    return load(name)["conditions"]["weights"][:8]
+
+
 def _within(share: float) -> list[Row]:
     return [row for row in others(share) if row["retained"]["total"] <= share + ENOUGH]
 
@@ -168,17 +175,35 @@ def _named(rows: Iterable[Row]) -> str:
 
 
 def _of_lengths() -> str:
-    trained, *longer = load("nano-lengths")["results"]
+    rows = load("nano-lengths")["results"]
 
     def percents(kind: str) -> str:
-        return listed(f"{row['accuracy'][kind]:.0%}" for row in longer)
+        return listed(f"{row['accuracy'][kind]:.0%}" for row in rows)
 
-    return f"""Longer clips than the {trained["seconds"]:g} s it was trained on, with all tokens at
-        {listed(f"{row['seconds']:g}" for row in longer)} s: cross-modal questions stay at {percents("cross-modal")}; counting is lost at
-        once ({percents("counting")}), and so is the first sound ({percents("first sound")})."""
+    return f"""By length, with all tokens at {listed(f"{row['seconds']:g}" for row in rows)} s: {percents("all")} over all kinds;
+        cross-modal questions {percents("cross-modal")}; counting {percents("counting")}."""
+
+
+def _of_glance() -> Iterable[str]:
+    for name, kind in (("nano-glance", ""), ("nano-glance-filmed", " filmed"), ("nano-glance-16s", "")):
+        result = load(name)
+        conditions = result["conditions"]
+        rows = [
+            [find(result, share, *arm) for share in SHARES]
+            for arm in (("glance",), ("omnizip",), ("omnizip", {"audio_selector": "uniform"}))
+        ]
+        glance, own, even = ([100 * row["accuracy"]["all"] for row in found] for found in rows)
+        yield f"""On {conditions["clips"]}{kind} clips of {conditions["seconds"][0]:g} s that no method was tuned on, at
+            {_asked(rows[0])}: Glance {_points(glance)} (random choice and {_points(map(difference, rows[0]))} more),
+            OmniZip {_points(own)}, OmniZip with its sound kept evenly {_points(even)}."""
+    yield """So what OmniZip gains from keeping sound evenly is more than what its guide brings, and Glance, which never encodes what it
+        drops, pays for that with what it cannot know: places that look alike in pixels, and how the picture changes."""
 
 
 EVALUATIONS = (  # files in docs/results, and what they show
+    ("nano-glance", "Glance, OmniZip, and what can be put in the place of their parts"),
+    ("nano-glance-filmed", "The same on filmed clips, where highlights and textures move"),
+    ("nano-glance-16s", "The same on clips of 16 s"),
     ("nano", "OmniZip, its parts and random choice, and S_a beside what happens"),
     ("nano-methods", "Every method"),
     ("nano-full", "All tokens on a thousand clips"),

@@ -16,20 +16,25 @@ SHORT = (  # of README.md: what was measured, its file, its shape
 ARMS = ("full", "omnizip")
 
 
+FIRST_TOKEN = (("3B", "3b"), ("7B", "7b"))  # of README.md: rows of ttft-cuda.json
+KEPT = {"full": (None,), "omnizip": (0.35,), "glance": (0.35, 0.25)}
+
+
 def in_short() -> str:
-    """README's table: all tokens and OmniZip, on two models."""
-    head = ("model and clip", "reads", "tokens", "saliency and compression", "prefill", "first token after", "speed-up", "peak memory")
+    """README's table: the first token of a minute's clip on a GPU, with all tokens, OmniZip and Glance."""
+    head = ("model", "reads", "tokens", "encoders", "choosing", "prefill", "first token after", "speed-up", "without encoders")
     lines = [f"| {' | '.join(head)} |", f"| --- | --- |{' ---: |' * (len(head) - 2)}"]
-    for told, name, shape in SHORT:
-        for row in _table(name, shape)["rows"]:
-            if row["method"] in ARMS:
-                what = "all tokens" if row["method"] == "full" else f"{row['retention']:.0%}"
-                extra = "–" if row["method"] == "full" else _duration(row["saliency_ms"] + row["compress_ms"])
-                times = f"{extra} | {_duration(row['prefill_ms'])} | {_duration(row['ttft_ms'])} | {row['speedup']:.1f}x"
-                lines.append(f"| {told} | {what} | {row['tokens']:,} | {times} | {row['prefill_peak_bytes'] / 1e6:,.0f} MB |")
-    files = listed(f"[{name}.json](docs/results/{name}.json): {conditions(load(name)['conditions'])}" for _, name, _ in SHORT)
-    gpu = "" if load("prefill-cuda") else " No GPU was measured."
-    return "\n".join([*lines, "", f"{files}.{gpu}"])
+    result = load("ttft-cuda")
+    for told, shape in FIRST_TOKEN:
+        table = max((t for t in result["tables"] if t["shape"] == shape), key=lambda t: t["seconds"])
+        for row in table["rows"]:
+            if row["retention"] in KEPT[row["method"]]:
+                what = "all tokens" if row["method"] == "full" else f"{row['retention']:.0%} by `{row['method']}`"
+                times = [row["encode_ms"], row["look_ms"] + row["compress_ms"], row["prefill_ms"], row["ttft_encoded_ms"]]
+                cells = [f"{row['tokens']:,}", *map(_duration, times), f"{row['speedup']:.2f}x", f"{row['speedup_without']:.2f}x"]
+                lines.append(f"| {told} | {what} | {' | '.join(cells)} |")
+    told = f"[ttft-cuda.json](docs/results/ttft-cuda.json): clips of a minute; {conditions(result['conditions'])}."
+    return "\n".join([*lines, "", told])
 
 
 def _table(name: str, shape: str) -> dict:
