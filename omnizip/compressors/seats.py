@@ -167,7 +167,7 @@ def _unlike(embeds: Tensor, sizes: Tensor, weight: Tensor, count: int) -> Tensor
         for number in range(most):
             pick = (nearest.clamp(min=0) * weight).masked_fill(taken, -torch.inf).argmax(dim=1)
             picks[:, number] = pick
-            taken[at, pick] = True
+            taken.scatter_(1, pick[:, None], True)  # an index with a number on its right would upload the number each time
             distance = 1 - (unit @ unit[at, pick][..., None])[..., 0]
             nearest = distance if number == 0 else nearest.minimum(distance)
     chosen = present(torch.arange(most) >= counts[:, None], embeds.device)

