@@ -134,10 +134,14 @@ def load(settings: Settings, on_progress: Callable[[str, float | None], None] | 
         )
     if report["mismatched_keys"]:
         raise ModelError(f"The checkpoint {source} has weights of other sizes than its config says; download it again.")
-    rows = thinker.get_input_embeddings().weight.detach().clone() if host_rows else None
-    if host_rows:
-        thinker = thinker.to(device)
+    thinker, rows = _with_host_rows(thinker, device) if host_rows else (thinker, None)
     return Loaded(Parts.of(thinker.eval().requires_grad_(False)), tokenizer, extractor, _optional_json(folder / MARK) or {}, rows)
+
+
+def _with_host_rows(thinker: Any, device: str) -> tuple[Any, Tensor]:
+    """The thinker on its device, and its embeddings of text on the host, wherever loading has put them: 4 bits go to a GPU at once."""
+    rows = thinker.get_input_embeddings().weight.detach().to("cpu", copy=True)
+    return thinker.to(device), rows
 
 
 def text_shape(text: Any, itemsize: int) -> ModelShape:

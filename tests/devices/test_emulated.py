@@ -1,5 +1,7 @@
 """Every method, two turns, on devices that are not here: decisions and answers are the CPU's."""
 
+from types import SimpleNamespace
+
 import pytest
 import tiny
 import torch
@@ -8,7 +10,7 @@ from devices import LAYERS, QUESTIONS, assert_alike, converse, flash_attn, in_pr
 from omnizip.bench.emulated_gpu import OnGpu, emulated
 from omnizip.compressors import COMPRESSORS
 from omnizip.model.conditions import capability_note
-from omnizip.model.loading import attention_for, dtype_for
+from omnizip.model.loading import _with_host_rows, attention_for, dtype_for
 from omnizip.types import Sampling
 
 METHODS = list(COMPRESSORS)
@@ -180,3 +182,15 @@ def test_a_model_may_be_put_on_a_gpu_and_left_as_it_was(host):
         moved = model_of(gpus.put(host[torch.float32].parts.thinker), host[torch.float32].settings)
         assert moved.parts.device == torch.device("cuda", 0) and moved.conditions.device == "an emulated GPU"
     assert host[torch.float32].parts.device == torch.device("cpu") and len(QUESTIONS) == 2
+
+
+def test_embeddings_for_a_lent_gpu_lie_on_the_host_wherever_loading_put_them():
+    """Weights in 4 bits go to the GPU as they are read, so that there a plain copy of the table would stay on the card."""
+    table = torch.nn.Embedding(6, 4)
+    wanted = table.weight.detach().clone()
+    with emulated() as gpus:
+        table.weight = torch.nn.Parameter(gpus.put(table.weight.detach()), requires_grad=False)
+        thinker = SimpleNamespace(get_input_embeddings=lambda: table, to=lambda device: device)
+        moved, rows = _with_host_rows(thinker, "cuda")
+        gpus.wait()
+    assert moved == "cuda" and rows.device.type == "cpu" and not isinstance(rows, OnGpu) and torch.equal(rows, wanted)
