@@ -80,5 +80,7 @@ def on_stop(
         return gr.Timer(active=True)
 
     button.click(clicked, None, cut, queue=False, **quiet)
+    # the browser ends the timer itself: were the server's answer waited for, a loaded one would let it tick and cut twice
+    cut.tick(None, None, cut, js="() => ({__type__: 'update', active: false})", **quiet)
     cut.tick(None, None, None, cancels=list(runs))
     cut.tick(lambda: {**stopped(), cut: gr.Timer(active=False)}, None, [*outputs, cut], queue=False, **quiet)
