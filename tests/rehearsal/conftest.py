@@ -35,6 +35,7 @@ def hub(files, cache, monkeypatch):
         points_to(monkeypatch, hub.endpoint)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)  # whatever the environment of the tests says
         monkeypatch.setattr(download, "WAITS_S", (0.02,) * 5)
         monkeypatch.setattr(download, "AGAIN_S", (0.02,))
         yield hub

@@ -89,7 +89,13 @@ class Hub(ThreadingHTTPServer):
 
     def environment(self, cache, **more):
         """For a process that asks this hub and has its cache in a folder."""
-        asked = {"HF_ENDPOINT": self.endpoint, "HF_HUB_CACHE": str(cache), "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}
+        asked = {
+            "HF_ENDPOINT": self.endpoint,
+            "HF_HUB_CACHE": str(cache),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_OFFLINE": "0",
+            "OMP_NUM_THREADS": "1",
+        }
         return os.environ | asked | more
 
     def forget(self):
