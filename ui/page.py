@@ -158,7 +158,8 @@ def _wire_answers(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, piece
 
     def on_busy(request: gr.Request):
         stops.begin(request.session_hash or "")
-        return pieces.place({"busy": True, "waiting": True, "status": markup.progress(words.QUEUED, None)})
+        placed = pieces.place({"busy": True, "waiting": True, "status": markup.progress(words.QUEUED, None)})
+        return placed | cuts[0].disarmed() | cuts[1].disarmed()
 
     def on_failure(request: gr.Request):
         wished = stops.wished(request.session_hash or "")  # then the page already says what it has to
@@ -179,7 +180,9 @@ def _wire_answers(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, piece
     def on_leave(request: gr.Request):
         stops.leave(request.session_hash or "")
 
-    busy = {"fn": on_busy, "outputs": pieces.outputs, "queue": False, **QUIET}
+    patiently = partial(stops.stop, patience_s=PATIENCE_S)
+    cuts = queueing.Cut(asked.stop, patiently, stops.wished), queueing.Cut(pieces["new_chat"], stops.stop, stops.wished)
+    busy = {"fn": on_busy, "outputs": [*pieces.outputs, *(cut.timer for cut in cuts)], "queue": False, **QUIET}
     failed = {"fn": on_failure, "outputs": pieces.outputs, "queue": False, **QUIET}
     followed = _wire_link(page, asked, pieces)
     compare = gr.on([asked.compare.click, asked.question.submit, followed.change], **busy).then(
@@ -190,9 +193,8 @@ def _wire_answers(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, piece
     )
     for run in (compare, ask):
         run.failure(**failed)
-    patiently = partial(stops.stop, patience_s=PATIENCE_S)
-    queueing.on_stop(asked.stop, patiently, [compare, ask], on_stopped, pieces.outputs, **QUIET)
-    queueing.on_stop(pieces["new_chat"], stops.stop, [compare, ask], on_new, pieces.outputs, **QUIET)
+    for cut, after in zip(cuts, (on_stopped, on_new), strict=True):
+        cut.wire([compare, ask], after, pieces.outputs, **QUIET)
     pieces["new_chat"].click(on_new, None, pieces.outputs, queue=False, **QUIET)  # at once, and again when a run is cut off
     asked.video.change(on_clip, [pieces["chat"], asked.video], pieces.outputs, queue=False, **QUIET)
     queueing.show_place(page, pieces.clock, pieces["status"], ON_MODEL["concurrency_id"], stops.wished, **QUIET)

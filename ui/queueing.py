@@ -56,31 +56,44 @@ def show_place(
     clock.tick(on_look, None, status, queue=False, **quiet)
 
 
-def on_stop(
-    button: gr.Button,
-    stop: Callable[[str], None],
-    runs: Sequence[Any],
-    stopped: Callable[[], dict[Any, Any]],
-    outputs: Sequence[Any],
-    **quiet: Any,
-) -> None:
-    """A click asks the visitor's run to end by itself; what goes on or still waits after that is cut off.
+class Cut:
+    """Cuts off a visitor's runs that do not end by themselves, a moment after a button has asked for it.
 
-    Args:
-        stop: takes the session hash of the tab, and returns when the run has ended or has had its time.
-        runs: events of the model's queue.
-        stopped: what the page shows then, among `outputs`.
-        quiet: how gradio is to treat the events.
+    A run that the visitor begins meanwhile is spared: whatever begins one has to disarm the cut, see `disarmed`.
     """
-    # gradio forgets the cancels of an event that comes after another, so that a timer's only tick has to carry them
-    cut = gr.Timer(CUT_S, active=False)
 
-    def clicked(request: gr.Request):
-        stop(request.session_hash or "")
-        return gr.Timer(active=True)
+    def __init__(self, button: gr.Button, stop: Callable[[str], bool], given_up: Callable[[str], bool]) -> None:
+        """Prepare the cut that a click on `button` arms.
 
-    button.click(clicked, None, cut, queue=False, **quiet)
-    # the browser ends the timer itself: were the server's answer waited for, a loaded one would let it tick and cut twice
-    cut.tick(None, None, cut, js="() => ({__type__: 'update', active: false})", **quiet)
-    cut.tick(None, None, None, cancels=list(runs))
-    cut.tick(lambda: {**stopped(), cut: gr.Timer(active=False)}, None, [*outputs, cut], queue=False, **quiet)
+        Args:
+            stop: takes the session hash of the tab; returns when the run has ended or has had its time, and whether it has ended.
+            given_up: whether the visitor still wishes to stop, by session hash.
+        """
+        self._button, self._stop, self._given_up = button, stop, given_up
+        # gradio forgets the cancels of an event that comes after another, so that a timer's only tick has to carry them
+        self.timer = gr.Timer(CUT_S, active=False)
+
+    def disarmed(self) -> dict[Any, Any]:
+        """The update by which a run that begins keeps an earlier wish from cutting it off."""
+        return {self.timer: gr.Timer(active=False)}
+
+    def wire(self, runs: Sequence[Any], stopped: Callable[[], dict[Any, Any]], outputs: Sequence[Any], **quiet: Any) -> None:
+        """Lay the events.
+
+        Args:
+            runs: events of the model's queue.
+            stopped: what the page shows once they are cut off, among `outputs`.
+            quiet: how gradio is to treat the events.
+        """
+
+        def clicked(request: gr.Request):
+            return gr.Timer(active=not self._stop(request.session_hash or ""))
+
+        def told(request: gr.Request):
+            return stopped() if self._given_up(request.session_hash or "") else gr.skip()
+
+        self._button.click(clicked, None, self.timer, queue=False, **quiet)
+        # the browser ends the timer itself: were the server's answer waited for, a loaded one would let it tick and cut twice
+        self.timer.tick(None, None, self.timer, js="() => ({__type__: 'update', active: false})", **quiet)
+        self.timer.tick(None, None, None, cancels=list(runs))
+        self.timer.tick(told, None, list(outputs), queue=False, **quiet)

@@ -44,12 +44,14 @@ class Stops:
             if self._runs.get(visitor) is wish:
                 del self._runs[visitor]
 
-    def stop(self, visitor: str, patience_s: float = 0.0) -> None:
-        """Tell the visitor's run, if there is one, and wait at most so long for it to end."""
+    def stop(self, visitor: str, patience_s: float = 0.0) -> bool:
+        """Tell the visitor's run, if there is one, and wait at most so long for it to end; whether it has ended by itself."""
         self._wished.add(visitor)
-        if wish := self._runs.get(visitor):
-            wish.set()
-            wish.over.wait(patience_s)
+        wish = self._runs.get(visitor)
+        if wish is None:
+            return False  # it may wait in the queue
+        wish.set()
+        return wish.over.wait(patience_s)
 
     def close(self, patience_s: float) -> None:
         """Tell all runs to stop, those that have yet to begin too, and wait at most so long for them to end."""

@@ -165,6 +165,29 @@ def test_stop_ends_a_run_and_frees_the_page(browser, url, clip, tmp_path):
     page.close()
 
 
+def test_a_comparison_begun_right_after_a_stop_or_a_new_chat_goes_on(browser, url, clip, tmp_path):
+    page = opened(browser, url)
+    unknown = tmp_path / "unseen.mp4"
+    unknown.write_bytes(Path(clip).read_bytes() + b"\x00\x00\x00\x09free\x00")
+    upload(page, str(unknown))
+    page.locator("#question textarea").fill(QUESTION)
+    page.locator("#compare").click()
+    page.wait_for_selector("#status .oz-bar")
+    page.wait_for_function("!document.querySelector('#stop').disabled")
+    page.locator("#stop").click()
+    page.wait_for_function("document.querySelector('#status').innerText.includes('Stopped')")
+    page.wait_for_function("!document.querySelector('#compare').disabled")
+    page.locator("#compare").evaluate("button => button.click()")  # as soon as a browser can
+    page.wait_for_function(BOTH)
+    page.evaluate("document.querySelector('#new-chat').click()")
+    page.wait_for_selector("#headline .oz-empty")
+    page.locator("#compare").evaluate("button => button.click()")
+    page.wait_for_function(BOTH)
+    assert "Stopped" not in page.locator("#status").inner_text()
+    assert page.complaints == []
+    page.close()
+
+
 def test_an_unreadable_file_and_missing_things_cost_one_sentence(browser, url, tmp_path):
     page = opened(browser, url, PHONE)
     assert wide(page) <= 0

@@ -25,9 +25,11 @@ def test_stops_are_per_visitor():
     thread = threading.Thread(target=work)
     thread.start()
     entered.wait(5)
-    stops.stop("c", 5.0)
+    assert not stops.stop("c", 0.0), "it has yet to end, and may have to be cut off"
+    assert stops.stop("c", 5.0), "it ended by itself: there is nothing to cut off"
     assert "c" not in stops._runs, "stop waits for the run to end"
     thread.join()
+    assert not stops.stop("c", 5.0), "whoever waits in the queue has no run yet, and is to be taken out of it"
 
 
 def test_news_of_the_clip_that_is_being_compared_stops_nothing():

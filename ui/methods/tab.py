@@ -98,6 +98,7 @@ def _wire(
             texts["status"]: waits,
             **set_busy(True),
             clock: gr.update(active=True),
+            **cut.disarmed(),
         }
 
     def on_failure(request: gr.Request):
@@ -110,12 +111,13 @@ def _wire(
     def on_leave(request: gr.Request):
         stops.leave(request.session_hash or "")
 
+    cut = queueing.Cut(end, partial(stops.stop, patience_s=PATIENCE_S), stops.wished)
     outputs = [*texts.values(), views, chart, a, b, moment, frame, kept, clock, start, end]
     inputs = [asked.video, asked.question, methods, shares]
-    run = start.click(on_start, None, outputs, queue=False, **QUIET).then(on_run, inputs, outputs, **on_model, **QUIET)
+    run = start.click(on_start, None, [*outputs, cut.timer], queue=False, **QUIET).then(on_run, inputs, outputs, **on_model, **QUIET)
     run.success(lambda: set_busy(False), None, outputs, queue=False, **QUIET)
     run.failure(on_failure, None, outputs, queue=False, **QUIET)
-    queueing.on_stop(end, partial(stops.stop, patience_s=PATIENCE_S), [run], on_stopped, outputs, **QUIET)
+    cut.wire([run], on_stopped, outputs, **QUIET)
     queueing.show_place(page, clock, texts["status"], on_model["concurrency_id"], stops.wished, **QUIET)
     page.unload(on_leave)
     gr.on(
