@@ -56,7 +56,7 @@ def show_place(
     clock.tick(on_look, None, status, queue=False, **quiet)
 
 
-class Cut:
+class CutOff:
     """Cuts off a visitor's runs that do not end by themselves, a moment after a button has asked for it.
 
     A run that the visitor begins meanwhile is spared: whatever begins one has to disarm the cut, see `disarmed`.

@@ -39,6 +39,7 @@ def test_the_same_seed_gives_the_same_files():
     assert {damage for _, damage, _ in first} == {damage.__name__ for damage in DAMAGES}
 
 
+@pytest.mark.slow
 def test_no_container_of_the_reader_is_left_out(tmp_path):
     """Every container that may be opened is attacked, under the name that ffmpeg's reader has for it."""
     import av

@@ -211,12 +211,11 @@ def test_bad_flags_end_in_one_line(what, flags, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "row"),
     [
-        pytest.param(
-            ["compress", "--seconds", "2", "--methods", "random", "--repeats", "1"], "| 2 s | 338 | random |", marks=pytest.mark.slow
-        ),
+        (["compress", "--seconds", "2", "--methods", "random", "--repeats", "1"], "| 2 s | 338 | random |"),
         (["prefill", "--shape", "tiny", "--seconds", "2", "--methods", "random", "--repeats", "1", "--tokens", "1"], "| full | 338 |"),
     ],
 )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from contract import independent_checks
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +25,7 @@ def copy_of_the_project(folder):
         shutil.copy(ROOT / name, folder / name)
 
 
+@pytest.mark.slow
 def test_the_page_adds_a_method_that_passes_the_contract(tmp_path):
     method, imported, entry, test = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert len(method.splitlines()) <= 30

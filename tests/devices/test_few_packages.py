@@ -4,10 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 ABSENT = ("av", "gradio", "plotly", "moviepy", "spaces", "gradio_client", "playwright", "bitsandbytes", "flash_attn", "mcp")
 
 
+@pytest.mark.slow
 def test_the_checks_for_a_gpu_are_collected_without_the_pages_packages():
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({ABSENT!r})); import pytest; "

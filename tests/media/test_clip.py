@@ -263,6 +263,7 @@ def test_a_copy_that_fails_says_so(made, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_every_picture_is_decoded_once_and_only_the_sampled_are_sent(made, monkeypatch):
     """What makes reading cost little more than plain decoding: no second decoding, no picture sent that is not shown."""
     read, counted = decoder_process.receive, []

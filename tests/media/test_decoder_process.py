@@ -184,7 +184,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("case", BROKEN)
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.slow] if "hangs" in case else []) for case in BROKEN])
 def test_broken_decoder_is_one_sentence(case, clip_path, tmp_path, monkeypatch):
     program, expected = BROKEN[case]
     (tmp_path / "fake.py").write_text(SEND + program)
@@ -196,6 +196,7 @@ def test_broken_decoder_is_one_sentence(case, clip_path, tmp_path, monkeypatch):
     assert len(media.load(clip_path, Settings()).frames) == 4, "and the next clip is read"
 
 
+@pytest.mark.slow
 def test_a_hanging_decoder_takes_its_children_along(clip_path, tmp_path, monkeypatch):
     (tmp_path / "fake.py").write_text(
         f"import subprocess, sys, time\nchild = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
@@ -284,6 +285,7 @@ media.load(sys.argv[1], Settings(decode_timeout_s=100), lambda fraction: time.sl
 """
 
 
+@pytest.mark.slow
 def test_a_killed_caller_takes_its_decoder_along(tmp_path):
     """The real decoder, held in the middle of its work, is gone soon after its caller was killed with SIGKILL."""
     path = make_clip(tmp_path / "long.mp4", seconds=20, size=(640, 480), sound=None)

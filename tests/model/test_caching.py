@@ -29,6 +29,7 @@ def test_either_name_is_passed_and_read(model):
     assert cache_of(model, model(None, **with_cache(model, cache))) is cache
 
 
+@pytest.mark.slow
 def test_reading_and_answering_warn_of_nothing():
     """In a process of its own, since transformers warns once a process."""
     code = (

@@ -21,6 +21,7 @@ def meet(folder, share):
     share.wait()
 
 
+@pytest.mark.slow
 def test_gradients_are_averaged_and_one_wish_stops_all(tmp_path):
     with start_processes(2, tmp_path, meet, (tmp_path,)) as share:
         assert share == ProcessShare(0, 2)

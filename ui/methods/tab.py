@@ -111,7 +111,7 @@ def _wire(
     def on_leave(request: gr.Request):
         stops.leave(request.session_hash or "")
 
-    cut = queueing.Cut(end, partial(stops.stop, patience_s=PATIENCE_S), stops.wished)
+    cut = queueing.CutOff(end, partial(stops.stop, patience_s=PATIENCE_S), stops.wished)
     outputs = [*texts.values(), views, chart, a, b, moment, frame, kept, clock, start, end]
     inputs = [asked.video, asked.question, methods, shares]
     run = start.click(on_start, None, [*outputs, cut.timer], queue=False, **QUIET).then(on_run, inputs, outputs, **on_model, **QUIET)
