@@ -181,7 +181,7 @@ def _wire_answers(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, piece
         stops.leave(request.session_hash or "")
 
     patiently = partial(stops.stop, patience_s=PATIENCE_S)
-    cuts = queueing.CutOff(asked.stop, patiently, stops.wished), queueing.Cut(pieces["new_chat"], stops.stop, stops.wished)
+    cuts = queueing.CutOff(asked.stop, patiently, stops.wished), queueing.CutOff(pieces["new_chat"], stops.stop, stops.wished)
     busy = {"fn": on_busy, "outputs": [*pieces.outputs, *(cut.timer for cut in cuts)], "queue": False, **QUIET}
     failed = {"fn": on_failure, "outputs": pieces.outputs, "queue": False, **QUIET}
     followed = _wire_link(page, asked, pieces)
