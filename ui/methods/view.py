@@ -23,6 +23,7 @@ from omnizip.report import formats, fragments, packed, wording
 from omnizip.report.report import Run
 
 from .. import frames, markup, words
+from ..chat import check_question
 
 BOTH, ONLY_A, ONLY_B = (0, 158, 115), (230, 159, 0), (86, 180, 233)  # bluish green, orange, sky blue
 TINT = 0.55  # of the colour in a kept patch
@@ -57,6 +58,7 @@ def run(
     runs: list[Run] = []
     shown, last = None, {}
     try:
+        check_question(question, engine.settings)
         clip = engine.open_clip(path)
         for event in engine.compare(clip, question.strip(), arms, stop=stop):
             if isinstance(event, Stage) and (event.name, event.arm) != shown:
