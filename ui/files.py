@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,8 +25,15 @@ from .chat import ClipDecision, Update
 STEP = 0.04  # of the overlay video; progress is shown no more often
 
 
+def why_unwritten(failure: OSError) -> str:
+    """The cause in words, without a path of the server: a full disk only where the system says so."""
+    if failure.errno in (errno.ENOSPC, errno.EDQUOT):
+        return words.DISK_FULL
+    return os.strerror(failure.errno) if failure.errno else type(failure).__name__
+
+
 def write_report(report: RunReport, folder: Path) -> Update:
-    """Write the report and the table of its windows into `folder`. Raises OSError where there is no room for them and their copies."""
+    """Write the report and the table of its windows into `folder`. Raises OSError, ENOSPC where their copies have no room."""
     stem = Path(report.clip.name).stem
     (folder / f"{stem}-report.json").write_text(json.dumps(report.to_json(), indent=1, ensure_ascii=False), "utf-8")
     (folder / f"{stem}-windows.csv").write_text(report.windows_csv(), "utf-8")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event as Flag
@@ -102,13 +103,15 @@ def _converse(engine: ComparisonEngine, clip: ClipHandle, question: str, arm: Ar
     answers = [run.answer.text for run in report.runs]
     full, compressed = ((*earlier, Turn(question, answer)) for earlier, answer in zip(turns, answers, strict=True))
     chat = Chat(clip, arm, (full, compressed), report)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    with ExitStack() as stack:
         # The last update of all frees the buttons too. gradio sends each as a difference, and a busy browser that met the next
         # one before it had drawn the files would be left with buttons that save nothing.
         try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
             written, status = files.write_report(report, Path(folder)), markup.done(words.STOPPED if stopped else words.DONE)
-        except OSError:  # the answer took minutes; the files are made of it
-            written, status = {"report_json": None, "windows_csv": None}, markup.problem(words.FILES_LOST)
+        except OSError as failure:  # the answer took minutes; the files are made of it
+            written = {"report_json": None, "windows_csv": None}
+            status = markup.problem(words.FILES_LOST.format(why=files.why_unwritten(failure)))
         yield {
             "busy": False,
             "status": status,

@@ -1,8 +1,14 @@
 """What the page's buttons and sliders do, with the embedded model and real files, without a server."""
 
+import dataclasses
+import errno
+import html
 import json
+import os
 import re
 import statistics
+import subprocess
+import tempfile
 import time
 from pathlib import Path
 from threading import Event as Flag
@@ -17,6 +23,7 @@ from omnizip.report import formats, wording
 from omnizip.settings import Settings
 from ui import columns, decisions, files, handlers, words
 from ui.chat import arm_of, empty_page
+from ui.methods import view
 
 OPTIONS = COMPRESSORS["omnizip"]().parameters
 
@@ -149,6 +156,69 @@ def test_an_unreadable_file_costs_one_sentence_and_nothing_else(engine, clip, tm
     assert all(set(u) <= {"status"} for u in updates)
     assert any("chat" in u for u in ask(engine, clip))
     assert "press Compare" in plain(list(handlers.ask_on(engine, None, "And?", Flag()))[0]["status"])
+
+
+def asked_with_temporary_files_in(folder, engine, clip, monkeypatch):
+    """The page after a comparison during whose answer the system's temporary folder becomes another."""
+    page = {}
+    for update in handlers.compare(engine, clip, "What is seen?", "omnizip", "45 %", OPTIONS, Flag()):
+        page |= update
+        if "answer_full" in update:
+            monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return page
+
+
+def assert_answer_stands(page, why, folder):
+    assert page["chat"].report.runs[1].answer.text and page["busy"] is False and page["report_json"] is page["windows_csv"] is None
+    assert 'role="alert"' in page["status"] and why in html.unescape(plain(page["status"])) and str(folder) not in page["status"]
+
+
+def test_a_full_disk_keeps_the_answer_and_is_named(engine, clip, tmp_path, monkeypatch):
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", tmp_path], capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        with pytest.raises(OSError, match="No space left"), (tmp_path / "filler").open("wb", buffering=0) as filler:
+            while filler.write(bytes(4096)):
+                pass
+        page = asked_with_temporary_files_in(tmp_path, engine, clip, monkeypatch)
+    finally:
+        monkeypatch.undo()
+        subprocess.run(["umount", tmp_path], check=True)
+    assert_answer_stands(page, words.DISK_FULL, tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO])
+def test_only_a_full_disk_is_called_one(number, engine, clip, tmp_path, monkeypatch):
+    def refuse(path, mode=0o777):
+        raise OSError(number, os.strerror(number), path)
+
+    page = {}
+    for update in handlers.compare(engine, clip, "What is seen?", "omnizip", "45 %", OPTIONS, Flag()):
+        page |= update
+        if "answer_full" in update:
+            monkeypatch.setattr("tempfile._os.mkdir", refuse)
+    full = number in (errno.ENOSPC, errno.EDQUOT)
+    assert_answer_stands(page, words.DISK_FULL if full else os.strerror(number), tempfile.gettempdir())
+    assert (words.DISK_FULL in html.unescape(page["status"])) == full
+
+
+def test_a_temporary_folder_that_is_gone_keeps_the_answer(engine, clip, tmp_path, monkeypatch):
+    page = asked_with_temporary_files_in(tmp_path / "gone", engine, clip, monkeypatch)
+    assert_answer_stands(page, "No such file or directory", tmp_path)
+
+
+def test_a_question_or_a_conversation_that_is_too_long_is_refused_in_every_place(engine, clip, answered, monkeypatch):
+    monkeypatch.setattr(engine, "settings", dataclasses.replace(engine.settings, question_chars=20, questions_per_chat=1))
+    chat, long = answered[1]["chat"], "x" * 21
+    monkeypatch.setattr(engine, "compare", lambda *args, **kwargs: pytest.fail("the model was asked"))
+    too_long = words.QUESTION_LONG.format(given=21, most=20)
+    compared = ask(engine, clip, long)
+    methods = list(view.run(engine, clip, long, ["omnizip"], list(words.PRESETS), lambda: False))
+    followed = list(handlers.ask_on(engine, chat, long, Flag()))
+    for updates in (compared, methods, followed):
+        assert [list(update) for update in updates] == [["status"]] and too_long in plain(updates[0]["status"])
+    again = list(handlers.ask_on(engine, chat, "x" * 20, Flag()))
+    assert [list(update) for update in again] == [["status"]] and words.CHAT_LONG.format(given=1) in plain(again[0]["status"])
 
 
 def test_stop_is_heard_within_one_token(engine, clip):
