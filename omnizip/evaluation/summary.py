@@ -212,7 +212,10 @@ def results(records: Sequence[Record], entries: Sequence[Entry]) -> list[dict[st
     rows = []
     for seconds, of_length in by_length(records):
         outcomes = {entry: Outcomes(of_length, [[r["arms"][key] for key in entry.keys] for r in of_length]) for entry in entries}
-        drawn = {entry.retention: o for entry, o in outcomes.items() if entry.method == RANDOM and not entry.options}
+        drawn, ours = (
+            {entry.retention: o for entry, o in outcomes.items() if entry.method == method and not entry.options}
+            for method in (RANDOM, OMNIZIP)
+        )
         for entry, found in outcomes.items():
             row = {"seconds": seconds, **_row(entry, found)}
             if entry.method != FULL:
@@ -221,11 +224,14 @@ def results(records: Sequence[Record], entries: Sequence[Entry]) -> list[dict[st
                 row["vs_random"] = compare(found, drawn[entry.retention])
                 if entry.method in LOCATED_METHODS and not entry.options:
                     row["vs_random"] |= _locate(found, drawn[entry.retention], entry.retention)
+            if entry.retention in ours and ours[entry.retention] is not found:
+                row["vs_omnizip"] = compare(found, ours[entry.retention])
             rows.append(row)
     return rows
 
 
-LOCATED_METHODS = ("omnizip", "omnizip-official")  # methods whose gains and losses against random choice are listed by kind of clip
+OMNIZIP = "omnizip"  # every other line at its shares is compared with its defaults
+LOCATED_METHODS = (OMNIZIP, "omnizip-official")  # methods whose gains and losses against random choice are listed by kind of clip
 
 
 def _locate(one: Outcomes, other: Outcomes, retention: float | None) -> dict[str, Any]:

@@ -45,8 +45,8 @@ def _sections(result: dict[str, Any], heading: str, whole: bool) -> Iterator[str
 
 
 ACCURACY_NOTE = (
-    "Percent, with 95 % intervals from a bootstrap over clips. All: mean over the listed kinds of question. Less full, less random: the "
-    "paired difference of that on the same questions, random at the same share. p: McNemar's exact test over questions against full where "
+    "Percent, with 95 % intervals from a bootstrap over clips. All: mean over the listed kinds of question. Less full, random, "
+    "OmniZip: the paired difference of that on the same questions, the last two at the same share. p: McNemar's exact test over questions against full where "
     "both ran once, else a sign-flip test over clips. Failed: questions a method could not do, in no accuracy."
 )
 LOSSES_NOTE = "By kind of clip, share of questions right less that of random choice at the same share, in points:"
@@ -74,22 +74,32 @@ def conditions_text(conditions: dict[str, Any]) -> str:
 
 def accuracy(rows: Sequence[Row]) -> str:
     """The main table: the headline and its groups, what was kept, and the tests."""
-    head = ["method", "asked for", "kept", "of sound", "of picture", "all", *dataset.GROUPS, "less full", "p", "less random", "p", "failed"]
-    return table(head, (_accuracy_row(row) for row in rows), left=1)
+    against = [name for name, key in AGAINST if any(key in row for row in rows)]
+    head = ["method", "asked for", "kept", "of sound", "of picture", "all", *dataset.GROUPS]
+    return table(
+        [*head, *(cell for name in against for cell in (name, "p")), "failed"], (_accuracy_row(row, against) for row in rows), left=1
+    )
 
 
-def _accuracy_row(row: Row) -> Iterable[str]:
+AGAINST = (("less full", "vs_full"), ("less random", "vs_random"), ("less OmniZip", "vs_omnizip"))  # column, and the row's comparison
+
+
+def _accuracy_row(row: Row, against: Sequence[str]) -> Iterable[str]:
     seeds = row.get("seeds")
     yield row["label"] + (f", {seeds['count']} seeds (spread {100 * seeds['sd']:.1f})" if seeds else "")
     yield NONE if row["retention_target"] is None else f"{100 * row['retention_target']:.0f}"
     yield from (percent(row["retained"][name]) for name in ("total", "audio", "video"))
     yield from (_with_interval(row, name) for name in ("all", *dataset.GROUPS))
-    full, drawn = row.get("vs_full"), row.get("vs_random")
-    yield _difference(full)
-    yield _p(full.get("mcnemar_p", full["sign_flip_p"]) if full else None)
-    yield _difference(drawn)
-    yield _p(drawn["sign_flip_p"] if drawn else None)
+    for name, key in AGAINST:
+        if name in against:
+            found = row.get(key)
+            yield _difference(found)
+            yield _p(_p_value(found, key) if found else None)
     yield str(row["failures"])
+
+
+def _p_value(found: Row, key: str) -> float | None:
+    return found.get("mcnemar_p", found["sign_flip_p"]) if key == "vs_full" else found["sign_flip_p"]
 
 
 def kinds(rows: Sequence[Row]) -> str:

@@ -6,7 +6,7 @@ from math import comb, sqrt
 import numpy as np
 import pytest
 
-from omnizip.evaluation import arms, controls, statistics, summary
+from omnizip.evaluation import arms, controls, statistics, summary, tables
 from omnizip.evaluation.dataset import LISTED
 
 
@@ -144,6 +144,21 @@ def test_paired_tests_use_the_same_items():
     assert (high - low) / 2 == pytest.approx(half, rel=0.15)
     assert "mcnemar_p" not in drawn["vs_full"], "pooled seeds are no single items"
     assert "vs_random" in zipped and "vs_random" not in drawn
+
+
+def test_every_line_is_compared_with_omnizip_at_its_share_on_the_questions_both_answered():
+    records = planted()
+    full, zipped, drawn = summary.results(records, ENTRIES)
+    assert "vs_omnizip" in drawn and "vs_omnizip" not in zipped and "vs_omnizip" not in full
+    kept = [r for r in records if r["seed"] != 103]  # on which OmniZip failed
+    by_kind = {key: _by_kind(kept, keys) for key, keys in (("drawn", ["random@0.35#0", "random@0.35#1"]), ("zipped", ["omnizip@0.35"]))}
+    accuracy = {key: np.mean([np.mean(values) for values in found.values()]) for key, found in by_kind.items()}
+    assert drawn["vs_omnizip"]["all"]["difference"] == pytest.approx(accuracy["drawn"] - accuracy["zipped"])
+    shown = tables.accuracy([full, zipped, drawn]).splitlines()
+    head = [cell.strip() for cell in shown[0].split("|")]
+    place = head.index("less OmniZip")
+    cells = [[cell.strip() for cell in line.split("|")][place] for line in shown[2:]]
+    assert cells[:2] == [tables.NONE] * 2 and cells[2].startswith(f"{100 * drawn['vs_omnizip']['all']['difference']:+.1f} [")
 
 
 def test_equal_arms_do_not_differ():
