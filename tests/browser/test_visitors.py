@@ -14,19 +14,36 @@ PATIENCE_MS = 180_000
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
+def held_file(tmp_path_factory):
+    return tmp_path_factory.mktemp("held") / "held"
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory, held_file):
     port = free_port()
-    # long answers, so that there is a queue to look at; each run of the small model takes seconds
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMNIZIP_MAX_NEW_TOKENS": "48", "OMNIZIP_TOKENS_PER_STEP": "256"}
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMNIZIP_MAX_NEW_TOKENS": "24", "OMNIZIP_TEST_HELD": str(held_file)}
     folder = tmp_path_factory.mktemp("log")
-    with served(folder, environment, "--port", str(port), address=f"http://127.0.0.1:{port}/") as address:
+    address = f"http://127.0.0.1:{port}/"
+    with served(folder, environment, "--port", str(port), address=address, program="tests/support/held_app.py"):
         yield address
 
 
 @pytest.fixture
+def held(held_file):
+    """The model answers no further until this is called with False; it begins held."""
+
+    def hold(wish):
+        held_file.touch() if wish else held_file.unlink(missing_ok=True)
+
+    hold(True)
+    yield hold
+    hold(False)
+
+
+@pytest.fixture
 def clips(tmp_path):
-    """Clips nobody has read before, so that reading them takes a while too: (first, second, third)."""
-    clip = make_clip(tmp_path / "long.mp4", seconds=40)
+    """Three clips: (first, second, third)."""
+    clip = make_clip(tmp_path / "clip.mp4", seconds=4)
     paths = [tmp_path / f"clip-{number}.mp4" for number in range(3)]
     for number, path in enumerate(paths):
         path.write_bytes(clip.read_bytes() + b"\x00\x00\x00" + bytes([8 + number]) + b"free" + bytes(number))  # an empty box behind
@@ -56,18 +73,23 @@ def report_name(page):
     return download.value.suggested_filename
 
 
-def test_everybody_gets_the_own_answers_in_order_and_hears_the_place_in_the_queue(browser, url, clips):
+def begin(page):
+    """Compare, and wait until the model is at it."""
+    page.locator("#compare").click()
+    page.wait_for_function("/Answering/.test(document.querySelector('#status').innerText)")
+
+
+def test_everybody_gets_the_own_answers_in_order_and_hears_the_place_in_the_queue(browser, url, clips, held):
     questions = ["What colour is it?", "What is heard?", "How many shapes appear?"]
     pages = [visitor(browser, url, clip, question) for clip, question in zip(clips, questions, strict=True)]
     first, second, third = pages
-    first.locator("#compare").click()
-    first.wait_for_selector("#status .oz-bar")
-    first.wait_for_function("!document.querySelector('#status').innerText.includes('turn')")
+    begin(first)
     second.locator("#compare").click()
     second.wait_for_function("document.querySelector('#status').innerText.includes('one comes before you')")
     third.locator("#compare").click()
-    third.wait_for_function("/(2 come|one comes) before you/.test(document.querySelector('#status').innerText)")
+    third.wait_for_function("document.querySelector('#status').innerText.includes('2 come before you')")
     assert "before you" not in status(first)
+    held(False)
     done = []
     deadline = time.monotonic() + PATIENCE_MS / 1000
     while len(done) < 3 and time.monotonic() < deadline:
@@ -81,24 +103,22 @@ def test_everybody_gets_the_own_answers_in_order_and_hears_the_place_in_the_queu
         page.context.close()
 
 
-def test_a_closed_tab_frees_the_model_within_seconds(browser, url, clips):
+def test_a_closed_tab_frees_the_model_within_seconds(browser, url, clips, held):
     first = visitor(browser, url, clips[1], "What is seen first?")
     second = visitor(browser, url, clips[2], "What is seen last?")
-    first.locator("#compare").click()
-    first.wait_for_function("/Answering|Choosing|Looking/.test(document.querySelector('#status').innerText)")
+    begin(first)
     second.locator("#compare").click()
     second.wait_for_function("document.querySelector('#status').innerText.includes('one comes before you')")
-    first.close()
-    closed = time.monotonic()
+    first.close()  # held, the run would never end by itself
     second.wait_for_function("!/turn/.test(document.querySelector('#status').innerText)")
-    assert time.monotonic() - closed < 10
+    held(False)
     second.wait_for_function(BOTH)
     assert report_name(second).startswith("clip-2")
     second.context.close()
     first.context.close()
 
 
-def test_who_waits_can_give_up_and_methods_wait_in_the_same_queue(browser, url, clips):
+def test_who_waits_can_give_up_and_methods_wait_in_the_same_queue(browser, url, clips, held):
     first = visitor(browser, url, clips[0], "What colour is it?")
     second = visitor(browser, url, clips[1], "What is heard?")
     told = "document.querySelector('#methods-status').innerText"
@@ -119,9 +139,11 @@ def test_who_waits_can_give_up_and_methods_wait_in_the_same_queue(browser, url, 
     second.locator("#methods-stop").click()
     second.wait_for_function("!document.querySelector('#methods-run').disabled")
     assert "Stopped" in second.locator("#methods-status").inner_text() and second.locator("#methods-stop").is_disabled()
+    held(False)
     first.wait_for_function(f"{told}.includes('Done')")
     assert first.locator(".oz-methods tbody tr").count() == 10
-    second.wait_for_timeout(1500)  # whoever still stood in the queue would run now
+    first.locator("#compare").click()
+    first.wait_for_function(BOTH)  # whoever still stood in the queue would have run before
     assert "Stopped" in second.locator("#methods-status").inner_text() and not second.locator(".oz-methods").count(), "it did not run"
     assert "Stopped" in status(second) and second.locator("#headline .oz-empty").count() == 1, "nor did the comparison"
     second.locator("#methods-run").click()

@@ -18,10 +18,14 @@ def free_port():
 
 
 @contextmanager
-def served(folder, environment, *flags, address, harmless=None):
-    """Yields `address` once it answers; no traceback may stand in the server's log in the end, save what the pattern `harmless` allows."""
+def served(folder, environment, *flags, address, harmless=None, program="app.py"):
+    """Yields `address` once it answers; no traceback may stand in the server's log in the end, save what the pattern `harmless` allows.
+
+    Args:
+        program: what is started, from the root of the repository: the app, or one that starts it otherwise.
+    """
     log = (folder / "server.log").open("w+")
-    server = subprocess.Popen([sys.executable, "app.py", *flags], cwd=ROOT, env=environment, stdout=log, stderr=log)
+    server = subprocess.Popen([sys.executable, program, *flags], cwd=ROOT, env=environment, stdout=log, stderr=log)
     told = lambda: Path(log.name).read_text()  # noqa: E731
     try:
         for _ in range(600):
