@@ -46,8 +46,8 @@ def _sections(result: dict[str, Any], heading: str, whole: bool) -> Iterator[str
 
 ACCURACY_NOTE = (
     "Percent, with 95 % intervals from a bootstrap over clips. All: mean over the listed kinds of question. Less full, random, "
-    "OmniZip: the paired difference of that on the same questions, the last two at the same share. p: McNemar's exact test over questions against full where "
-    "both ran once, else a sign-flip test over clips. Failed: questions a method could not do, in no accuracy."
+    "OmniZip: the paired difference of that on the same questions, the last two at the same share. p: McNemar's exact test over "
+    "questions against full where both ran once, else a sign-flip test over clips. Failed: questions a method could not do, in no accuracy."
 )
 LOSSES_NOTE = "By kind of clip, share of questions right less that of random choice at the same share, in points:"
 CONTROLS_NOTE = (
