@@ -9,9 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-from omnizip.model.generate import LanguageModel
-
 ROOT = Path(__file__).resolve().parents[2]
+sys.path[0] = str(ROOT)
+
+from omnizip.model.generate import LanguageModel  # noqa: E402
+
 HELD = Path(os.environ["OMNIZIP_TEST_HELD"])
 LOOK_S = 0.02
 
@@ -29,5 +31,4 @@ def held(self, prefilled, sampling, stop=None):
 if __name__ == "__main__":
     LanguageModel.decode = held
     sys.argv[0] = str(ROOT / "app.py")
-    sys.path[0] = str(ROOT)
     runpy.run_path(sys.argv[0], run_name="__main__")
