@@ -28,6 +28,7 @@ import numpy as np
 
 from ..errors import MediaError
 from ..settings import Settings
+from .decoder.__main__ import NO_MEMORY, NO_PACKAGE
 from .downmix import Downmix
 
 SAMPLE_RATE_HZ = 16_000
@@ -162,7 +163,17 @@ class DecoderProcess:
         if status < 0:
             reason = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
             return MediaError(f"{self.name} made the decoder crash ({reason}); convert the file to H.264 mp4 and try again.")
-        return MediaError(f"The decoder did not run (exit status {status}); check that PyAV is installed (pip install av).")
+        if status == NO_PACKAGE:
+            return MediaError("The decoder needs PyAV, which is not installed; install it (pip install av).")
+        if status == NO_MEMORY:
+            return MediaError(
+                f"The decoder ran out of memory while reading {self.name} ({self.settings.decode_memory_mb} MB are allowed, unless this "
+                "machine has fewer left); give a smaller clip, raise decode_memory_mb, or try again when the machine is less busy."
+            )
+        return MediaError(
+            f"The decoder ended without a word while reading {self.name} (exit status {status}); try again, and if that does not help, "
+            'check that PyAV works (python -c "import av").'
+        )
 
     def _failed(self, failure: dict[str, Any]) -> MediaError:
         kind, name, settings = failure.get("kind"), self.name, self.settings

@@ -155,8 +155,8 @@ BROKEN = {
     "uses up its processor time": ("os.kill(os.getpid(), signal.SIGXCPU)", "took longer than 2 s"),
     "hangs": ("time.sleep(60)", "took longer than 2 s"),
     "hangs after closing its output": ("os.close(1); time.sleep(60)", "took longer than 2 s"),
-    "does not start": ("import no_such_module", "did not run (exit status 1)"),
-    "says nothing": ("sys.exit(0)", "did not run (exit status 0)"),
+    "does not start": ("import no_such_module", "ended without a word while reading clip.mp4 (exit status 1)"),
+    "says nothing": ("sys.exit(0)", "ended without a word while reading clip.mp4 (exit status 0)"),
     "sends noise": ("os.write(1, bytes(range(256)) * 99)", "answered nonsense"),
     "sends broken JSON": ("send(b'HEAD', b'{nonsense')", "answered nonsense"),
     "sends no JSON object": ("send(b'HEAD', b'[1]')", "answered nonsense"),
@@ -194,6 +194,31 @@ def test_broken_decoder_is_one_sentence(case, clip_path, tmp_path, monkeypatch):
     assert expected in str(raised.value) and "\n" not in str(raised.value)
     monkeypatch.undo()
     assert len(media.load(clip_path, Settings()).frames) == 4, "and the next clip is read"
+
+
+STARVED = """
+import resource, runpy, sys
+{harm}
+sys.argv[0] = {decoder!r}
+runpy.run_path({decoder!r}, run_name="__main__")
+"""
+HARM = {
+    "no PyAV": ("sys.modules['av'] = None", "needs PyAV, which is not installed"),
+    "no memory for its libraries": (
+        "resource.setrlimit(resource.RLIMIT_AS, (60_000_000, -1))",
+        "ran out of memory while reading clip.mp4",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HARM)
+def test_the_real_decoder_tells_a_missing_package_from_missing_memory(case, clip_path, tmp_path, monkeypatch):
+    harm, expected = HARM[case]
+    (tmp_path / "starved.py").write_text(STARVED.format(harm=harm, decoder=str(decoder_process.DECODER)))
+    monkeypatch.setattr(decoder_process, "DECODER", tmp_path / "starved.py")
+    with pytest.raises(MediaError) as raised:
+        media.load(clip_path, Settings())
+    assert expected in str(raised.value), raised.value
 
 
 @pytest.mark.slow

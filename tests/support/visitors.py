@@ -1,18 +1,34 @@
 """Visitors without a browser: what a tab sends to the queue and hears from it, over plain HTTP."""
 
+import functools
 import json
 import threading
+import time
 import uuid
 from pathlib import Path
 
 import httpx
 
 
+@functools.lru_cache(maxsize=4)
+def _page(address):
+    """What a page says of itself when it is opened: the values of its components, and its events by the names of their functions."""
+    config = httpx.get(f"{address}/config", timeout=60).raise_for_status().json()
+    values = {component["id"]: component["props"].get("value") for component in config["components"]}
+    return values, {event["api_name"]: event for event in config["dependencies"]}
+
+
 class Tab:
-    """One visitor's tab on a page that was launched in this process."""
+    """One visitor's tab on a page that is being served."""
 
     def __init__(self, page):
-        self.page, self.base = page, page.local_url.rstrip("/") + "/gradio_api"
+        """
+        Args:
+            page: a page launched in this process, or its address.
+        """
+        address = (page if isinstance(page, str) else page.local_url).rstrip("/")
+        self.values, self.events = _page(address)
+        self.base = address + "/gradio_api"
         self.name = uuid.uuid4().hex
         self.http = httpx.Client(timeout=60)
         self.heard, self.stream, self.reader = [], None, None
@@ -26,9 +42,9 @@ class Tab:
 
     def press(self, name, *first):
         """Fire the event whose function is called `name`, with `first` as its first inputs and the others as they stand."""
-        function = next(f for f in self.page.fns.values() if f.name == name)
-        rest = [block.get_config().get("value") for block in function.inputs[len(first) :]]
-        body = {"data": [*first, *rest], "fn_index": function._id, "session_hash": self.name}
+        event = self.events[name]
+        rest = [self.values[component] for component in event["inputs"][len(first) :]]
+        body = {"data": [*first, *rest], "fn_index": event["id"], "session_hash": self.name}
         self.http.post(f"{self.base}/queue/join", json=body).raise_for_status()
         if self.reader is None:
             self.reader = threading.Thread(target=self._listen, daemon=True)
@@ -45,6 +61,17 @@ class Tab:
 
     def kinds(self):
         return [message["msg"] for message in self.heard]
+
+    def ended(self, patience_s=120.0):
+        """The message that ends the visitor's first run, None if none came in that time."""
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline:
+            if ends := [message for message in self.heard if message["msg"] == "process_completed"]:
+                return ends[0]
+            if not self.reader.is_alive():
+                return None
+            time.sleep(0.02)
+        return None
 
     def close(self):
         """As a closed tab: the connection is gone."""

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+NO_PACKAGE, NO_MEMORY = 3, 4  # exit statuses for what keeps the program from saying anything; decoder_process.py reads them
 NAME = "omnizip_decoder"  # a name of its own: `omnizip` itself is not imported, and -I hides it
 
 
@@ -22,5 +23,21 @@ def start() -> int:
     return importlib.import_module(f"{NAME}.program").main(job)
 
 
+def start_or_tell() -> int:
+    """Run the job; where even its report is impossible, return the exit status that tells why."""
+    try:
+        return start()
+    except MemoryError:
+        return NO_MEMORY
+    except ModuleNotFoundError as missing:
+        if missing.name == "av":
+            return NO_PACKAGE
+        raise
+    except ImportError as problem:  # what a library is mapped into is memory, too
+        if any(words in str(problem) for words in ("failed to map segment", "annot allocate memory")):
+            return NO_MEMORY
+        raise
+
+
 if __name__ == "__main__":
-    sys.exit(start())
+    sys.exit(start_or_tell())
