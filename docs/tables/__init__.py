@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import accuracy, from_code, rehearsal, speed
+from . import accuracy, attack, from_code, rehearsal, speed
 from .results import ROOT
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {  # per page, its marks and what fills them
     "README.md": {"methods": from_code.methods_in_short, "accuracy": accuracy.in_short, "speed": speed.in_short},
     "docs/deploy.md": {"rehearsal": rehearsal.paragraph},
     "docs/methods.md": {"methods": from_code.methods, "later": from_code.later, "budget": from_code.budget},
+    "docs/security.md": {"held": attack.held, "faults": attack.faults},
     "docs/settings.md": {"settings": from_code.settings},
     "docs/memory.md": {"sizes": from_code.sizes},
     "docs/speed.md": {"targets": speed.targets, "remarks": speed.remarks, "measurements": speed.measurements, "waits": speed.waits},

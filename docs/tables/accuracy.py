@@ -201,6 +201,7 @@ def _of_glance() -> Iterable[str]:
 
 
 EVALUATIONS = (  # files in docs/results, and what they show
+    ("nano-paired", "Full, random choice, OmniZip and Glance alone, each pair on the same questions"),
     ("nano-glance", "Glance, OmniZip, and what can be put in the place of their parts"),
     ("nano-glance-filmed", "The same on filmed clips, where highlights and textures move"),
     ("nano-glance-16s", "The same on clips of 16 s"),
