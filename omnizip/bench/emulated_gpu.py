@@ -2,10 +2,11 @@
 
 A tensor on an emulated GPU carries its values along, and every operation on it is carried out on them by the CPU. What CUDA
 refuses is refused: operands on different devices, reading a GPU's memory from the host. A copy to the host that does not wait
-(`non_blocking`) holds nonsense until something waits for the device. What makes the host wait is noted in words:
-a value that decides something on the host, a shape that depends on values, and copies that are not told to run on.
+(`non_blocking`) holds nonsense until something waits for the device. What CUDA adds atomically is added in no fixed order.
+What makes the host wait is noted in words: a value that decides something on the host, a shape that depends on values, and
+copies that are not told to run on.
 
-What it cannot tell: speed, the order in which atomic additions end, and kernels' own rounding.
+What it cannot tell: speed, and kernels' own rounding.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ VALUES_DECIDE = {
     "bincount": 1,
     "multinomial": 2,  # looks whether the shares are valid and whether all are zero
 }
+ATOMIC = ("index_add", "index_add_", "scatter_add", "scatter_add_")  # of (target, dimension, index, source)
 TRANSFERS = ("_to_copy", "to", "copy_", "cpu", "cuda")
 
 
@@ -95,6 +97,7 @@ class EmulatedGpus:
     failed: int = 0
     current: torch.device = torch.device("cuda", 0)  # that of the call being answered
     _on_their_way: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    _additions: int = 0
 
     def put(self, values: Any, index: int = 0) -> Any:
         """A tensor, or a copy of a module with all it has, on GPU `index`."""
@@ -123,6 +126,13 @@ class EmulatedGpus:
         """Begin a copy to the host's `target`, which holds nonsense meanwhile."""
         target.fill_(float("nan") if target.is_floating_point() or target.is_complex() else 1)
         self._on_their_way.append((target, values.to(target.dtype).clone()))
+
+    def shuffled(self, dimension: int, *operands: Any) -> list[Tensor]:
+        """Operands whose places along a dimension (an index of one dimension has no other) are in another order every time."""
+        self._additions += 1
+        host = [_values(x) for x in operands]
+        order = torch.randperm(host[-1].shape[dimension], generator=torch.Generator().manual_seed(self._additions))
+        return [x.index_select(dimension if x.ndim > 1 else 0, order) for x in host]
 
     def allocate(self, values: Tensor, gpu: torch.device) -> OnGpu:
         """A result on a GPU, if there is room."""
@@ -160,6 +170,8 @@ class _Operations(TorchDispatchMode):
         if asked is not None:
             args, kwargs = _on_host(args), {**_on_host(kwargs), "device": HOST}
         self._note(name, args, on_gpu)
+        if name in ATOMIC:
+            args = (*args[:2], *self.gpus.shuffled(args[1], *args[2:4]), *args[4:])
         result = function(*_mapped(_values, args), **_mapped(_values, kwargs))
         if function._schema.is_mutable and name.endswith("_"):
             return args[0]

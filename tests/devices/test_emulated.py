@@ -9,6 +9,7 @@ from devices import LAYERS, QUESTIONS, assert_alike, converse, flash_attn, in_pr
 
 from omnizip.bench.emulated_gpu import OnGpu, emulated
 from omnizip.compressors import COMPRESSORS
+from omnizip.compressors.ops.merging import sum_by_group
 from omnizip.model.conditions import capability_note
 from omnizip.model.loading import _with_host_rows, attention_for, dtype_for
 from omnizip.types import Sampling
@@ -194,3 +195,17 @@ def test_embeddings_for_a_lent_gpu_lie_on_the_host_wherever_loading_put_them():
         moved, rows = _with_host_rows(thinker, "cuda")
         gpus.wait()
     assert moved == "cuda" and rows.device.type == "cpu" and not isinstance(rows, OnGpu) and torch.equal(rows, wanted)
+
+
+def test_what_is_added_atomically_ends_in_no_fixed_order_and_folding_does_not_depend_on_it():
+    rows = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0)) * 10.0 ** torch.arange(4000).remainder(7)[:, None]
+    group = torch.arange(4000).remainder(5)
+    with emulated() as gpus:
+        put = gpus.put(rows), gpus.put(group)
+        atomic = [torch.zeros(5, 3, device="cuda").index_add_(0, put[1], put[0]).cpu() for _ in range(5)]
+        folded = [sum_by_group(*put, 5).cpu() for _ in range(5)]
+    assert any(not torch.equal(atomic[0], other) for other in atomic[1:])
+    assert all(torch.equal(folded[0], other) for other in folded[1:])
+    exact = torch.zeros(5, 3, dtype=torch.float64).index_add_(0, group, rows.double())
+    for found in (*atomic, *folded):
+        torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=1e-1)
