@@ -31,7 +31,8 @@ LISTED = tuple(kind for kinds in GROUPS.values() for kind in kinds)
 AUXILIARY = BY_TIME
 UNCHANGED = "unchanged"
 BLANK, OTHER_SOUND, OTHER_PICTURE = "media blanked", "sound of another clip", "picture of another clip"
-CONTROLS = (BLANK, OTHER_SOUND, OTHER_PICTURE)
+HALF = "picture of half the width and height"  # a quarter of the picture's tokens, all of them read: what choosing competes with
+CONTROLS = (BLANK, OTHER_SOUND, OTHER_PICTURE, HALF)
 PARTNERS = 500_000_000  # a clip is paired with the one so many seeds later, which is not measured itself
 
 
@@ -91,6 +92,15 @@ def blank(model: QwenOmni, encoded: EncodedClip) -> EncodedClip:
     clip = encoded.clip
     sound = None if clip.waveform is None else np.zeros_like(clip.waveform)
     return model.encode(replace(clip, frames=np.zeros_like(clip.frames), waveform=sound, silent=sound is not None))
+
+
+def halve(model: QwenOmni, encoded: EncodedClip) -> EncodedClip:
+    """Encode the clip with every 2x2 square of pixels as one; an odd last row or column is left out."""
+    clip = encoded.clip
+    count, height, width = clip.frames.shape[0], clip.frames.shape[1] // 2, clip.frames.shape[2] // 2
+    squares = clip.frames[:, : 2 * height, : 2 * width].reshape(count, height, 2, width, 2, 3)
+    frames = np.rint(squares.mean((2, 4))).astype(np.uint8)
+    return model.encode(replace(clip, frames=frames))
 
 
 def mix(picture: EncodedClip, sound: EncodedClip) -> EncodedClip:

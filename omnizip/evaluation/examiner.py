@@ -82,6 +82,7 @@ class Examiner:
             dataset.BLANK: dataset.blank(self.model, encoded),
             dataset.OTHER_SOUND: dataset.mix(encoded, partner),
             dataset.OTHER_PICTURE: dataset.mix(partner, encoded),
+            dataset.HALF: dataset.halve(self.model, encoded),
         }
         return {name: (Arm("full"), clip) for name, clip in changed.items()}
 

@@ -83,6 +83,15 @@ def test_a_blanked_clip_has_nothing_left_but_its_length(product, pair):
     assert not torch.equal(blank.video, pair[0].video) and not torch.equal(blank.audio, pair[0].audio)
 
 
+def test_a_halved_picture_has_a_quarter_of_the_tokens_and_the_same_sound(product, pair):
+    whole, half = pair[0], dataset.halve(product, pair[0])
+    (steps, rows, columns), (height, width) = whole.grid, whole.clip.frames.shape[1:3]
+    assert half.grid == (steps, (rows + 1) // 2, (columns + 1) // 2)
+    assert torch.equal(half.audio, whole.audio) and half.clip.frames.shape[1:3] == (height // 2, width // 2)
+    square = whole.clip.frames[3, 10:12, 20:22].astype(float).mean((0, 1))
+    assert np.abs(half.clip.frames[3, 5, 10] - square).max() <= 0.5
+
+
 def test_a_mixed_clip_is_what_one_file_with_both_would_be(product, pair):
     mixed = dataset.mix(*pair)
     whole = product.encode(replace(pair[0].clip, waveform=pair[1].clip.waveform, silent=pair[1].clip.silent))

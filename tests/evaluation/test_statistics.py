@@ -6,7 +6,7 @@ from math import comb, sqrt
 import numpy as np
 import pytest
 
-from omnizip.evaluation import arms, controls, statistics, summary, tables
+from omnizip.evaluation import arms, controls, dataset, statistics, summary, tables
 from omnizip.evaluation.dataset import LISTED
 
 
@@ -183,7 +183,7 @@ def test_controls_name_the_kinds_that_stay_above_what_is_left_to_guess(control, 
             {"kind": "sound at shape", "answer": answers[number % 6], "by eye": None, "by ear": 1},
         ]
         half = {"right": [number % 2 == 0, True], "kept": {"audio": 1, "video": 1}, "notes": []}
-        changed = {name: half for name in ("media blanked", "sound of another clip", "picture of another clip")}
+        changed = {name: half for name in dataset.CONTROLS}
         records.append({"seconds": 8.0, "seed": number, "questions": questions, "arms": {"full": half}, "controls": changed})
     (found,) = controls.measure(records)
     assert found["prior"]["colour at sound"] == pytest.approx({"constant": 1 / 6, "by eye": 1 / 2})
