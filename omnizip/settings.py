@@ -75,6 +75,11 @@ class Settings:
 
     host: str = setting("127.0.0.1", "address the page listens on", scope="page")
     port: int = setting(7860, "port the page listens on", scope="page", lowest=0)
+    examples: str = setting(
+        "",
+        "folder of clips to offer on the page, with an examples.json that names them; empty for those of the embedded model",
+        scope="page",
+    )
     queue_size: int = setting(16, "visitors that may wait for an answer", scope="page", lowest=1)
     upload_mb_per_hour: float = setting(4096.0, "megabytes one visitor (one address) may upload within an hour", scope="page", lowest=0.001)
     trusted_hops: int = setting(

@@ -28,7 +28,7 @@ ROWS = [
     (["ui", "ui.words", "ui.markup"], set()),
     (["ui.frames", "ui.figures"], {"numpy", "PIL", "plotly", "moviepy", "proglog"}),  # proglog: moviepy's own progress reports
     (
-        ["ui.model_host", "ui.stops", "ui.chat", "ui.decisions", "ui.files", "ui.handlers", "ui.links", "ui.run_folder"],
+        ["ui.model_host", "ui.stops", "ui.chat", "ui.decisions", "ui.examples", "ui.files", "ui.handlers", "ui.links", "ui.run_folder"],
         {"numpy", "PIL", "plotly"},
     ),
     (["ui.lens.view", "ui.methods.chart", "ui.methods.view"], {"numpy", "PIL", "plotly"}),

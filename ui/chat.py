@@ -87,7 +87,7 @@ def empty_page() -> Update:
         "answer_full": fragments.answer(COMPRESSORS["full"].label, (), None, empty=words.FULL_EMPTY),
         "answer_compressed": fragments.answer(COMPRESSORS["omnizip"].label, (), None, empty=words.COMPRESSED_EMPTY),
         "difference": "",
-        "costs": markup.how_it_works(),
+        "costs": "",
         "clip_notes": "",
         "video": None,
         "video_status": "",

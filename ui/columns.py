@@ -1,4 +1,4 @@
-"""How the page is arranged: what is asked at the left, the answers at the right, what was kept below.
+"""How the page is arranged: what is asked at the left, in view all the time; the answers and what was kept at the right.
 
 Every piece has an elem_id; these are what tests and other scripts hold on to.
 """
@@ -15,7 +15,7 @@ from omnizip.media import SUFFIXES
 from omnizip.report import fragments, wording
 from omnizip.settings import Settings
 
-from . import markup, words
+from . import examples, markup, words
 from .chat import Update
 from .controls import Controls
 from .lens import component
@@ -30,6 +30,7 @@ class Asked:
     """The left column: what a person chooses and presses."""
 
     video: gr.Video
+    examples: gr.HTML  # its event "select" says which one
     question: gr.Textbox
     retention: gr.Radio
     method: gr.Dropdown
@@ -45,37 +46,41 @@ class Asked:
 
 
 def ask_column(settings: Settings) -> Asked:
-    """The clip, the question and how to compress, down to the buttons."""
-    video = gr.Video(label=words.CLIP, sources=["upload", "webcam"], include_audio=True, height=300, elem_id="clip")
+    """The clip, the question and how to compress, then the buttons; below them what most visitors leave as it is."""
+    video = gr.Video(label=words.CLIP, sources=["upload", "webcam"], include_audio=True, elem_id="clip")
     clip_notes = gr.HTML("", elem_id="clip-notes")
-    question = gr.Textbox(label=words.QUESTION, placeholder=words.QUESTION_HINT, lines=2, max_lines=6, elem_id="question", render=False)
-    gr.Examples(
-        [[str(asset(f"examples/{name}")), asked] for name, (_, asked) in words.EXAMPLES.items()],
-        [video, question],
-        example_labels=[label for label, _ in words.EXAMPLES.values()],
-        label=words.CLIP_EXAMPLES,
-        cache_examples=False,
-        api_visibility="private",
+    offered = gr.HTML(
+        examples.strip(examples.examples_of(settings)),
+        js_on_load=asset("examples.js").read_text("utf-8"),
+        apply_default_css=False,
         elem_id="examples",
     )
-    with gr.Row(elem_id="limits-row"):
-        gr.HTML(fragments.hint(words.limits(settings)), elem_id="limits")
-        open_gif = gr.UploadButton(words.OPEN_GIF, file_types=OTHER_FILES, size="sm", scale=0, min_width=110, elem_id="open-gif")
-    question.render()
-    retention = gr.Radio(words.RETENTIONS, value=FIRST_RETENTION, label=words.RETENTION, info=words.RETENTION_HINT, elem_id="retention")
-    method = gr.Dropdown(
-        [(kind.label, name) for name, kind in METHODS.items()], value=FIRST_METHOD, label=words.METHOD, filterable=False, elem_id="method"
-    )
-    about = gr.HTML(fragments.hint(METHODS[FIRST_METHOD].summary), elem_id="method-about")
-    controls = Controls(METHODS)
-    with gr.Accordion(words.ADVANCED, open=False, elem_id="advanced"):
-        controls.build(FIRST_METHOD, FIRST_RETENTION)
+    question = gr.Textbox(label=words.QUESTION, placeholder=words.QUESTION_HINT, lines=1, max_lines=6, elem_id="question")
+    with gr.Row(elem_id="choice"):
+        retention = gr.Radio(words.RETENTIONS, value=FIRST_RETENTION, label=words.RETENTION, scale=3, min_width=0, elem_id="retention")
+        method = gr.Dropdown(
+            [(kind.label, name) for name, kind in METHODS.items()],
+            value=FIRST_METHOD,
+            label=words.METHOD,
+            filterable=False,
+            scale=2,
+            min_width=0,
+            elem_id="method",
+        )
     with gr.Row(elem_id="actions"):
         compare = gr.Button(words.COMPARE, variant="primary", scale=3, min_width=120, elem_id="compare")
         stop = gr.Button(words.STOP, scale=1, min_width=80, interactive=False, elem_id="stop")
     status = gr.HTML("", elem_id="status")
+    about = gr.HTML(fragments.hint(METHODS[FIRST_METHOD].summary), elem_id="method-about")
+    controls = Controls(METHODS)
+    with gr.Accordion(words.ADVANCED, open=False, elem_id="advanced"):
+        controls.build(FIRST_METHOD, FIRST_RETENTION)
+    with gr.Row(elem_id="limits-row"):
+        gr.HTML(fragments.hint(words.limits(settings)), elem_id="limits")
+        open_gif = gr.UploadButton(words.OPEN_GIF, file_types=OTHER_FILES, size="sm", scale=0, min_width=110, elem_id="open-gif")
     return Asked(
         video,
+        offered,
         question,
         retention,
         method,
@@ -87,13 +92,41 @@ def ask_column(settings: Settings) -> Asked:
     )
 
 
-def answer_column(start: Update) -> tuple[dict[str, gr.components.Component], gr.Column]:
-    """The headline, both answers and their costs, and where to ask on; the last as a column shown once there is an answer."""
+def answer_column(start: Update) -> dict[str, gr.components.Component]:
+    """The headline, and both answers under it."""
     pieces: dict[str, gr.components.Component] = {"headline": gr.HTML(start["headline"], elem_id="headline")}
     with gr.Row(elem_id="side-by-side", equal_height=True):
         pieces["answer_full"] = gr.HTML(start["answer_full"], elem_id="answer-full")
         pieces["answer_compressed"] = gr.HTML(start["answer_compressed"], elem_id="answer-compressed")
-    pieces["difference"] = gr.HTML("", elem_id="difference")
+    pieces["difference"] = gr.HTML(start["difference"], elem_id="difference")
+    return pieces
+
+
+def kept_section() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Column]:
+    """What was kept, on the playing clip: its pieces, the invitation shown before there is anything, the views shown after."""
+    empty = gr.HTML(fragments.hint(words.KEPT_EMPTY), elem_id="kept-empty")
+    pieces: dict[str, gr.components.Component] = {}
+    with gr.Column(visible=False, elem_id="kept-views") as views:
+        with gr.Row(elem_id="kept-head"):
+            with gr.Column(scale=3, min_width=260):
+                gr.HTML(markup.subheading(words.KEPT))
+                pieces["kept_line"] = gr.HTML("", elem_id="kept-line")
+            pieces["over"] = gr.Dropdown(
+                [*words.OVER_CHOICES, *((kind.label, name) for name, kind in METHODS.items())],
+                value="",
+                label=words.OVER,
+                filterable=False,
+                scale=2,
+                min_width=260,
+                elem_id="lens-over",
+            )
+        pieces["lens"] = component.lens()
+    return pieces, empty, views
+
+
+def follow_section() -> tuple[dict[str, gr.components.Component], gr.Column]:
+    """Where to ask on, as a column shown once there is an answer."""
+    pieces: dict[str, gr.components.Component] = {}
     with gr.Column(visible=False, elem_id="follow") as follow:
         gr.HTML(markup.subheading(words.FOLLOW_UP, words.FOLLOW_UP_HINT))
         with gr.Row(equal_height=True, elem_id="follow-row"):
@@ -110,37 +143,22 @@ def answer_column(start: Update) -> tuple[dict[str, gr.components.Component], gr
             )
             pieces["ask_on"] = gr.Button(words.ASK_ON, scale=1, min_width=96, elem_id="ask-on")
             pieces["new_chat"] = gr.Button(words.NEW_CHAT, scale=1, min_width=96, elem_id="new-chat")
-    pieces["costs"] = gr.HTML(start["costs"], elem_id="costs")
     return pieces, follow
 
 
-def kept_section() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Column, gr.Accordion]:
-    """What was kept: its pieces, the invitation shown before there is anything, the views shown after, the charts within."""
-    gr.HTML(fragments.heading(words.KEPT), elem_id="kept-heading")
-    empty = gr.HTML(fragments.hint(words.KEPT_EMPTY), elem_id="kept-empty")
+def more_section() -> tuple[dict[str, gr.components.Component], gr.Column, gr.Accordion]:
+    """What can be taken along, and the charts: a column shown once there is an answer, the charts within."""
     pieces: dict[str, gr.components.Component] = {}
-    with gr.Column(visible=False, elem_id="kept-views") as views:
-        with gr.Row(elem_id="kept-head"):
-            with gr.Column(scale=3, min_width=280):
-                pieces["kept_line"] = gr.HTML("", elem_id="kept-line")
-            with gr.Column(scale=1, min_width=280):
-                pieces["over"] = gr.Dropdown(
-                    [*words.OVER_CHOICES, *((kind.label, name) for name, kind in METHODS.items())],
-                    value="",
-                    label=words.OVER,
-                    filterable=False,
-                    elem_id="lens-over",
-                )
-        pieces["lens"] = component.lens()
+    with gr.Column(visible=False, elem_id="more") as more:
         with gr.Row(elem_id="take"):
-            with gr.Column(scale=1, min_width=320):
+            with gr.Column(scale=1, min_width=300):
                 gr.HTML(markup.subheading(words.VIDEO, words.VIDEO_HINT))
                 pieces["make_video"] = gr.Button(words.MAKE_VIDEO, elem_id="make-video")
                 pieces["video_status"] = gr.HTML("", elem_id="video-status")
                 pieces["video"] = gr.Video(
                     visible=False, show_label=False, interactive=False, buttons=["download"], height=420, elem_id="kept-video"
                 )
-            with gr.Column(scale=1, min_width=320):
+            with gr.Column(scale=1, min_width=300):
                 gr.HTML(markup.subheading(words.DOWNLOADS, words.DOWNLOADS_HINT))
                 with gr.Row():
                     pieces["report_json"] = gr.DownloadButton(words.REPORT_JSON, min_width=140, elem_id="report-json")
@@ -150,4 +168,4 @@ def kept_section() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Colu
             pieces["chart"] = gr.Plot(show_label=False, container=False, elem_id="chart")
             gr.HTML(markup.subheading(wording.REASONS))
             pieces["reasons"] = gr.HTML("", elem_id="reasons")
-    return pieces, empty, views, charts
+    return pieces, more, charts

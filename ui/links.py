@@ -7,7 +7,7 @@ method's options that differ from their defaults; `view` and `time` are the lens
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,8 +19,8 @@ from omnizip.engine.events import Arm
 from omnizip.errors import MethodError, OmniZipError
 
 from . import words
+from .examples import Example
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 LONGEST_QUESTION = 500  # characters
 SET = "set_"
 OURS = ("example", "question", "method", "keep", "over")
@@ -38,19 +38,18 @@ class View:
     over: str = ""  # what is laid over it
 
 
-def read(query: Mapping[str, str]) -> View | None:
-    """The view a link asks for; None if the query is not one of ours.
+def read(query: Mapping[str, str], examples: Sequence[Example]) -> View | None:
+    """The view a link asks for, of one of `examples`; None if the query is not one of ours.
 
     Raises:
         OmniZipError: it is, and cannot be followed; in one sentence.
     """
     if not any(name in OURS or name.startswith(SET) for name in query):
         return None
-    files = {Path(name).stem: name for name in words.EXAMPLES}
-    name = files.get(query.get("example", ""))
-    if name is None:
+    example = {item.path.stem: item for item in examples}.get(query.get("example", ""))
+    if example is None:
         raise _broken("example")
-    question = query.get("question", words.EXAMPLES[name][1]).strip()
+    question = query.get("question", example.question).strip()
     if not question or len(question) > LONGEST_QUESTION or not question.isprintable():
         raise _broken("question")
     method = query.get("method", "omnizip")
@@ -64,7 +63,7 @@ def read(query: Mapping[str, str]) -> View | None:
     if over and over != words.OVER_ANSWER and (over not in COMPRESSORS or over == "full"):
         raise _broken("over")
     given = {key.removeprefix(SET): text for key, text in query.items() if key.startswith(SET)}
-    return View(EXAMPLES / name, question, method, retention, _options(method, given), over)
+    return View(example.path, question, method, retention, _options(method, given), over)
 
 
 def _options(method: str, given: Mapping[str, str]) -> dict[str, Any]:
@@ -89,17 +88,17 @@ def _broken(what: str) -> OmniZipError:
     return OmniZipError(words.LINK_BROKEN.format(what=words.LINK_WHAT[what]))
 
 
-def write(digest: str, question: str, arm: Arm, over: str) -> dict[str, str] | None:
-    """The query that brings this view back; None if the clip is no example, or the question too long to travel.
+def write(digest: str, question: str, arm: Arm, over: str, examples: Sequence[Example]) -> dict[str, str] | None:
+    """The query that brings this view back; None if the clip is none of `examples`, or the question too long to travel.
 
     Args:
         digest: of the clip, as omnizip.media.Clip has it.
     """
-    name = _digests().get(digest)
-    if name is None or len(question) > LONGEST_QUESTION:
+    path = _digests(tuple(examples)).get(digest)
+    if path is None or len(question) > LONGEST_QUESTION:
         return None
     keep = {share: label.removesuffix(" %") for label, share in words.PRESETS.items()}.get(arm.retention, words.CUSTOM)
-    query = {"example": Path(name).stem, "question": " ".join(question.split()), "method": arm.method, "keep": keep}
+    query = {"example": path.stem, "question": " ".join(question.split()), "method": arm.method, "keep": keep}
     for item in COMPRESSORS[arm.method].options():
         value = arm.options.get(item.name, item.default)
         if value != item.default and (keep == words.CUSTOM or not item.is_rate):
@@ -108,7 +107,6 @@ def write(digest: str, question: str, arm: Arm, over: str) -> dict[str, str] | N
 
 
 @cache
-def _digests() -> dict[str, str]:
+def _digests(examples: tuple[Example, ...]) -> dict[str, Path]:
     """Which file each example is, by the beginning of its hash as a Clip has it; read once."""
-    paths = [EXAMPLES / name for name in words.EXAMPLES]
-    return {hashlib.sha256(path.read_bytes()).hexdigest()[:16]: path.name for path in paths if path.exists()}
+    return {hashlib.sha256(item.path.read_bytes()).hexdigest()[:16]: item.path for item in examples if item.path.exists()}

@@ -44,9 +44,3 @@ def problem(sentence: str) -> str:
 def invitation() -> str:
     """What stands where the line of gains will be."""
     return f'<p class="oz-headline oz-empty">{escape(words.HEADLINE_EMPTY)}</p>'
-
-
-def how_it_works() -> str:
-    """Three short steps, where costs will stand."""
-    steps = "".join(f"<li><b>{escape(title)}</b><span>{escape(text)}</span></li>" for title, text in words.HOW)
-    return f'<ol class="oz-how">{steps}</ol>'

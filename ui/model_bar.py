@@ -18,17 +18,20 @@ QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 def model_bar(host: ModelHost, on_model: dict[str, Any]) -> None:
     """Place and wire it. A change waits in the queue of the model, behind comparisons, and is everybody's."""
     asking = {"queue": False, **QUIET}
-    line = gr.HTML(describe_model(host), elem_id="conditions")
     choices, free = host.choices(), may_switch(host.settings)
-    choice = gr.Dropdown(
-        [(words.model_name(name), name) for name in choices],
-        value=host.state.name,
-        label=words.MODEL,
-        info=words.MODEL_HINT,
-        filterable=False,
-        visible=len(choices) > 1 and free,
-        elem_id="model",
-    )
+    with gr.Row(elem_id="model-row"):
+        line = gr.HTML(describe_model(host), elem_id="conditions")
+        choice = gr.Dropdown(
+            [(words.model_name(name), name) for name in choices],
+            value=host.state.name,
+            label=words.MODEL,
+            container=False,
+            filterable=False,
+            scale=0,
+            min_width=250,
+            visible=len(choices) > 1 and free,
+            elem_id="model",
+        )
     clock = gr.Timer(1.0, active=host.state.loading)
 
     def refresh():

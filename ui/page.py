@@ -25,7 +25,8 @@ from omnizip.settings import Settings  # noqa: E402
 from . import decisions, endpoints, files, handlers, links, markup, queueing, words  # noqa: E402
 from .access import access_options, address  # noqa: E402
 from .chat import Update, empty_page  # noqa: E402
-from .columns import METHODS, Asked, answer_column, ask_column, kept_section  # noqa: E402
+from .columns import METHODS, Asked, answer_column, ask_column, follow_section, kept_section, more_section  # noqa: E402
+from .examples import examples_of, folder_of  # noqa: E402
 from .gate import Door  # noqa: E402
 from .lens import component  # noqa: E402
 from .lens import view as lens_view
@@ -67,6 +68,7 @@ def build_page(engine: Engine | ModelHost, stops: Stops | None = None) -> gr.Blo
     """Arrange the page around a loaded engine, or around one that is still to come; `stops` ends the runs of all visitors."""
     engine = engine if isinstance(engine, ModelHost) else ModelHost.of(engine)
     start = empty_page()
+    gr.set_static_paths(folder_of(examples_of(engine.settings)))  # served from where they lie: thumbnails, and no copy for every visitor
     keep_s = engine.settings.keep_files_s
     with gr.Blocks(title=wording.TITLE, fill_width=True, delete_cache=(keep_s, keep_s), analytics_enabled=False, elem_id="page") as page:
         gr.HTML(markup.masthead(), elem_id="masthead")
@@ -74,13 +76,16 @@ def build_page(engine: Engine | ModelHost, stops: Stops | None = None) -> gr.Blo
         with gr.Row(elem_id="desk"):
             with gr.Column(scale=5, min_width=320, elem_id="ask"):
                 asked = ask_column(engine.settings)
-            with gr.Column(scale=9, min_width=320, elem_id="answers"):
-                answered, follow = answer_column(start)
-        with gr.Column(elem_id="kept"):
-            shown, empty, group, charts = kept_section()
+            with gr.Column(scale=8, min_width=320, elem_id="answers"):
+                answered = answer_column(start)
+                shown, empty, views = kept_section()
+                asking_on, follow = follow_section()
+                costs = {"costs": gr.HTML(start["costs"], elem_id="costs")}
+                taken, more, charts = more_section()
         states = {"chat": gr.State(None, time_to_live=keep_s), "kept": gr.State(None, time_to_live=keep_s)}
         clock = gr.Timer(queueing.LOOK_S, active=False)
-        pieces = _Pieces({**states, **asked.pieces, **answered, **shown}, group, follow, empty, clock)
+        by_name = {**states, **asked.pieces, **answered, **shown, **asking_on, **costs, **taken}
+        pieces = _Pieces(by_name, (views, follow, more), empty, clock)
         stops = stops or Stops()
         answers = _wire_answers(page, engine, asked, pieces, stops)
         _wire_charts(engine, pieces, charts, [*answers, *_wire_lens(engine, asked, pieces, answers)])
@@ -96,14 +101,13 @@ class _Pieces:
     """The page's components by the names handlers use for them."""
 
     by_name: dict[str, gr.components.Component]
-    views: gr.Column  # what was kept; shown once there is an answer
-    follow: gr.Column  # to ask on; shown likewise
+    views: tuple[gr.Column, ...]  # what was kept, where to ask on, what to take along; shown once there is an answer
     empty: gr.HTML  # in their place before
     clock: gr.Timer  # runs while the visitor waits in the queue
 
     @property
     def outputs(self) -> list[Any]:
-        return [*self.by_name.values(), self.views, self.follow, self.empty, self.clock]
+        return [*self.by_name.values(), *self.views, self.empty, self.clock]
 
     def __getitem__(self, name: str) -> gr.components.Component:
         return self.by_name[name]
@@ -113,11 +117,7 @@ class _Pieces:
         placed: dict[Any, Any] = {}
         for name, value in update.items():
             if name == "talking":
-                placed |= {
-                    self.follow: gr.update(visible=value),
-                    self.views: gr.update(visible=value),
-                    self.empty: gr.update(visible=not value),
-                }
+                placed |= {self.empty: gr.update(visible=not value), **{view: gr.update(visible=value) for view in self.views}}
             elif name == "waiting":
                 placed[self.clock] = gr.update(active=value)
             elif name == "busy":
@@ -184,7 +184,7 @@ def _wire_answers(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, piece
     cuts = queueing.CutOff(asked.stop, patiently, stops.wished), queueing.CutOff(pieces["new_chat"], stops.stop, stops.wished)
     busy = {"fn": on_busy, "outputs": [*pieces.outputs, *(cut.timer for cut in cuts)], "queue": False, **QUIET}
     failed = {"fn": on_failure, "outputs": pieces.outputs, "queue": False, **QUIET}
-    followed = _wire_link(page, asked, pieces)
+    followed = _wire_link(page, engine, asked, pieces)
     compare = gr.on([asked.compare.click, asked.question.submit, followed.change], **busy).then(
         on_compare, [asked.video, asked.question, *asked.choices], pieces.outputs, **ON_MODEL, **QUIET
     )
@@ -203,7 +203,7 @@ def _wire_answers(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, piece
 
 
 def _wire_choices(engine: ComparisonEngine, asked: Asked, pieces: _Pieces) -> None:
-    """What a choice opens and hides, a gif, and the overlay video."""
+    """What a choice opens and hides, an example, a gif, and the overlay video."""
     controls = asked.controls
 
     def on_method(method, retention):
@@ -219,6 +219,15 @@ def _wire_choices(engine: ComparisonEngine, asked: Asked, pieces: _Pieces) -> No
         for update in files.make_video(engine, kept):
             yield pieces.place(update)
 
+    offered = examples_of(engine.settings)
+
+    def on_example(event: gr.EventData):
+        number = getattr(event, "example", None)
+        if type(number) is not int or not 0 <= number < len(offered):
+            return gr.skip(), gr.skip()
+        return str(offered[number].path), offered[number].question
+
+    asked.examples.select(on_example, None, [asked.video, asked.question], queue=False, **QUIET)
     asked.open_gif.upload(on_gif, asked.open_gif, pieces.outputs, concurrency_id="drawing", concurrency_limit=2, **QUIET)
     gr.on(
         [asked.method.change, asked.retention.change],
@@ -298,14 +307,14 @@ def _wire_charts(engine: ComparisonEngine, pieces: _Pieces, charts: gr.Accordion
         event.then(on_event, [unfolded, pieces["kept"]], outputs, **drawing)
 
 
-def _wire_link(page: gr.Blocks, asked: Asked, pieces: _Pieces) -> gr.Textbox:
+def _wire_link(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, pieces: _Pieces) -> gr.Textbox:
     """A link that is followed puts example, question and settings in place; the unseen text it changes then presses Compare."""
     followed = gr.Textbox(visible="hidden", elem_id="followed")
     outputs = [followed, asked.video, asked.question, pieces["over"], pieces["status"], *asked.choices]
 
     def on_load(request: gr.Request):
         try:
-            view = links.read(dict(request.query_params))
+            view = links.read(dict(request.query_params), examples_of(engine.settings))
         except OmniZipError as problem:
             return {pieces["status"]: markup.problem(str(problem))}
         if view is None:

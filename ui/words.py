@@ -11,7 +11,6 @@ from omnizip.settings import Settings
 # The top of the page: its name, the model that answers
 TAGLINE = "The same question, answered twice: by the full model, and by one that reads only what the sound says is worth reading."
 MODEL = "Which model answers"
-MODEL_HINT = "One at a time, for everybody here. A change takes as long as its weights take to load, or to be fetched."
 MODEL_BUILT_IN = "the small built-in model"
 MODEL_LOADING = "Loading {name}. The page is ready; answers come once the model is."
 MODEL_FETCHING = "Downloading {name}. The page is ready; answers come once the model is. What has come is kept if this stops."
@@ -22,7 +21,7 @@ MEMORY_FREE = "{size} of memory free"
 
 # The left column: the clip
 CLIP = "Clip"
-CLIP_EXAMPLES = "Or try one of these"
+CLIP_EXAMPLES = "Try one of these, or bring your own"
 EXAMPLES = {
     "bell.mp4": ("The bell", "What colour is the shape when the bell rings?"),
     "green-heart.mp4": ("Green heart, portrait", "What sound plays when the green heart appears?"),
@@ -31,6 +30,12 @@ EXAMPLES = {
     "music.mp4": ("Hard: music over silent shapes", "Which shape comes last?"),
     "two-hearts.mp4": ("Two hearts", "Describe the clip."),
 }
+EXAMPLES_UNREAD = "The examples cannot be read from {folder}: {list} ({why}); put one there, or leave --examples away."
+EXAMPLES_NONE = "{folder} offers no examples: {list} is a list of 1 to {most} entries."
+EXAMPLES_ENTRY = (
+    "Entry {number} of {list} needs a file, a title and a question of at most {most} characters each, and as `at` a second of the clip."
+)
+EXAMPLES_FILE = "Entry {number} of {list} names {file}, which does not lie beside it."
 LIMITS = "mp4, mov, webm or mkv; up to {longest} and {size} MB. Uploads are deleted within {kept}."
 MINUTES, SECONDS = "{n} minutes", "{n} seconds"
 SPANS = ((3600, "{n} hour", "{n} hours"), (60, "{n} minute", "{n} minutes"), (1, "{n} second", "{n} seconds"))  # from how many seconds on
@@ -41,8 +46,7 @@ UNPLAYABLE = "This browser may not play the file; it was read all the same."
 # The left column: the question and the method
 QUESTION = "Question"
 QUESTION_HINT = "What happens in this clip, and what can be heard?"
-RETENTION = "How much to keep"
-RETENTION_HINT = "share of the clip's picture and sound the second model reads"
+RETENTION = "How much to keep (retention)"
 PRESETS = {"45 %": 0.45, "35 %": 0.35, "25 %": 0.25}
 CUSTOM = "custom"
 RETENTIONS = (*PRESETS, CUSTOM)
@@ -78,11 +82,6 @@ LINK_WHAT = {
 FULL_EMPTY = "The full model's answer will appear here. It reads every token of picture and sound."
 COMPRESSED_EMPTY = "Beside it, the answer of the model that reads only what was kept, so that the two can be compared word by word."
 HEADLINE_EMPTY = "Pick a clip, ask something, press Compare."
-HOW = (
-    ("Listen", "The model's own ears say which moments of the sound matter; minor sound is folded into a few anchors."),
-    ("Look where it matters", "Where much is heard, more of the picture is kept. Elsewhere only what is typical and what changes."),
-    ("Compare", "Both answers appear side by side, with what each cost and every patch and second that was kept."),
-)
 WAITING = "Its turn comes next: the two run one after the other, so that times are fair."
 COMING = "Reading…"
 FOLLOW_UP = "Ask on about the same clip"
@@ -96,9 +95,9 @@ KEPT = "What was kept"
 KEPT_EMPTY = "After the first answer this shows which moments and which parts of the picture were kept, second by second, and why."
 KEPT_OF_ANSWER = "This is what {label} read for the answer above: {share} of the clip."
 KEPT_OF_PREVIEW = "With the settings at the left {label} would read {share} of the clip. Press Compare for its answer."
-OVER = "Lay over it"
+OVER = "Lay over it, to compare"
 OVER_ANSWER = "answer"
-OVER_CHOICES = (("Lay another method over it", ""), ("What the answer was given with", OVER_ANSWER))
+OVER_CHOICES = (("nothing", ""), ("What the answer was given with", OVER_ANSWER))
 LENS_COPY = "Browsers cannot play this file, so a copy is shown here; the models read the original."
 
 # What was kept: the charts, the video, the files

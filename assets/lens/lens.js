@@ -12,7 +12,7 @@ function mountLens(element, options = {}) {
   const find = (name) => element.querySelector(`.lens-${name}`);
   const [video, veil, tracks, timeline] = [find("video"), find("veil"), find("tracks"), find("time")];
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  const state = { clip: null, maps: [], a: 0, b: -1, view: "kept", dim: 0.8, sheet: null, wave: new Uint8Array(0), drawn: "" };
+  const state = { clip: null, maps: [], a: 0, b: -1, view: "kept", dim: 0.8, sheet: null, wave: new Uint8Array(0), drawn: "", begun: false, opened: false };
 
   const a = () => state.maps[state.a];
   const b = () => state.maps[state.b] || null;
@@ -87,7 +87,7 @@ function mountLens(element, options = {}) {
     if (!ready() || !layout) return;
     const time = video.currentTime;
     const [step, window_] = [stepAt(time), windowAt(time)];
-    element.querySelector(".lens").classList.toggle("lens-begun", time > 0);
+    element.querySelector(".lens").classList.toggle("lens-begun", state.begun);
     find("head").style.transform = `translateX(${xOf(Math.min(time, state.clip.duration))}px)`;
     find("clock").textContent = filled(WORDS.clock, { now: clock(time, true), end: clock(state.clip.duration, true) });
     if (force || step !== last.step) drawVeil();
@@ -149,7 +149,25 @@ function mountLens(element, options = {}) {
     return b() ? `${place}. ${a().label}: ${side(a())}. ${b().label}: ${side(b())}.` : `${place}: ${side(a())}.`;
   }
 
+  // Where to begin: in the middle of the window to which the method gave most of the picture, or, of two, where they differ
+  // most. A clip's first frame is often dark, and little is decided there.
+  function decisive() {
+    const shareOf = (map, i) => (map.windows[i]?.video ? map.windows[i].videoKept / map.windows[i].video : 0);
+    const weight = (_, i) => (b() ? Math.abs(shareOf(a(), i) - shareOf(b(), i)) : shareOf(a(), i));
+    const weights = a().windows.map(weight);
+    const w = a().windows[weights.indexOf(Math.max(...weights))];
+    return w ? (w.start + Math.min(w.end, state.clip.duration)) / 2 : 0;
+  }
+
+  function open() {
+    if (state.begun || state.opened || !ready() || video.readyState < 1) return;
+    state.opened = true;
+    video.currentTime = decisive();
+    showNow(true);
+  }
+
   function seek(time) {
+    state.begun = true;
     video.currentTime = Math.max(0, Math.min(time, (video.duration || state.clip.duration) - 0.001));
     showNow(true);
   }
@@ -208,6 +226,7 @@ function mountLens(element, options = {}) {
     last = { window: -1, step: -1 };
     state.wave = bytesOf(clip.wave);
     state.sheet = null;
+    state.begun = state.opened = false;
     unplayable = false;
     video.src = options.urlOf(clip.source);
     timeline.setAttribute("aria-valuemax", clip.duration.toFixed(1));
@@ -233,6 +252,7 @@ function mountLens(element, options = {}) {
     }
     showPicks();
     redraw();
+    open();
     element.dataset.maps = Number(element.dataset.maps || 0) + 1;
   }
 
@@ -247,6 +267,7 @@ function mountLens(element, options = {}) {
   // ---- hands
 
   function play() {
+    state.begun = true;
     if (video.paused) video.play().catch(() => {});
     else video.pause();
   }
@@ -300,6 +321,28 @@ function mountLens(element, options = {}) {
     tip.style.left = `${Math.max(4, Math.min(most, place > most - 12 ? place - tip.offsetWidth - 14 : place + 14))}px`;
   }
 
+  // What became of the patch under the pointer, and why, in the words of the legend.
+  function showPatch(event) {
+    const tip = find("patch");
+    if (!ready() || !state.clip.grid[0]) return;
+    const [, rows, columns] = state.clip.grid;
+    const [box, stage] = [veil.getBoundingClientRect(), find("stage").getBoundingClientRect()];
+    const place = (share, n) => Math.max(0, Math.min(n - 1, Math.floor(share * n)));
+    const row = place((event.clientY - box.top) / box.height, rows);
+    const at = (stepAt(video.currentTime) * rows + row) * columns + place((event.clientX - box.left) / box.width, columns);
+    const told = (map) => {
+      const reason = REASONS[map.reason[at]];
+      const why = WORDS.legend[map.absorbed[at] ? "absorbed" : reason] ?? "";
+      if (map.keep[at] === 1) return why ? filled(WORDS.kept_because, { why }) : WORDS.legend.kept;
+      return why || WORDS.legend.dropped;
+    };
+    tip.textContent = b() ? `A: ${told(a())} · B: ${told(b())}` : told(a());
+    tip.hidden = false;
+    const left = event.clientX - stage.left + 14;
+    tip.style.left = `${Math.max(4, Math.min(stage.width - tip.offsetWidth - 4, left))}px`;
+    tip.style.top = `${Math.max(4, event.clientY - stage.top - tip.offsetHeight - 10)}px`;
+  }
+
   let silence = 0;
 
   function say(text) {
@@ -338,6 +381,8 @@ function mountLens(element, options = {}) {
   find("play").addEventListener("click", play);
   find("big").addEventListener("click", play);
   veil.addEventListener("click", play);
+  veil.addEventListener("pointermove", (event) => { if (event.pointerType !== "touch") showPatch(event); });
+  veil.addEventListener("pointerleave", () => { find("patch").hidden = true; });
   for (const name of ["play", "pause", "ended"]) video.addEventListener(name, onPlaying);
   for (const name of ["seeking", "seeked", "timeupdate"]) video.addEventListener(name, () => showNow());
   video.addEventListener("error", () => { unplayable = Boolean(video.getAttribute("src")); showViews(); });
@@ -346,6 +391,7 @@ function mountLens(element, options = {}) {
     if (options.time > 0) seek(Math.min(options.time, video.duration));
     options.time = 0;  // as linked, once
     redraw();
+    open();
   });
   element.addEventListener("keydown", onKey);
   find("dim").addEventListener("input", (event) => { state.dim = event.target.value / 100; drawVeil(); });
@@ -370,7 +416,16 @@ function mountLens(element, options = {}) {
   timeline.addEventListener("pointerleave", () => { find("tip").hidden = true; });
   find("png").addEventListener("click", savePicture);
   find("link").addEventListener("click", copyLink);
-  new ResizeObserver(() => { if (ready()) { placeVeil(); drawTracks(); showNow(true); } }).observe(element);
+  const SNUG = 900;
+  const SLIM = 620;
+  function fit() {
+    const lens = element.querySelector(".lens");
+    lens.classList.toggle("lens-snug", lens.clientWidth <= SNUG);
+    lens.classList.toggle("lens-slim", lens.clientWidth <= SLIM);
+    if (ready()) { placeVeil(); drawTracks(); showNow(true); }
+  }
+  new ResizeObserver(fit).observe(element);
+  fit();
   const recolour = new MutationObserver(drawTracks);
   for (const node of [document.documentElement, document.body]) recolour.observe(node, { attributes: true, attributeFilter: ["class"] });
 

@@ -10,7 +10,7 @@ const TOKENS_PER_S = 25;
 
 // Where everything lies, in CSS pixels: a gutter for titles on wide screens, titles above the tracks on narrow ones.
 function timelineLayout(width, hasSound) {
-  const narrow = width < 620;
+  const narrow = width < 820;  // a gutter would take the room that the rows need
   const left = narrow ? 4 : 172;
   const right = narrow ? 4 : 14;
   let y = 6;

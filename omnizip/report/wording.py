@@ -18,8 +18,8 @@ TITLE = "OmniZip"
 
 # The model and the clip
 EMBEDDED = (  # markup
-    "The small built-in model has the architecture of Qwen2.5-Omni and knows one little world: <b>coloured shapes and eight sounds</b>, "
-    "as in the examples. For real footage choose Qwen2.5-Omni."
+    "This small model is built like Qwen2.5-Omni and knows one little world: <b>coloured shapes and eight sounds</b>. "
+    "For real footage choose Qwen2.5-Omni."
 )
 BUILT_IN = "{name} (built in)"
 MODEL_LINE = "{name} · {parameters} · on {device} · {dtype} · attention by {attention}"
@@ -153,6 +153,7 @@ LENS: dict[str, Any] = {
         "only": "only {label}",
         "neither": "neither",
     },
+    "kept_because": "kept: {why}",
     "no_folds": "No patch was folded here. {folding}; the light marks under the sound are anchors that absorbed minor sound.",
     "no_film": "This browser cannot play the clip; the pictures below are what the model was given.",
     "facts": {

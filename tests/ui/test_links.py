@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 from omnizip.compressors import COMPRESSORS
 from omnizip.engine.events import Arm
 from omnizip.errors import OmniZipError
+from omnizip.settings import Settings
 from ui import links, words
 from ui.chat import arm_of
+from ui.examples import examples_of
 
-EXAMPLE = next(iter(words.EXAMPLES))
-DIGEST = hashlib.sha256((links.EXAMPLES / EXAMPLE).read_bytes()).hexdigest()[:16]
+EXAMPLES = examples_of(Settings())
+EXAMPLE = EXAMPLES[0].path.name
+DIGEST = hashlib.sha256(EXAMPLES[0].path.read_bytes()).hexdigest()[:16]
 
 
 @pytest.mark.parametrize("method", [name for name in COMPRESSORS if name != "full"])
@@ -26,7 +29,7 @@ def test_what_is_written_is_read_back(method, retention):
         away = {"switch": not item.default, "choice": item.choices[-1] if item.choices else None, "integer": item.high}
         options[item.name] = away.get(item.kind, item.default)
     arm = arm_of(method, retention, options)
-    view = links.read(links.write(DIGEST, " What\nis it? ", arm, "random"))
+    view = links.read(links.write(DIGEST, " What\nis it? ", arm, "random", EXAMPLES), EXAMPLES)
     assert (view.path.name, view.question, view.over, view.retention) == (EXAMPLE, "What is it?", "random", retention)
     back = arm_of(view.method, view.retention, {**COMPRESSORS[method]().parameters, **view.options})
     assert (back.method, back.retention) == (arm.method, arm.retention)
@@ -35,13 +38,18 @@ def test_what_is_written_is_read_back(method, retention):
 
 def test_an_upload_and_a_long_question_cannot_be_linked():
     arm = Arm("omnizip", 0.45)
-    assert links.write("0" * 16, "What?", arm, "") is None
-    assert links.write(DIGEST, "?" * 501, arm, "") is None
-    assert links.write(DIGEST, "What?", arm, "") == {"example": Path(EXAMPLE).stem, "question": "What?", "method": "omnizip", "keep": "45"}
+    assert links.write("0" * 16, "What?", arm, "", EXAMPLES) is None
+    assert links.write(DIGEST, "?" * 501, arm, "", EXAMPLES) is None
+    assert links.write(DIGEST, "What?", arm, "", EXAMPLES) == {
+        "example": Path(EXAMPLE).stem,
+        "question": "What?",
+        "method": "omnizip",
+        "keep": "45",
+    }
 
 
 def test_what_is_not_ours_is_no_link():
-    assert links.read({}) is None and links.read({"__theme": "dark", "utm_source": "x", "view": "kept"}) is None
+    assert links.read({}, EXAMPLES) is None and links.read({"__theme": "dark", "utm_source": "x", "view": "kept"}, EXAMPLES) is None
 
 
 STEM = Path(EXAMPLE).stem
@@ -65,7 +73,7 @@ BAD = [
 @pytest.mark.parametrize("query", BAD, ids=lambda query: "&".join(query.values())[:30].encode("ascii", "backslashreplace").decode())
 def test_nonsense_costs_one_sentence(query):
     with pytest.raises(OmniZipError, match="could not be followed"):
-        links.read(query)
+        links.read(query, EXAMPLES)
 
 
 NAMES = st.sampled_from(["example", "question", "method", "keep", "over", "set_rho_video", "set_seed"])
@@ -75,8 +83,8 @@ NAMES = st.sampled_from(["example", "question", "method", "keep", "over", "set_r
 @given(st.dictionaries(NAMES, st.text(max_size=20)))
 def test_no_text_does_more_than_that(query):
     try:
-        view = links.read({"example": STEM, **query})
+        view = links.read({"example": STEM, **query}, EXAMPLES)
     except OmniZipError as refused:
         assert "could not be followed" in str(refused)
     else:
-        assert view.path.parent == links.EXAMPLES and view.path.name in words.EXAMPLES
+        assert view.path in [example.path for example in EXAMPLES]

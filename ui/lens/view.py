@@ -14,6 +14,7 @@ from omnizip.report.decision import CompressionRecord
 
 from .. import links, words
 from ..chat import COMPRESSED, FULL, Chat, ClipDecision, arm_of
+from ..examples import examples_of
 
 
 def clip(engine: ComparisonEngine, chat: Chat) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def maps(
         share = arm.retention or max(0.01, kept.record.retained["total"] or 1.0)
         preview = engine.preview(chat.clip, Arm(over, share), chat.turns[FULL][-1].question)
         shown.append(packed.pack_map(preview.record, _title(preview.compressor.label, preview.record)))
-    link = links.write(chat.clip.key.digest, chat.turns[FULL][-1].question, arm, over)
+    link = links.write(chat.clip.key.digest, chat.turns[FULL][-1].question, arm, over, examples_of(engine.settings))
     return {"shown": shown, "link": link}
 
 
