@@ -90,4 +90,5 @@ def strip(examples: Sequence[Example]) -> str:
         f"<b>{escape(example.title)}</b><span>{escape(example.question)}</span></button></li>"
         for number, example in enumerate(examples)
     )
-    return f'<p class="oz-hint" id="examples-label">{escape(words.CLIP_EXAMPLES)}</p><ul aria-labelledby="examples-label">{"".join(cards)}</ul>'
+    title = f'<p class="oz-hint" id="examples-label">{escape(words.CLIP_EXAMPLES)}</p>'
+    return f'{title}<ul aria-labelledby="examples-label">{"".join(cards)}</ul>'
