@@ -72,6 +72,8 @@ def main() -> None:
                 page.set_default_timeout(120_000)
                 page.goto(f"http://127.0.0.1:{port}/?__theme={theme}")
                 page.wait_for_selector("#headline .oz-headline")
+                page.locator("#clip button[aria-label=Clear]").click()
+                page.wait_for_selector("#headline .oz-empty")
                 page.locator("#clip input[type=file]").set_input_files(CLIP)
                 page.wait_for_selector("#clip video")
                 page.locator("#question textarea").fill(QUESTION)

@@ -31,7 +31,7 @@ ROWS = [
         ["ui.model_host", "ui.stops", "ui.chat", "ui.decisions", "ui.examples", "ui.files", "ui.handlers", "ui.links", "ui.run_folder"],
         {"numpy", "PIL", "plotly"},
     ),
-    (["ui.lens.view", "ui.methods.chart", "ui.methods.view"], {"numpy", "PIL", "plotly"}),
+    (["ui.lens.view", "ui.first_look", "ui.methods.chart", "ui.methods.view"], {"numpy", "PIL", "plotly"}),
     (["ui.gate", "ui.limits", "ui.access"], {"starlette", "python_multipart"}),
     (
         [

@@ -83,6 +83,7 @@ def empty_page() -> Update:
         "talking": False,
         "status": "",
         "follow_up": "",
+        "origin": "",
         "headline": markup.invitation(),
         "answer_full": fragments.answer(COMPRESSORS["full"].label, (), None, empty=words.FULL_EMPTY),
         "answer_compressed": fragments.answer(COMPRESSORS["omnizip"].label, (), None, empty=words.COMPRESSED_EMPTY),

@@ -6,6 +6,7 @@ Every piece has an elem_id; these are what tests and other scripts hold on to.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
@@ -45,17 +46,24 @@ class Asked:
         return [self.method, self.retention, *self.controls.components]
 
 
-def ask_column(settings: Settings) -> Asked:
-    """The clip, the question and how to compress, then the buttons; below them what most visitors leave as it is."""
-    video = gr.Video(label=words.CLIP, sources=["upload", "webcam"], include_audio=True, elem_id="clip")
-    clip_notes = gr.HTML("", elem_id="clip-notes")
+def ask_column(settings: Settings, first: examples.Example | None = None, notes: str = "") -> Asked:
+    """The clip, the question and how to compress, then the buttons; below them what most visitors leave as it is.
+
+    Args:
+        first, notes: the example the page begins with, and what is said of its clip.
+    """
+    asked_first = {"clip": str(first.path), "question": first.question} if first else {"clip": None, "question": ""}
+    video = gr.Video(asked_first["clip"], label=words.CLIP, sources=["upload", "webcam"], include_audio=True, elem_id="clip")
+    clip_notes = gr.HTML(notes, elem_id="clip-notes")
     offered = gr.HTML(
         examples.strip(examples.examples_of(settings)),
         js_on_load=asset("examples.js").read_text("utf-8"),
         apply_default_css=False,
         elem_id="examples",
     )
-    question = gr.Textbox(label=words.QUESTION, placeholder=words.QUESTION_HINT, lines=1, max_lines=6, elem_id="question")
+    question = gr.Textbox(
+        asked_first["question"], label=words.QUESTION, placeholder=words.QUESTION_HINT, lines=1, max_lines=6, elem_id="question"
+    )
     with gr.Row(elem_id="choice"):
         retention = gr.Radio(words.RETENTIONS, value=FIRST_RETENTION, label=words.RETENTION, scale=3, min_width=0, elem_id="retention")
         method = gr.Dropdown(
@@ -94,7 +102,8 @@ def ask_column(settings: Settings) -> Asked:
 
 def answer_column(start: Update) -> dict[str, gr.components.Component]:
     """The headline, and both answers under it."""
-    pieces: dict[str, gr.components.Component] = {"headline": gr.HTML(start["headline"], elem_id="headline")}
+    pieces: dict[str, gr.components.Component] = {"origin": gr.HTML(start["origin"], elem_id="origin")}
+    pieces["headline"] = gr.HTML(start["headline"], elem_id="headline")
     with gr.Row(elem_id="side-by-side", equal_height=True):
         pieces["answer_full"] = gr.HTML(start["answer_full"], elem_id="answer-full")
         pieces["answer_compressed"] = gr.HTML(start["answer_compressed"], elem_id="answer-compressed")
@@ -102,15 +111,19 @@ def answer_column(start: Update) -> dict[str, gr.components.Component]:
     return pieces
 
 
-def kept_section() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Column]:
-    """What was kept, on the playing clip: its pieces, the invitation shown before there is anything, the views shown after."""
-    empty = gr.HTML(fragments.hint(words.KEPT_EMPTY), elem_id="kept-empty")
+def kept_section(kept_line: str = "", shown: dict[str, Any] | None = None) -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Column]:
+    """What was kept, on the playing clip: its pieces, the invitation shown before there is anything, the views shown after.
+
+    Args:
+        kept_line, shown: what the line says and the lens shows to begin with.
+    """
+    empty = gr.HTML(fragments.hint(words.KEPT_EMPTY), visible=shown is None, elem_id="kept-empty")
     pieces: dict[str, gr.components.Component] = {}
-    with gr.Column(visible=False, elem_id="kept-views") as views:
+    with gr.Column(visible=shown is not None, elem_id="kept-views") as views:
         with gr.Row(elem_id="kept-head"):
             with gr.Column(scale=3, min_width=260):
                 gr.HTML(markup.subheading(words.KEPT))
-                pieces["kept_line"] = gr.HTML("", elem_id="kept-line")
+                pieces["kept_line"] = gr.HTML(kept_line, elem_id="kept-line")
             pieces["over"] = gr.Dropdown(
                 [*words.OVER_CHOICES, *((kind.label, name) for name, kind in METHODS.items())],
                 value="",
@@ -120,14 +133,14 @@ def kept_section() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.Colu
                 min_width=260,
                 elem_id="lens-over",
             )
-        pieces["lens"] = component.lens()
+        pieces["lens"] = component.lens(**(shown or {}))
     return pieces, empty, views
 
 
-def follow_section() -> tuple[dict[str, gr.components.Component], gr.Column]:
+def follow_section(shown: bool = False) -> tuple[dict[str, gr.components.Component], gr.Column]:
     """Where to ask on, as a column shown once there is an answer."""
     pieces: dict[str, gr.components.Component] = {}
-    with gr.Column(visible=False, elem_id="follow") as follow:
+    with gr.Column(visible=shown, elem_id="follow") as follow:
         gr.HTML(markup.subheading(words.FOLLOW_UP, words.FOLLOW_UP_HINT))
         with gr.Row(equal_height=True, elem_id="follow-row"):
             pieces["follow_up"] = gr.Textbox(

@@ -147,7 +147,10 @@ class _Drawing:
             self._stage = stage
             yield {"status": markup.progress(words.stage(event.name, event.arm), event.fraction)}
             if event.name == "answer" and event.arm is not None:
-                yield {**self._begin(event.arm), **({"headline": markup.invitation(), "costs": ""} if event.arm == FULL else {})}
+                yield {
+                    **self._begin(event.arm),
+                    **({"origin": "", "headline": markup.invitation(), "costs": ""} if event.arm == FULL else {}),
+                }
         elif isinstance(event, Piece):
             if perf_counter() - self._shown_at > REFRESH_S or event.arm != self._speaking:
                 yield self._side(event.arm, event.text, now=True)

@@ -22,7 +22,7 @@ from omnizip.errors import OmniZipError  # noqa: E402
 from omnizip.report import fragments, wording  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
 
-from . import decisions, endpoints, files, handlers, links, markup, queueing, words  # noqa: E402
+from . import decisions, endpoints, files, first_look, handlers, links, markup, queueing, words  # noqa: E402
 from .access import access_options, address  # noqa: E402
 from .chat import Update, empty_page  # noqa: E402
 from .columns import METHODS, Asked, answer_column, ask_column, follow_section, kept_section, more_section  # noqa: E402
@@ -67,7 +67,12 @@ def launch_options(settings: Settings, door: Door | None = None) -> dict[str, An
 def build_page(engine: Engine | ModelHost, stops: Stops | None = None) -> gr.Blocks:
     """Arrange the page around a loaded engine, or around one that is still to come; `stops` ends the runs of all visitors."""
     engine = engine if isinstance(engine, ModelHost) else ModelHost.of(engine)
-    start = empty_page()
+    start, look = empty_page(), first_look.first_look(engine.settings)
+    first, shown_first = None, None
+    if look is not None:
+        first = look[0]
+        start |= look[1]
+        shown_first = first_look.lens(engine.settings, start)
     gr.set_static_paths(folder_of(examples_of(engine.settings)))  # served from where they lie: thumbnails, and no copy for every visitor
     keep_s = engine.settings.keep_files_s
     with gr.Blocks(title=wording.TITLE, fill_width=True, delete_cache=(keep_s, keep_s), analytics_enabled=False, elem_id="page") as page:
@@ -75,14 +80,14 @@ def build_page(engine: Engine | ModelHost, stops: Stops | None = None) -> gr.Blo
         model_bar(engine, ON_MODEL)
         with gr.Row(elem_id="desk"):
             with gr.Column(scale=5, min_width=320, elem_id="ask"):
-                asked = ask_column(engine.settings)
+                asked = ask_column(engine.settings, first, start["clip_notes"])
             with gr.Column(scale=8, min_width=320, elem_id="answers"):
                 answered = answer_column(start)
-                shown, empty, views = kept_section()
-                asking_on, follow = follow_section()
+                shown, empty, views = kept_section(start.get("kept_line", ""), shown_first)
+                asking_on, follow = follow_section(look is not None)
                 costs = {"costs": gr.HTML(start["costs"], elem_id="costs")}
                 taken, more, charts = more_section()
-        states = {"chat": gr.State(None, time_to_live=keep_s), "kept": gr.State(None, time_to_live=keep_s)}
+        states = {name: gr.State(start[name], time_to_live=keep_s) for name in ("chat", "kept")}
         clock = gr.Timer(queueing.LOOK_S, active=False)
         by_name = {**states, **asked.pieces, **answered, **shown, **asking_on, **costs, **taken}
         pieces = _Pieces(by_name, (views, follow, more), empty, clock)
@@ -130,7 +135,7 @@ class _Pieces:
         return placed
 
 
-def _wire_answers(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, pieces: _Pieces, stops: Stops) -> list[Any]:
+def _wire_answers(page: gr.Blocks, engine: ModelHost, asked: Asked, pieces: _Pieces, stops: Stops) -> list[Any]:
     """Compare, ask on, stop, begin anew. Returns the events that end with an answer."""
 
     def show_run(request: gr.Request, path: str | None, updates: Any) -> Iterator[dict[Any, Any]]:
@@ -307,10 +312,10 @@ def _wire_charts(engine: ComparisonEngine, pieces: _Pieces, charts: gr.Accordion
         event.then(on_event, [unfolded, pieces["kept"]], outputs, **drawing)
 
 
-def _wire_link(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, pieces: _Pieces) -> gr.Textbox:
+def _wire_link(page: gr.Blocks, engine: ModelHost, asked: Asked, pieces: _Pieces) -> gr.Textbox:
     """A link that is followed puts example, question and settings in place; the unseen text it changes then presses Compare."""
     followed = gr.Textbox(visible="hidden", elem_id="followed")
-    outputs = [followed, asked.video, asked.question, pieces["over"], pieces["status"], *asked.choices]
+    outputs = list(dict.fromkeys([followed, asked.question, *pieces.outputs, *asked.choices]))
 
     def on_load(request: gr.Request):
         try:
@@ -318,7 +323,8 @@ def _wire_link(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, pieces: 
         except OmniZipError as problem:
             return {pieces["status"]: markup.problem(str(problem))}
         if view is None:
-            return gr.skip()
+            # what was computed earlier is the embedded model's, and by now another may answer
+            return gr.skip() if engine.state.name == engine.settings.model else {**pieces.place(empty_page()), asked.video: None}
         placed = {followed: str(request.query_params), asked.video: str(view.path), asked.question: view.question}
         placed |= {pieces["over"]: view.over, asked.method: view.method, asked.retention: view.retention}
         return placed | dict(zip(asked.controls.components, asked.controls.updates(view.method, view.options), strict=True))

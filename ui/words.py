@@ -79,6 +79,8 @@ LINK_WHAT = {
 }
 
 # The answers
+FIRST_LOOK = "An example computed earlier ({day}, {device}, threads: {threads}{load}). Press Compare to run it here."
+FIRST_LOOK_LOAD = ", load {load} on {cores} cores"
 FULL_EMPTY = "The full model's answer will appear here. It reads every token of picture and sound."
 COMPRESSED_EMPTY = "Beside it, the answer of the model that reads only what was kept, so that the two can be compared word by word."
 HEADLINE_EMPTY = "Pick a clip, ask something, press Compare."

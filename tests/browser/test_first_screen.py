@@ -40,6 +40,24 @@ def test_all_that_is_asked_is_on_one_screen(browser, url, size, theme):
     page.close()
 
 
+def test_a_finished_comparison_is_there_without_a_click_and_another_clip_replaces_it(browser, url):
+    page = opened(browser, url, LAPTOP)
+    page.wait_for_function(BOTH)
+    assert "computed earlier" in page.locator("#origin").inner_text() and "of the tokens read" in page.locator("#headline").inner_text()
+    assert page.locator("#answer-full .oz-said").inner_text() == page.locator("#answer-compressed .oz-said").inner_text() == "purple"
+    page.wait_for_function("document.querySelector('.lens-video')?.readyState >= 2")
+    see(page, ".lens-stage", LAPTOP)
+    shot(page, "first-look")
+    page.wait_for_function("document.querySelector('#conditions')?.innerText.includes('built in')")
+    page.get_by_label("25 %", exact=True).check()
+    page.wait_for_function("document.querySelector('#kept-line').innerText.includes('25 %')")  # it is a conversation like any other
+    page.locator("#examples button").nth(3).click()
+    page.wait_for_selector("#headline .oz-empty")
+    assert page.locator("#origin").inner_text() == "" and page.locator("#kept-views").is_hidden()
+    assert page.complaints == [] and page.hosts == {"127.0.0.1"}
+    page.close()
+
+
 def test_the_model_and_its_choice_are_one_line(browser, url):
     page = opened(browser, url, LAPTOP)
     page.wait_for_function("document.querySelector('#conditions')?.innerText.includes('built in')")
@@ -95,10 +113,6 @@ def test_an_example_is_chosen_by_keyboard_and_by_touch_and_plays_under_the_point
 def test_the_lens_opens_where_most_was_decided_and_says_why_under_the_pointer(browser, url):
     page = opened(browser, url, SMALL)
     page.wait_for_function("document.querySelector('#conditions')?.innerText.includes('built in')")
-    page.locator("#examples button").first.click()
-    page.wait_for_function("document.querySelector('#clip video')?.src.endsWith('bell.mp4')")
-    page.locator("#compare").click()
-    page.wait_for_function(BOTH)
     page.wait_for_function("document.querySelector('.lens-video')?.currentTime > 0")
     (windows,) = page.evaluate(DECIDED)
     start, end, *_ = max(windows, key=lambda w: w[2] / w[3])

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from browsing import DESK, PHONE, ROOT, opened, shot, wide
+from browsing import DESK, PHONE, ROOT, opened, shot, upload, wide
 from PIL import Image
 
 from omnizip.engine import Arm, Engine
@@ -27,8 +27,7 @@ COLOURS = {(True, True): (0, 158, 115), (True, False): (230, 159, 0), (False, Tr
 @pytest.fixture(scope="module")
 def ran(browser, url):
     page = opened(browser, url)
-    page.locator("#clip input[type=file]").set_input_files(str(EXAMPLE))
-    page.wait_for_selector("#clip video")
+    upload(page, str(EXAMPLE))
     page.locator("#question textarea").fill(QUESTION)
     page.locator("#methods > button").click()
     for box in page.locator("#methods-names label").all():
@@ -157,8 +156,7 @@ def test_it_fits_a_phone_and_reads_in_the_dark(ran):
 
 def test_nothing_ticked_is_one_sentence(browser, url):
     page = opened(browser, url)
-    page.locator("#clip input[type=file]").set_input_files(str(EXAMPLE))
-    page.wait_for_selector("#clip video")
+    upload(page, str(EXAMPLE))
     page.locator("#question textarea").fill(QUESTION)
     page.locator("#methods > button").click()
     for box in page.locator("#methods-names input").all():

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from browsing import BOTH, DESK, PHONE, kept_line, opened, shot, upload, wide
+from browsing import BOTH, DESK, PHONE, clear, kept_line, opened, shot, upload, wide
 from clips import gif, make_clip, text, thirty_seconds
 
 pytestmark = pytest.mark.browser
@@ -192,6 +192,7 @@ def test_an_unreadable_file_and_missing_things_cost_one_sentence(browser, url, t
     page = opened(browser, url, PHONE)
     assert wide(page) <= 0
     shot(page, "phone-before")
+    clear(page)
     page.locator("#compare").click()
     page.wait_for_selector("#status .oz-problem")
     assert "Pick a clip" in page.locator("#status").inner_text()

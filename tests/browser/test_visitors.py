@@ -4,7 +4,7 @@ import os
 import time
 
 import pytest
-from browsing import BOTH
+from browsing import BOTH, upload
 from clips import make_clip
 from served import free_port, served
 
@@ -56,8 +56,7 @@ def visitor(browser, url, clip, question):
     page.set_default_timeout(PATIENCE_MS)
     page.goto(url)
     page.wait_for_function("document.querySelector('#conditions')?.innerText.includes('built in')")  # the model is loaded
-    page.locator("#clip input[type=file]").set_input_files(clip)
-    page.wait_for_selector("#clip video")
+    upload(page, clip)
     page.locator("#question textarea").fill(question)
     return page
 

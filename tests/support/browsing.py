@@ -41,11 +41,17 @@ def opened(browser, url, viewport=DESK):
     return page
 
 
-def upload(page, path):
-    clear = page.locator("#clip button[aria-label=Clear]")
-    if clear.count():
-        clear.click()
+def clear(page):
+    """Take the clip away, and with it what the page shows of it."""
+    button = page.locator("#clip button[aria-label=Clear]")
+    if button.count():
+        button.click()
         page.wait_for_selector("#clip video", state="detached")
+        page.wait_for_selector("#headline .oz-empty")
+
+
+def upload(page, path):
+    clear(page)
     page.locator("#clip input[type=file]").set_input_files(path)
     page.wait_for_selector("#clip video")
 

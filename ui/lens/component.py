@@ -27,19 +27,19 @@ const show = async () => {
   lens.setMaps(props.maps.shown);
 };
 watch(["clip", "maps"], show);
-show();
+if (!asked.has("example")) show();  // a link has its own to show
 """
 
 
-def lens() -> gr.HTML:
-    """The component, empty; `update` fills it."""
+def lens(clip: dict[str, Any] | None = None, maps: dict[str, Any] | None = None) -> gr.HTML:
+    """The component, empty or with what it shows first; `update` fills it."""
     return gr.HTML(
         html_template=lens_files.elements(),
         js_on_load=f"{lens_files.script()}\n{ON_LOAD}",
         apply_default_css=False,
         elem_id="lens",
-        clip=None,
-        maps=None,
+        clip=clip,
+        maps=maps,
     )
 
 
