@@ -12,17 +12,14 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-CLIP = ROOT / "assets" / "examples" / "bell.mp4"
-MOMENT_S = 5.2
-QUESTION = "What colour is the shape when the bell rings?"
 OUT = ROOT / "assets" / "screenshots"
 BOTH = "document.querySelector('#difference .oz-hint') && document.querySelectorAll('#costs .oz-gain').length > 5"
 SPAN = "name => (({top, bottom}) => [top + scrollY, bottom + scrollY])(document.querySelector(name).getBoundingClientRect())"
 HEADING = 170  # pixels of what stands over the lens on a phone
 METHODS = {"Random", "OmniZip", "OmniSIFT", "OmniRefine", "EVS", "FastV", "PyramidDrop", "SEATS"}
 VIEWS = {
-    "page": ({"width": 1440, "height": 1000}, "light"),
-    "dark": ({"width": 1440, "height": 1000}, "dark"),
+    "page": ({"width": 1440, "height": 1180}, "light"),
+    "dark": ({"width": 1440, "height": 1180}, "dark"),
     "phone": ({"width": 390, "height": 844}, "light"),
 }
 
@@ -31,11 +28,12 @@ def save(page: Page, path: Path, first: float, last: float) -> None:
     """The page from one height to another, in few colours."""
     area = {"x": 0, "y": first, "width": page.viewport_size["width"], "height": last - first}
     page.screenshot(path=path, full_page=True, clip=area)
-    Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
+    Image.open(path).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
 
 
 def methods(page: Page) -> None:
     """Several methods on the clip that is open, side by side."""
+    page.wait_for_function("document.querySelector('#conditions')?.innerText.includes('built in')")
     page.locator("#methods > button").click()
     for box in page.locator("#methods-names label").all():
         box.locator("input").set_checked(box.inner_text().strip() in METHODS)
@@ -50,7 +48,7 @@ def methods(page: Page) -> None:
 
 
 def main() -> None:
-    """Start the page, compare on an example, and save one picture per view."""
+    """Start the page and save one picture per view of what it shows first, and one of several methods."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -72,14 +70,9 @@ def main() -> None:
                 page.set_default_timeout(120_000)
                 page.goto(f"http://127.0.0.1:{port}/?__theme={theme}")
                 page.wait_for_selector("#headline .oz-headline")
-                page.locator("#clip button[aria-label=Clear]").click()
-                page.wait_for_selector("#headline .oz-empty")
-                page.locator("#clip input[type=file]").set_input_files(CLIP)
-                page.wait_for_selector("#clip video")
-                page.locator("#question textarea").fill(QUESTION)
-                page.locator("#compare").click()
                 page.wait_for_function(BOTH)
-                page.evaluate(f"document.querySelector('#lens video').currentTime = {MOMENT_S}")
+                page.add_style_tag(content="#actions { position: static !important; }")  # a picture of all has no place that it follows
+                page.locator(".oz-hints button").click()
                 page.wait_for_timeout(3000)  # for the film, figures and fonts to settle
                 path = OUT / f"{name}.png"
                 above, below = page.evaluate(SPAN, "#lens")

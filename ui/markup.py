@@ -44,3 +44,10 @@ def problem(sentence: str) -> str:
 def invitation() -> str:
     """What stands where the line of gains will be."""
     return f'<p class="oz-headline oz-empty">{escape(words.HEADLINE_EMPTY)}</p>'
+
+
+def first_hints() -> str:
+    """Three hints for a first visit, hidden until assets/hints.js finds that it is one."""
+    items = "".join(f"<li>{escape(hint)}</li>" for hint in words.HINTS)
+    label, button = escape(words.HINTS_LABEL, quote=True), f'<button type="button">{escape(words.HINTS_DONE)}</button>'
+    return f'<aside class="oz-hints" aria-label="{label}" hidden><ol>{items}</ol>{button}</aside>'

@@ -82,6 +82,7 @@ def build_page(engine: Engine | ModelHost, stops: Stops | None = None) -> gr.Blo
             with gr.Column(scale=5, min_width=320, elem_id="ask"):
                 asked = ask_column(engine.settings, first, start["clip_notes"])
             with gr.Column(scale=8, min_width=320, elem_id="answers"):
+                gr.HTML(markup.first_hints(), js_on_load=asset("hints.js").read_text("utf-8"), apply_default_css=False, elem_id="hints")
                 answered = answer_column(start)
                 shown, empty, views = kept_section(start.get("kept_line", ""), shown_first)
                 asking_on, follow = follow_section(look is not None)

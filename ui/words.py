@@ -78,6 +78,15 @@ LINK_WHAT = {
     "option": "a setting is unknown or out of range",
 }
 
+# The guided first visit
+HINTS = (
+    "Pick a clip, or bring yours",
+    "Say how much to keep",
+    "Play it: bright is what was read",
+)
+HINTS_LABEL = "How to begin"
+HINTS_DONE = "Got it"
+
 # The answers
 FIRST_LOOK = "An example computed earlier ({day}, {device}, threads: {threads}{load}). Press Compare to run it here."
 FIRST_LOOK_LOAD = ", load {load} on {cores} cores"

@@ -52,6 +52,7 @@ SAVINGS = {
     ),
     "kv_cache": ("less memory", "more memory", "as much memory"),
 }
+TIMES = ("prefill", "ttft", "ttft_encoded")  # of SAVINGS, what a busy machine may get wrong
 
 # The answers
 ASKED_TO_KEEP = "{label}, asked to keep {share}"
@@ -85,6 +86,8 @@ COST_AGREEMENT = ("Agreement", "how likely it finds the full model's answer: nat
 COST_OPERATIONS = ("Operations to read", "FLOPs: floating-point operations")
 FIRST_PLACE, PLACE = "1st", "place {n}"
 CAN_BE_HAD = "Reading was {measured}; by the operations counted it could be {allowed}."
+BEYOND = " What goes beyond that is noise: each was timed once, on a machine that may have been doing other things."
+NOISE = 1.1  # a gain beyond what operations and tokens allow, times this, is of the clock
 CHOSEN_ANEW = "{label} looks at the question: for this one it chose anew, and read again what it kept."
 SHARED_COST = "Shared by both and counted in neither: {read}."
 REUSED = "{time}, reused"
@@ -245,10 +248,17 @@ def gain(x: float | None, better: str, worse: str, same: str = SAME) -> tuple[st
 
 
 def savings(ratios: dict[str, float | None]) -> list[tuple[str, str]]:
-    """What was read and what that saved as (figure, words), from RunReport.ratios; the unknown is left out."""
+    """What was read and what that saved as (figure, words), from RunReport.ratios.
+
+    The unknown is left out, and so are times that gained more than operations and tokens allow.
+    """
     tokens = ratios.get("tokens")
+    most = max((ratios.get(name) or 0.0 for name in ("tokens", "flops", "flops_encoded")), default=0.0)
     parts: list[tuple[str, str] | None] = [(formats.share(1 / tokens), TOKENS_READ) if tokens else None]
-    parts += [gain(ratios.get(name), *words) for name, words in SAVINGS.items()]
+    for name, words in SAVINGS.items():
+        ratio = ratios.get(name)
+        noise = name in TIMES and ratio is not None and bool(ratios.get("flops")) and ratio > NOISE * most
+        parts.append(None if noise else gain(ratio, *words))
     return [part for part in parts if part is not None]
 
 
@@ -271,7 +281,8 @@ def speed_up(measured: float | None, allowed: float | None) -> str:
     if None in gains:
         return ""
     texts = [text if text == AS_FAST else f"{figure} {text}" for figure, text in filter(None, gains)]
-    return CAN_BE_HAD.format(measured=texts[0], allowed=texts[1])
+    beyond = BEYOND if (measured or 0.0) > NOISE * (allowed or 0.0) else ""
+    return CAN_BE_HAD.format(measured=texts[0], allowed=texts[1]) + beyond
 
 
 def shared_cost(timing: Timing) -> str:

@@ -58,6 +58,23 @@ def test_a_finished_comparison_is_there_without_a_click_and_another_clip_replace
     page.close()
 
 
+def test_three_hints_guide_a_first_visit_and_are_remembered_when_read(browser, url):
+    context = browser.new_context(viewport=LAPTOP)
+    page = opened(context, url, None)
+    assert page.locator(".oz-hints li").count() == 3 and page.locator(".oz-hints").is_visible()
+    numbers = page.evaluate("""() => ['#examples p', '#retention [data-testid=block-info]', '#kept-head h3']
+      .map((name) => getComputedStyle(document.querySelector(name), '::before').content)""")
+    assert numbers == ['"1"', '"2"', '"3"'], "each beside what it speaks of"
+    page.locator(".oz-hints button").click()
+    assert page.locator(".oz-hints").is_hidden() and page.locator("#hints").is_hidden()
+    page.reload()
+    page.wait_for_selector("#headline .oz-headline")
+    page.wait_for_function("document.querySelector('.lens-video')?.readyState >= 2")
+    assert page.locator(".oz-hints").is_hidden()
+    assert page.complaints == []
+    context.close()
+
+
 def test_the_model_and_its_choice_are_one_line(browser, url):
     page = opened(browser, url, LAPTOP)
     page.wait_for_function("document.querySelector('#conditions')?.innerText.includes('built in')")

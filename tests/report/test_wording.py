@@ -39,6 +39,17 @@ def test_versus_says_which_way_and_nothing_of_the_unknown():
     assert wording.versus(None, 50, "faster", "slower") == wording.versus(50, None, "faster", "slower") == ""
 
 
+def test_times_beyond_what_the_operations_allow_are_noise_and_no_headline():
+    line = wording.savings({"tokens": 2.0, "prefill": 5.2, "ttft": 2.3, "ttft_encoded": 0.5, "kv_cache": 2.0, "flops": 2.4})
+    assert line == [
+        ("50 %", "of the tokens read"),
+        ("2.3×", "sooner to the first word"),
+        ("2.0×", "later with looking and listening counted"),
+        ("2.0×", "less memory"),
+    ]
+    assert "noise" in wording.speed_up(5.2, 2.4) and "noise" not in wording.speed_up(2.6, 2.4)
+
+
 def test_speed_up_stands_beside_what_could_be_had():
     assert wording.speed_up(2.29, 2.42) == "Reading was 2.3× faster; by the operations counted it could be 2.4× faster."
     assert wording.speed_up(1.0, 2.42).startswith("Reading was as fast;")
