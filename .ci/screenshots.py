@@ -28,7 +28,7 @@ def save(page: Page, path: Path, first: float, last: float) -> None:
     """The page from one height to another, in few colours."""
     area = {"x": 0, "y": first, "width": page.viewport_size["width"], "height": last - first}
     page.screenshot(path=path, full_page=True, clip=area)
-    Image.open(path).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
+    Image.open(path).convert("RGB").quantize(256, kmeans=2).save(path, optimize=True)
 
 
 def methods(page: Page) -> None:

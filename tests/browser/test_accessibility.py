@@ -1,0 +1,42 @@
+"""axe-core looks at the page: nothing serious on what is shown first, after an answer, unfolded, by night and on a phone."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from browsing import BOTH, PHONE, opened
+
+pytestmark = pytest.mark.browser
+
+LAPTOP = {"width": 1360, "height": 900}
+SERIOUS = {"serious", "critical"}
+
+
+def check(page):
+    """No serious violation; text too faint to read is one."""
+    found = Axe().run(page).response
+    assert "color-contrast" in {rule["id"] for rule in found["passes"]}, "it has looked"
+    told = [
+        (rule["id"], node["target"], node["html"][:120])
+        for rule in found["violations"]
+        if rule["impact"] in SERIOUS
+        for node in rule["nodes"]
+    ]
+    assert told == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
+def test_what_is_shown_first_and_what_an_answer_brings(browser, url, size, theme):
+    page = opened(browser, f"{url}?__theme={theme}", size)
+    page.wait_for_function("document.querySelector('.lens-video')?.readyState >= 2")
+    check(page)
+    page.wait_for_function("document.querySelector('#conditions')?.innerText.includes('built in')")
+    page.locator("#examples button").nth(1).click()
+    page.wait_for_selector("#headline .oz-empty")
+    check(page)
+    page.locator("#compare").click()
+    page.wait_for_function(BOTH)
+    for part in ("#advanced", "#charts", "#methods"):
+        page.locator(f"{part} > button").click()
+    page.wait_for_selector("#chart .js-plotly-plot .bars")
+    check(page)
+    page.close()
