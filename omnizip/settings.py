@@ -17,11 +17,13 @@ from .errors import OmniZipError
 SCOPES = {
     "model": "which model runs, where and how",
     "clip": "what is read of a file, and its limits",
+    "part": "which part of a clip and which sound are read",
     "answer": "how an answer is written",
     "page": "what a server keeps and allows; no number depends on it",
 }
 
 HIGHEST_PORT = 65535
+HIGHEST_TRACK = 1000
 
 
 def setting(default: Any, help: str, *, scope: str, lowest: float | None = None, choices: tuple[str, ...] = ()) -> Any:
@@ -52,6 +54,14 @@ class Settings:
     fps: float = setting(2.0, "frames sampled per second of clip", scope="clip", lowest=0.01)
     tokens_per_step: int = setting(128, "video tokens per step of two frames, at most", scope="clip", lowest=4)
     max_frames: int = setting(128, "frames per clip, at most; a longer clip is sampled more sparsely, evenly", scope="clip", lowest=2)
+
+    start: float = setting(0.0, "second of the clip to begin at", scope="part", lowest=0)
+    end: float = setting(0.0, "second of the clip to end at; 0 for its own end", scope="part", lowest=0)
+    audio_track: str = setting(
+        "main",
+        "sound to read: main is what a player would choose, a number another track, counted from 1; none reads the picture alone",
+        scope="part",
+    )
 
     max_new_tokens: int = setting(256, "tokens an answer may have", scope="answer", lowest=1)
     temperature: float = setting(0.0, "0 is greedy, the most likely token each time", scope="answer", lowest=0)
@@ -117,12 +127,21 @@ class Settings:
                 raise OmniZipError(f"{field.name} is {value}; it must be at least {lowest}.")
         if self.port > HIGHEST_PORT:
             raise OmniZipError(f"port is {self.port}; it must be at most {HIGHEST_PORT}.")
+        if self.end and self.end <= self.start:
+            raise OmniZipError(f"end is {self.end:g} s, not behind start, {self.start:g} s; give a later end, or 0 for the clip's own.")
+        if self.audio_track not in ("main", "none") and not _is_track(self.audio_track):
+            raise OmniZipError(f"audio_track is {self.audio_track!r}; give the number of a sound track, counted from 1, main or none.")
         if not 0 < self.top_p <= 1:
             raise OmniZipError(f"top_p is {self.top_p}; it must lie above 0 and up to 1.")
         for field in dataclasses.fields(self):
             choices = field.metadata["choices"]
             if choices and getattr(self, field.name) not in choices:
                 raise OmniZipError(f"{field.name} is {getattr(self, field.name)!r}; choose one of {', '.join(choices)}.")
+
+    @property
+    def chooses_part(self) -> bool:
+        """Whether less than a whole file is read, or another sound than a player would choose."""
+        return bool(self.start or self.end or self.audio_track != "main")
 
     @classmethod
     def names(cls, *scopes: str) -> tuple[str, ...]:
@@ -156,6 +175,10 @@ class Settings:
                 parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
             else:
                 parser.add_argument(flag, type=type(field.default), choices=field.metadata["choices"] or None, default=None, help=text)
+
+
+def _is_track(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= HIGHEST_TRACK and len(text) <= 4
 
 
 def _parse(name: str, text: str, kind: type) -> Any:

@@ -22,7 +22,7 @@ def other_value(field):
     """A text that is valid for `field` and is not its default."""
     if field.metadata["choices"]:
         return field.metadata["choices"][-1]
-    return {"decode_pixels": "90000", "decode_memory_mb": "100"}.get(field.name, OTHER[type(field.default)])
+    return {"decode_pixels": "90000", "decode_memory_mb": "100", "audio_track": "2"}.get(field.name, OTHER[type(field.default)])
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda f: f.name)

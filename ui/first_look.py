@@ -99,12 +99,11 @@ def stored_report() -> RunReport:
 
 def first_look(settings: Settings) -> tuple[Example, Update] | None:
     """The first example and what the page shows of it; None where another model, or other examples, would be answered for."""
-    if settings.model or settings.examples:
+    if settings.model or settings.examples or settings.chooses_part:
         return None
     example = examples_of(settings)[0]
     report, made = stored_report(), _stored()["made"]
-    s = settings
-    key = ClipKey(media.digest(example.path, s), s.fps, s.tokens_per_step, s.max_frames, s.decode_pixels)
+    key = ClipKey.of(media.digest(example.path, settings), settings)
     answers = [run.answer.text for run in report.runs]
     turns = tuple((Turn(report.question, text),) for text in answers)
     chat = Chat(ClipHandle(example.path, key), arm_of(METHOD, RETENTION, _options()), (turns[FULL], turns[COMPRESSED]), report)

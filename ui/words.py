@@ -109,6 +109,7 @@ KEPT_OF_PREVIEW = "With the settings at the left {label} would read {share} of t
 OVER = "Lay over it, to compare"
 OVER_ANSWER = "answer"
 OVER_CHOICES = (("nothing", ""), ("What the answer was given with", OVER_ANSWER))
+LENS_PART = "The film is a copy of the chosen part and sound; the models read the original."
 LENS_COPY = "Browsers cannot play this file, so a copy is shown here; the models read the original."
 
 # What was kept: the charts, the video, the files

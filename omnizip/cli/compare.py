@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..report.report import RunReport
 
 DEFAULT_RETENTION = 0.45
-SETTINGS = Settings.names("model", "clip", "answer")
+SETTINGS = Settings.names("model", "clip", "part", "answer")
 OWN_FLAGS = ("retention",)  # of the command, where a method may have an option of the same name
 
 

@@ -20,6 +20,7 @@ from weakref import WeakSet
 from torch import Tensor
 
 from ..model.encoders import EncodedClip
+from ..settings import Settings
 from .cache import Cache
 
 FREE, HELD = 0, 1  # ranks of what may be let go
@@ -35,8 +36,14 @@ class ClipKey:
     max_frames: int
     decode_pixels: int
     start_s: float = 0.0  # the part that is read, seconds from the first picture
-    end_s: float | None = None  # None for the end
-    track: int | None = None  # the video track; None for the main one
+    end_s: float = 0.0  # 0 for the end
+    audio_track: str = "main"  # or "none", or a number
+
+    @classmethod
+    def of(cls, digest: str, settings: Settings) -> ClipKey:
+        """The key of the file with this digest as `settings` have it read."""
+        s = settings
+        return cls(digest, s.fps, s.tokens_per_step, s.max_frames, s.decode_pixels, s.start, s.end, s.audio_track)
 
 
 @dataclass(frozen=True)

@@ -111,9 +111,8 @@ class Engine:
         Raises:
             MediaError: the file cannot be opened; in one sentence.
         """
-        s = self.settings
         path = Path(path)
-        return ClipHandle(path, ClipKey(self._digest(path), s.fps, s.tokens_per_step, s.max_frames, s.decode_pixels))
+        return ClipHandle(path, ClipKey.of(self._digest(path), self.settings))
 
     def encode(self, clip: str | Path | ClipHandle, on_progress: Callable[[Stage], None] | None = None) -> EncodedClip:
         """Decode and encode a clip, or take it from memory. Raises MediaError in one sentence for a file that cannot be used."""

@@ -50,6 +50,12 @@ class Clip:
     silent: bool  # there is sound, but nothing audible on it
     playable: bool  # browsers play the file as it is
     warnings: tuple[str, ...]
+    whole: bool = True  # no part and no other sound track was chosen
+
+    @property
+    def shows_as_it_is(self) -> bool:
+        """Whether a browser that plays the file itself shows what was read."""
+        return self.playable and self.whole
 
 
 def load(
@@ -74,14 +80,14 @@ def load(
     name = _display_name(path)
     with _open(path, settings) as source:
         job = {"mode": "frames", "source": source, "fps": settings.fps, "max_frames": settings.max_frames}
-        job |= {"pixels": settings.decode_pixels, "max_clip_s": settings.max_clip_s}
+        job |= {"pixels": settings.decode_pixels, "max_clip_s": settings.max_clip_s} | _part(settings)
         with DecoderProcess(job, (source,), name, settings, cancelled) as decoder:
             content = receive(decoder, settings, on_progress, arriving)
         digest = _digest(source)
     facts, downmix, waveform = content.facts, content.downmix, content.waveform
     silent = downmix is not None and downmix.peak < SILENCE
     alone_s = downmix.alone_samples / SAMPLE_RATE_HZ if downmix is not None else 0.0
-    outcome = Outcome(len(content.frames), content.fps, settings.fps, waveform is not None, silent, alone_s)
+    outcome = Outcome(len(content.frames), content.fps, settings.fps, waveform is not None, silent, alone_s, settings.audio_track)
     clip = Clip(
         path=path,
         digest=digest,
@@ -94,7 +100,8 @@ def load(
         height=facts["height"],
         silent=silent,
         playable=_playable(facts),
-        warnings=tuple(sentences(facts, outcome)),
+        warnings=(*_chosen(settings, max(facts["picture_s"], facts["sound_s"])), *sentences(facts, outcome)),
+        whole=not settings.chooses_part,
     )
     if on_progress is not None:
         on_progress(1.0)
@@ -128,7 +135,7 @@ def transcode_preview(
             job = {"mode": "preview", "source": source, "target": target.fileno(), "small": small}
             job["pixels"] = SMALL_PREVIEW_PIXELS if small else PREVIEW_PIXELS
             job["target_bytes"] = int(settings.max_file_mb * MEGABYTE)
-            job["max_clip_s"] = settings.max_clip_s
+            job |= {"max_clip_s": settings.max_clip_s} | _part(settings)
             with DecoderProcess(job, (source, target.fileno()), _display_name(Path(path)), settings, cancelled) as decoder:
                 try:
                     decoder.read_json(*decoder.read_message())
@@ -137,6 +144,20 @@ def transcode_preview(
         partial.replace(out_path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _part(settings: Settings) -> dict[str, Any]:
+    """What the decoder has to know of the part that is read."""
+    return {"start_s": settings.start, "end_s": settings.end, "audio_track": settings.audio_track}
+
+
+def _chosen(settings: Settings, duration_s: float) -> Iterator[str]:
+    """What a reader should know of the part that was chosen."""
+    if settings.start or settings.end:
+        end_s = settings.start + duration_s
+        yield f"Only the part from {settings.start:g} s to {end_s:.1f} s was read, as chosen; all times count from its start."
+        if settings.end - end_s > 0.1:
+            yield f"The clip ends at {end_s:.1f} s, before the chosen end, {settings.end:g} s."
 
 
 # ---- the file

@@ -181,12 +181,26 @@ class DecoderProcess:
             return self._too_big()
         if kind == "too long" and isinstance(failure.get("seconds"), float):
             return MediaError(
-                f"{name} lasts {failure['seconds']:,.1f} s, longer than the {settings.max_clip_s:g} s accepted; "
-                "cut it shorter or raise max_clip_s."
+                f"{'The chosen part of ' * bool(settings.start or settings.end)}{name} lasts {failure['seconds']:,.1f} s, longer than the "
+                f"{settings.max_clip_s:g} s accepted; choose a shorter part by start and end, or raise max_clip_s."
             )
+        if kind == "starts behind the end" and isinstance(failure.get("seconds"), float):
+            return MediaError(
+                f"{name} ends after {failure['seconds']:,.1f} s, so nothing is left from {settings.start:g} s on; give an earlier start."
+            )
+        if kind == "no such track":
+            return MediaError(_no_such_track(name, settings.audio_track, failure))
         if kind in _SENTENCES:
             return MediaError(_SENTENCES[kind].format(name=name))
         return MediaError(f"{name} cannot be decoded; convert the file to H.264 mp4 and try again.")
+
+
+def _no_such_track(name: str, asked: str, failure: dict[str, Any]) -> str:
+    titles, count = failure.get("tracks"), failure.get("count")
+    if not isinstance(titles, list) or not isinstance(count, int) or not count:
+        return f"{name} has no sound, so there is no track {asked}; choose main or none."
+    told = ", ".join(f"{number} {str(title)[:80]}".strip() for number, title in enumerate(titles[:8], 1))
+    return f"{name} has no sound track {asked}; it has {count} ({told}): choose one of these, main or none."
 
 
 _SENTENCES = {

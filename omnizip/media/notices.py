@@ -19,6 +19,7 @@ class Outcome:
     has_sound: bool
     silent: bool
     alone_s: float  # of sound in which one channel was taken alone
+    audio_track: str = "main"  # what was asked for: main, none or a number
 
 
 def sentences(facts: dict[str, Any], outcome: Outcome) -> Iterator[str]:
@@ -70,6 +71,9 @@ def _of_picture(facts: dict[str, Any], outcome: Outcome) -> Iterator[str]:
 def _of_sound(facts: dict[str, Any], outcome: Outcome) -> Iterator[str]:
     if facts["damaged_sound_packets"]:
         yield f"The sound is damaged: {_count(facts['damaged_sound_packets'], 'packet')} could not be decoded."
+    if outcome.audio_track == "none":
+        yield "The sound was left out, as chosen, so no sound guides the compression."
+        return
     if facts["refused_channels"]:
         yield f"The sound has {facts['refused_channels']} channels, more than can be read, so no sound guides the compression."
     elif not outcome.has_sound and not facts["sound_tracks"]:
@@ -88,7 +92,9 @@ def _of_sound(facts: dict[str, Any], outcome: Outcome) -> Iterator[str]:
         yield f"{facts['misplaced_sound_s']:.1f} s of sound with impossible time stamps had to be left out."
     if outcome.alone_s:
         yield f"The sound's channels cancel each other for {outcome.alone_s:.1f} s; there the loudest of them was taken alone."
-    if facts["sound_tracks"] > 1:
+    if facts["sound_tracks"] > 1 and outcome.audio_track != "main":
+        yield f"The file has {facts['sound_tracks']} sound tracks; only number {outcome.audio_track} was read, as chosen."
+    elif facts["sound_tracks"] > 1:
         yield _choice(facts["sound_tracks"], facts["skipped_sound_tracks"], "sound")
 
 

@@ -51,14 +51,15 @@ def html_report(report: RunReport, clip: Clip, second_per_step: float, settings:
 def _film(clip: Clip, settings: Settings) -> tuple[bytes, str, str]:
     """The film's bytes, their type, and what there is to say about them. Raises MediaError where it cannot be read any more."""
     try:
-        if clip.playable and clip.path.stat().st_size <= AS_IT_IS_BYTES:
+        if clip.shows_as_it_is and clip.path.stat().st_size <= AS_IT_IS_BYTES:
             return clip.path.read_bytes(), "video/webm" if clip.path.suffix.lower() == ".webm" else "video/mp4", ""
     except OSError as error:
         raise MediaError(f"{clip.path.name} cannot be read any more ({error.strerror}); put it back for the report.") from None
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy.mp4"
         transcode_preview(clip.path, copy, settings, small=True)
-        return copy.read_bytes(), "video/mp4", wording.FILM_SMALLER if clip.playable else wording.FILM_COPY
+        note = wording.FILM_SMALLER if clip.playable else wording.FILM_COPY
+        return copy.read_bytes(), "video/mp4", note if clip.whole else wording.FILM_PART
 
 
 def _map(run: Run) -> dict[str, Any]:

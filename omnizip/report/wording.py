@@ -111,6 +111,7 @@ MODALITY_TOKENS = {"audio": "Sound: {n} tokens", "video": "Picture: {n} tokens"}
 
 # The HTML report
 FILM_SMALLER = "The film shown here is a smaller copy; the models read the original."
+FILM_PART = "The film shown here is a copy of the chosen part and sound; the models read the original."
 FILM_COPY = "Browsers cannot play the original, so this is a copy; the models read the original."
 SETTINGS = "Settings"
 SETTINGS_NONE = "none"

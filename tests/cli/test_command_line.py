@@ -15,6 +15,7 @@ OFFERED = {  # written by hand: what a person would look for, by what the settin
     "compare": {
         *("model", "device", "dtype", "attention", "four_bit"),
         *("fps", "tokens_per_step", "max_frames", "max_clip_s", "max_file_mb"),
+        *("start", "end", "audio_track"),
         *("decode_pixels", "decode_timeout_s", "decode_memory_mb"),
         *("max_new_tokens", "temperature", "top_p", "seed"),
     },
@@ -24,7 +25,7 @@ OFFERED = {  # written by hand: what a person would look for, by what the settin
 }
 ON_A_SERVER = (
     *("host", "port", "queue_size", "waiting_per_visitor", "open_pages", "clip_memory_mb", "prefix_memory_mb", "mcp", "switch_model"),
-    *("upload_mb_per_hour", "keep_files_s", "trusted_hops", "request_kb", "question_chars", "questions_per_chat"),
+    *("upload_mb_per_hour", "keep_files_s", "examples", "trusted_hops", "request_kb", "question_chars", "questions_per_chat"),
 )
 
 
@@ -39,9 +40,7 @@ def flags_of(capsys, command):
 @pytest.mark.parametrize("command", OFFERED)
 def test_a_command_offers_its_own_settings_and_no_others(capsys, command):
     flags = flags_of(capsys, command)
-    assert {name for name in Settings.names("model", "clip", "answer", "page") if f"--{name.replace('_', '-')}" in flags} == OFFERED[
-        command
-    ]
+    assert {name for name in Settings.names(*SCOPES) if f"--{name.replace('_', '-')}" in flags} == OFFERED[command]
 
 
 @pytest.mark.parametrize("name", ON_A_SERVER)

@@ -25,8 +25,8 @@ def clip(engine: ComparisonEngine, chat: Chat) -> dict[str, Any]:
     """
     encoded = engine.encode(chat.clip)
     film, note = Path(chat.path), ""
-    if not encoded.clip.playable:
-        note = words.LENS_COPY
+    if not encoded.clip.shows_as_it_is:
+        note = words.LENS_COPY if encoded.clip.whole else words.LENS_PART
         film = film.with_name(f"{film.stem}-{encoded.clip.digest}-copy.mp4")
         if not film.exists():
             transcode_preview(chat.path, film, engine.settings)

@@ -5,7 +5,8 @@ else. The package imports nothing but av and the standard library (numpy alone w
 JSON object:
 
     {"mode": "frames" | "preview", "source": fd, "packages": folder of av, "cpu_s": s, "memory_bytes": n,
-     "pixels": n, "max_clip_s": s, "fps": hz, "max_frames": n, "target": fd of the preview, "target_bytes": n, "small": bool}
+     "pixels": n, "max_clip_s": s, "fps": hz, "max_frames": n, "target": fd of the preview, "target_bytes": n, "small": bool,
+     "start_s": s, "end_s": s or 0 for the end, "audio_track": "main", "none" or a number from 1}
 
 Files come as open descriptors and ffmpeg may use no protocol but `fd` and no container but those of CONTAINERS: a playlist
 that names other files or the network opens nothing. Standard input is a pipe whose other

@@ -24,8 +24,9 @@ HDR_TRANSFERS = (16, 18)  # PQ and HLG, ITU-T H.273
 
 def send_frames(job: dict, sink: Sink) -> None:
     """HEAD, then FRAM and SOUN as they are decoded, then TAIL."""
-    surveyed = survey(job["source"])
-    length_s = surveyed.end_s - surveyed.picture.start_s
+    surveyed = survey(job)
+    begin_s = surveyed.picture.start_s if surveyed.begin_s is None else surveyed.begin_s
+    length_s = surveyed.end_s - begin_s
     if length_s > DAMAGED_S:
         raise Unreadable("damaged times")
     if length_s > job["max_clip_s"] + 0.05:

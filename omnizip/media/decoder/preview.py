@@ -23,8 +23,8 @@ LASTS = round(1 / (PICTURES_HZ * CLOCK))  # ticks that the encoder says a pictur
 
 
 def write_preview(job: dict, sink: Sink) -> None:
-    """Encode the whole clip into the descriptor `target`, then TAIL."""
-    surveyed = survey(job["source"])
+    """Encode the clip, or its chosen part, into the descriptor `target`, then TAIL."""
+    surveyed = survey(job)
     sound = Sound(surveyed.facts, surveyed.sound, RATE_HZ, "stereo") if surveyed.sound else None
     reader = Reader(surveyed, sound)
     with os.fdopen(job["target"], "wb", closefd=False) as target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,7 @@ class Sound:
         self.layout: Any = layout and av.AudioLayout(layout)
         self.written = 0  # instants of samples that were yielded
         self._origin_s: float | None = None
+        self._cut, self._most = False, math.inf  # instants at which the chosen part ends
         self._waiting: list[tuple[float, memoryview]] = []  # until the first picture is known
         self._resampler: Any = None
         self._segment_s = 0.0  # where the stretch without gaps began
@@ -54,9 +56,10 @@ class Sound:
         self._fed_s += lasts_s
         yield from self._resampled(frame)
 
-    def begin(self, origin_s: float) -> Iterator[Block]:
-        """The first picture is known: yield what was waiting for it."""
-        self._origin_s = origin_s
+    def begin(self, origin_s: float, cut: bool = False, until_s: float = math.inf) -> Iterator[Block]:
+        """The first picture is known: yield what was waiting for it. `cut`: what comes before is left out by choice."""
+        self._origin_s, self._cut = origin_s, cut
+        self._most = math.inf if until_s == math.inf else round((until_s - origin_s) * self.rate_hz)
         for instant_s, samples in self._waiting:
             yield from self._place(instant_s, samples)
         self._waiting.clear()
@@ -91,7 +94,8 @@ class Sound:
     def _place(self, instant_s: float, samples: memoryview) -> Iterator[Block]:
         channels = self.layout.nb_channels
         count = len(samples) // channels
-        missing = round((instant_s - self._origin_s) * self.rate_hz) - self.written
+        place = round((instant_s - self._origin_s) * self.rate_hz)
+        missing = min(place, self._most) - self.written if place > self.written else place - self.written
         if missing > 0:
             if self.written == 0:
                 self.facts.late_sound_s = missing / self.rate_hz
@@ -101,10 +105,12 @@ class Sound:
         elif missing < 0:
             cut = min(-missing, count)
             if self.written == 0:
-                self.facts.early_sound_s += cut / self.rate_hz
+                self.facts.early_sound_s += 0.0 if self._cut else cut / self.rate_hz
             else:
                 self.facts.misplaced_sound_s += cut / self.rate_hz
             samples = samples[cut * channels :]
+        if len(samples) and self._most < math.inf:
+            samples = samples[: max(0, int(self._most) - self.written) * channels]
         if len(samples):
             yield self._block(samples)
 

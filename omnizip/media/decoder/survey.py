@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -14,9 +14,11 @@ import av
 from .container import clock_of, decoded, moving, open_container, packets
 from .messages import Facts, Unreadable
 
+TITLES = 8  # of tracks, told where another was asked for
 MAX_CHANNELS = 16  # third-order ambisonics; what has more is no recording of a scene
 STRAY_S = 10.0  # no codec reorders pictures over such a span: the timestamp is damaged
 PADDING_S = 0.15  # by which encoders let sound outlast the picture: a frame of AAC at 8 kHz
+ENTRY_MARGIN_S = 0.5  # before the chosen start: some decoders need a little to come to whole pictures
 TRIAL_PACKETS = 64  # of each track, to see whether any of it can be decoded
 
 
@@ -40,11 +42,15 @@ class Survey:
     picture: Track
     sound: Track | None
     facts: Facts = field(default_factory=Facts)
+    begin_s: float | None = None  # of the chosen part, on the file's clock; None for the first picture
+    until_s: float = math.inf
+    entry_s: float = -math.inf  # the picture's decoding begins at the key picture of this instant
 
     @property
     def end_s(self) -> float:
-        """When the last of the tracks ends, on the file's clock."""
-        return shown_until(self.picture.end_s, self.sound.end_s if self.sound and self.sound.packets else 0.0)
+        """When the last of the tracks, or the chosen part, ends, on the file's clock."""
+        end_s = shown_until(self.picture.end_s, self.sound.end_s if self.sound and self.sound.packets else 0.0)
+        return min(end_s, self.until_s)
 
     def open(self) -> tuple[Any, Any, Any | None]:
         """The container anew, its picture stream and its sound stream."""
@@ -62,22 +68,50 @@ def shown_until(picture_s: float, sound_s: float) -> float:
     return sound_s if sound_s > picture_s + PADDING_S else picture_s
 
 
-def survey(fd: int) -> Survey:
-    """Read all packets once. Raises Unreadable where there is no picture to decode."""
-    facts = Facts()
+def survey(job: dict) -> Survey:
+    """Read all packets of the job's source once. Raises Unreadable where there is no picture to decode, or not what was chosen."""
+    facts, fd = Facts(), job["source"]
     with open_container(fd) as container:
-        picture, sound = _choose(container, fd, facts)
+        picture, sound = _choose(container, fd, facts, job.get("audio_track", "main"))
         _describe(container, picture, sound, facts, fd)
         streams = [stream for stream in (picture, sound) if stream is not None]
         seen: dict[int, list[tuple[int, int]]] = {stream.index: [] for stream in streams}
-        clock = clock_of(container)
+        clock, entries = clock_of(container), []
         for packet in packets(container, streams, clock=clock):
             stamp = packet.dts if packet.pts is None else packet.pts
             if stamp is not None and packet.size and not packet.is_discard:
                 seen[packet.stream.index].append((stamp, packet.duration or 0))
+                if packet.is_keyframe and packet.stream.index == picture.index:
+                    entries.append(picture_stamp(container, packet) * float(packet.time_base))
         facts.restarts = clock.restarts
         tracks = [track_of(seen[stream.index], float(stream.time_base)) for stream in streams]
-        return Survey(fd, picture.index, sound.index if sound else None, tracks[0], tracks[1] if sound else None, facts)
+        whole = Survey(fd, picture.index, sound.index if sound else None, tracks[0], tracks[1] if sound else None, facts)
+        origin_s = min(entries) if has_decoding_times(container) and entries else whole.picture.start_s
+        return _part(whole, origin_s, job.get("start_s", 0.0), job.get("end_s", 0.0), entries)
+
+
+def has_decoding_times(container: Any) -> bool:
+    """Whether pictures go by decoding times: avi stores no others, and guesses go back and forth."""
+    return container.format.name == "avi"
+
+
+def picture_stamp(container: Any, packet: Any) -> int:
+    """When the picture of a packet is shown, in ticks, by the times the reader goes by."""
+    by_decoding = packet.dts is not None and (packet.pts is None or has_decoding_times(container))
+    return packet.dts if by_decoding else packet.pts
+
+
+def _part(whole: Survey, origin_s: float, start_s: float, end_s: float, entries: list[float]) -> Survey:
+    """The survey of the part from `start_s` to `end_s`, seconds from the first picture, 0 for the file's own end."""
+    length_s = whole.end_s - origin_s
+    if start_s and start_s >= length_s:
+        raise Unreadable("starts behind the end", seconds=length_s)
+    if not start_s and not end_s:
+        return whole
+    begin_s = origin_s + start_s if start_s else None
+    until_s = origin_s + end_s if end_s else math.inf
+    before = [instant for instant in entries if begin_s is not None and instant <= begin_s - ENTRY_MARGIN_S]
+    return replace(whole, begin_s=begin_s, until_s=until_s, entry_s=max(before, default=-math.inf))
 
 
 def track_of(spans: list[tuple[int, int]], tick_s: float) -> Track:
@@ -98,8 +132,11 @@ def track_of(spans: list[tuple[int, int]], tick_s: float) -> Track:
 # ---- which tracks
 
 
-def _choose(container: Any, fd: int, facts: Facts) -> tuple[Any, Any | None]:
-    """The picture stream and the sound stream (None without one) a player would choose among those that can be decoded."""
+def _choose(container: Any, fd: int, facts: Facts, audio_track: str) -> tuple[Any, Any | None]:
+    """The picture stream and the sound stream (None without one) a player would choose among those that can be decoded.
+
+    `audio_track` names another: a number, counted from 1, or "none".
+    """
     pictures, sounds = moving(container), list(container.streams.audio)
     facts.picture_tracks, facts.sound_tracks = len(pictures), len(sounds)
     if not pictures:
@@ -108,12 +145,24 @@ def _choose(container: Any, fd: int, facts: Facts) -> tuple[Any, Any | None]:
     picture, facts.skipped_picture_tracks = _first_decodable(ordered, fd)
     if picture is None:
         raise Unreadable("unknown codec")
+    if audio_track == "none":
+        return picture, None
+    if audio_track != "main":
+        if int(audio_track) > len(sounds):
+            raise Unreadable("no such track", tracks=[_title(sound) for sound in sounds[:TITLES]], count=len(sounds))
+        sounds = [sounds[int(audio_track) - 1]]
     few = [s for s in sounds if s.codec_context is None or s.codec_context.channels <= MAX_CHANNELS]
     ordered = _preferred_first(few, container.streams.best("audio", related=picture) if sounds else None)
     sound, facts.skipped_sound_tracks = _first_decodable(ordered, fd)
     if sound is None and len(few) < len(sounds):
         facts.refused_channels = max(s.codec_context.channels for s in sounds if s.codec_context is not None)
     return picture, sound
+
+
+def _title(stream: Any) -> str:
+    """What the file says of a track: language and title."""
+    words = (stream.metadata.get("language", ""), stream.metadata.get("title", ""))
+    return " ".join("".join(c for c in word if c.isprintable())[:40] for word in words if word and word != "und")
 
 
 def _preferred_first(streams: list, best: Any | None) -> list:
