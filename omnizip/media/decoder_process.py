@@ -182,7 +182,7 @@ class DecoderProcess:
         if kind == "too long" and isinstance(failure.get("seconds"), float):
             return MediaError(
                 f"{'The chosen part of ' * bool(settings.start or settings.end)}{name} lasts {failure['seconds']:,.1f} s, longer than the "
-                f"{settings.max_clip_s:g} s accepted; choose a shorter part by start and end, or raise max_clip_s."
+                f"{settings.max_clip_s:g} s accepted; cut it shorter, choose a part of it with start and end, or raise max_clip_s."
             )
         if kind == "starts behind the end" and isinstance(failure.get("seconds"), float):
             return MediaError(
