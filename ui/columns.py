@@ -78,7 +78,7 @@ def ask_column(settings: Settings, first: examples.Example | None = None, notes:
     with gr.Row(elem_id="actions"):
         compare = gr.Button(words.COMPARE, variant="primary", scale=3, min_width=120, elem_id="compare")
         stop = gr.Button(words.STOP, scale=1, min_width=80, interactive=False, elem_id="stop")
-    status = gr.HTML("", elem_id="status")
+    status, place = gr.HTML("", elem_id="status"), gr.HTML("", elem_id="place")
     about = gr.HTML(fragments.hint(METHODS[FIRST_METHOD].summary), elem_id="method-about")
     controls = Controls(METHODS)
     with gr.Accordion(words.ADVANCED, open=False, elem_id="advanced"):
@@ -96,7 +96,7 @@ def ask_column(settings: Settings, first: examples.Example | None = None, notes:
         open_gif,
         compare,
         stop,
-        {"clip": video, "status": status, "clip_notes": clip_notes, "about": about, "compare": compare, "stop": stop},
+        {"clip": video, "status": status, "place": place, "clip_notes": clip_notes, "about": about, "compare": compare, "stop": stop},
     )
 
 

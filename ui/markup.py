@@ -31,6 +31,11 @@ def progress(text: str, fraction: float | None) -> str:
     )
 
 
+def waiting() -> str:
+    """A run waits for its turn; while this stands, the page shows the place in the queue below it (see assets/style.css)."""
+    return progress(words.QUEUED, None).replace("oz-status", "oz-status oz-waits", 1)
+
+
 def done(text: str) -> str:
     """A quiet word that something ended."""
     return f'<div class="oz-status" role="status"><p>{escape(text)}</p></div>' if text else ""

@@ -164,7 +164,7 @@ def _wire_answers(page: gr.Blocks, engine: ModelHost, asked: Asked, pieces: _Pie
 
     def on_busy(request: gr.Request):
         stops.begin(request.session_hash or "")
-        placed = pieces.place({"busy": True, "waiting": True, "status": markup.progress(words.QUEUED, None)})
+        placed = pieces.place({"busy": True, "waiting": True, "status": markup.waiting(), "place": ""})
         return placed | cuts[0].disarmed() | cuts[1].disarmed()
 
     def on_failure(request: gr.Request):
@@ -203,7 +203,7 @@ def _wire_answers(page: gr.Blocks, engine: ModelHost, asked: Asked, pieces: _Pie
         cut.wire([compare, ask], after, pieces.outputs, **QUIET)
     pieces["new_chat"].click(on_new, None, pieces.outputs, queue=False, **QUIET)  # at once, and again when a run is cut off
     asked.video.change(on_clip, [pieces["chat"], asked.video], pieces.outputs, queue=False, **QUIET)
-    queueing.show_place(page, pieces.clock, pieces["status"], ON_MODEL["concurrency_id"], stops.wished, **QUIET)
+    queueing.show_place(page, pieces.clock, pieces["place"], ON_MODEL["concurrency_id"], stops.wished, **QUIET)
     page.unload(on_leave)
     return [compare, ask]
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import gradio as gr
 
-from . import markup, words
+from omnizip.report import fragments
+
+from . import words
 
 LOOK_S = 1.0  # how often a waiting visitor is told how many come before
 CUT_S = 1.0  # from a stopped run to the cut: longer than an answer of a loaded server takes; gradio stumbles over a second cut
@@ -40,20 +42,23 @@ def has_left(page: gr.Blocks, visitor: str) -> bool:
 
 
 def show_place(
-    page: gr.Blocks, clock: gr.Timer, status: gr.HTML, line: str, given_up: Callable[[str], bool] = lambda visitor: False, **quiet: Any
+    page: gr.Blocks, clock: gr.Timer, place: gr.HTML, line: str, given_up: Callable[[str], bool] = lambda visitor: False, **quiet: Any
 ) -> None:
-    """While `clock` runs, `status` says how many come before the visitor in the queue of `line`.
+    """While `clock` runs, `place` says how many come before the visitor in the queue of `line`.
+
+    A look's answer may reach the browser after news that is younger. So the place has a piece of its own, and the stylesheet
+    shows it only while the status is `markup.waiting()`: what comes late is not seen.
 
     Args:
-        given_up: whether the visitor has wished to stop; between the wish and the cut nothing is said, lest it be said last.
+        given_up: whether the visitor has wished to stop; between the wish and the cut nothing is said.
     """
 
     def on_look(request: gr.Request):
         visitor = request.session_hash or ""
         ahead = None if given_up(visitor) else runs_ahead(page, visitor, line)
-        return gr.skip() if ahead is None else markup.progress(words.place(ahead), None)
+        return gr.skip() if ahead is None else fragments.hint(words.place(ahead))
 
-    clock.tick(on_look, None, status, queue=False, **quiet)
+    clock.tick(on_look, None, place, queue=False, **quiet)
 
 
 class CutOff:

@@ -60,7 +60,7 @@ STOP = "Stop"
 ANSWERING = "{stage}: {arm}"
 ARMS = ("the full model", "the compressed one")
 QUEUED = "Waiting for its turn"
-QUEUED_BEHIND_ONE, QUEUED_BEHIND = "Waiting for its turn: one comes before you", "Waiting for its turn: {n} come before you"
+BEFORE_ONE, BEFORE = "One comes before you.", "{n} come before you."
 STOPPED = "Stopped. What is written so far stays."
 DONE = "Done."
 RUN_FAILED = "That ended without an answer: too many are waiting, or something went wrong. Press Compare again."
@@ -228,8 +228,8 @@ def limits(s: Settings) -> str:
 
 
 def place(before: int) -> str:
-    """How many come before a visitor who waits in the queue."""
-    return QUEUED if before < 1 else QUEUED_BEHIND_ONE if before == 1 else QUEUED_BEHIND.format(n=before)
+    """How many come before a visitor who waits in the queue; nothing where nobody does."""
+    return "" if before < 1 else BEFORE_ONE if before == 1 else BEFORE.format(n=before)
 
 
 def stage(name: str, arm: int | None) -> str:

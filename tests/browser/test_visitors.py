@@ -11,6 +11,8 @@ from served import free_port, served
 pytestmark = pytest.mark.browser
 
 PATIENCE_MS = 180_000
+SEEN = "(piece => piece && piece.offsetParent ? piece.innerText : '')(document.querySelector('{}'))"  # nothing where it is hidden
+PLACE, METHODS_PLACE = SEEN.format("#place"), SEEN.format("#methods-place")
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +86,10 @@ def test_everybody_gets_the_own_answers_in_order_and_hears_the_place_in_the_queu
     first, second, third = pages
     begin(first)
     second.locator("#compare").click()
-    second.wait_for_function("document.querySelector('#status').innerText.includes('one comes before you')")
+    second.wait_for_function(f"{PLACE}.includes('One comes before you')")
     third.locator("#compare").click()
-    third.wait_for_function("document.querySelector('#status').innerText.includes('2 come before you')")
-    assert "before you" not in status(first)
+    third.wait_for_function(f"{PLACE}.includes('2 come before you')")
+    assert not first.locator("#place").is_visible()
     held(False)
     done = []
     deadline = time.monotonic() + PATIENCE_MS / 1000
@@ -98,7 +100,7 @@ def test_everybody_gets_the_own_answers_in_order_and_hears_the_place_in_the_queu
         time.sleep(0.1)
     assert done == [0, 1, 2]
     for number, page in enumerate(pages):
-        assert report_name(page).startswith(f"clip-{number}") and "before you" not in status(page)
+        assert report_name(page).startswith(f"clip-{number}") and not page.locator("#place").is_visible()
         page.context.close()
 
 
@@ -107,7 +109,7 @@ def test_a_closed_tab_frees_the_model_within_seconds(browser, url, clips, held):
     second = visitor(browser, url, clips[2], "What is seen last?")
     begin(first)
     second.locator("#compare").click()
-    second.wait_for_function("document.querySelector('#status').innerText.includes('one comes before you')")
+    second.wait_for_function(f"{PLACE}.includes('One comes before you')")
     first.close()  # held, the run would never end by itself
     second.wait_for_function("!/turn/.test(document.querySelector('#status').innerText)")
     held(False)
@@ -129,12 +131,12 @@ def test_who_waits_can_give_up_and_methods_wait_in_the_same_queue(browser, url, 
     first.locator("#methods-run").click()
     first.wait_for_function(f"/Answering|Choosing|Looking|Reading/.test({told})")
     second.locator("#compare").click()
-    second.wait_for_function("document.querySelector('#status').innerText.includes('one comes before you')")
+    second.wait_for_function(f"{PLACE}.includes('One comes before you')")
     second.locator("#stop").click()
     second.wait_for_function("!document.querySelector('#compare').disabled")
     assert "Stopped" in status(second) and second.locator("#stop").is_disabled()
     second.locator("#methods-run").click()
-    second.wait_for_function(f"{told}.includes('one comes before you')")
+    second.wait_for_function(f"{METHODS_PLACE}.includes('One comes before you')")
     second.locator("#methods-stop").click()
     second.wait_for_function("!document.querySelector('#methods-run').disabled")
     assert "Stopped" in second.locator("#methods-status").inner_text() and second.locator("#methods-stop").is_disabled()

@@ -64,6 +64,7 @@ def test_result_follows_the_contract(evaluate):
         "unchanged",
         "media blanked",
         "sound of another clip",
+        "picture of half the width and height",
         "picture of another clip",
     }
     assert result["density"][0]["rows"][0]["clips"] == 2

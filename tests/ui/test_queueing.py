@@ -103,6 +103,6 @@ def test_who_has_given_up_is_told_no_place_any_more():
     assert words.place(1) not in str(ticks[0](me))
 
 
-@pytest.mark.parametrize(("before", "said"), [(0, "its turn"), (1, "one comes before you"), (5, "5 come before you")])
+@pytest.mark.parametrize(("before", "said"), [(0, ""), (1, "One comes before you."), (5, "5 come before you.")])
 def test_a_place_is_said_in_words(before, said):
     assert words.place(before).endswith(said)

@@ -32,7 +32,7 @@ def methods_tab(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, on_mode
         with gr.Row():
             start = gr.Button(words.METHODS_RUN, variant="primary", scale=3, min_width=120, elem_id="methods-run")
             end = gr.Button(words.STOP, interactive=False, scale=1, min_width=80, elem_id="methods-stop")
-        status = gr.HTML("", elem_id="methods-status")
+        status, place = gr.HTML("", elem_id="methods-status"), gr.HTML("", elem_id="methods-place")
         table = gr.HTML("", elem_id="methods-table")
         with gr.Column(visible=False, elem_id="methods-views") as views:
             gr.HTML(markup.subheading(words.METHODS_CHART, words.METHODS_CHART_HINT))
@@ -47,7 +47,7 @@ def methods_tab(page: gr.Blocks, engine: ComparisonEngine, asked: Asked, on_mode
         kept = gr.State(None, time_to_live=3600)
         clock = gr.Timer(queueing.LOOK_S, active=False)  # runs while the visitor waits in the queue
     pieces = (methods, shares, start, end, views, chart, a, b, moment, frame, kept, clock)
-    _wire(page, engine, asked, on_model, {"status": status, "table": table}, pieces)
+    _wire(page, engine, asked, on_model, {"status": status, "place": place, "table": table}, pieces)
 
 
 def _wire(
@@ -91,11 +91,11 @@ def _wire(
 
     def on_start(request: gr.Request):
         stops.begin(request.session_hash or "")
-        waits = markup.progress(words.QUEUED, None)
         return {
             views: gr.update(visible=False),
             texts["table"]: "",
-            texts["status"]: waits,
+            texts["status"]: markup.waiting(),
+            texts["place"]: "",
             **set_busy(True),
             clock: gr.update(active=True),
             **cut.disarmed(),
@@ -118,7 +118,7 @@ def _wire(
     run.success(lambda: set_busy(False), None, outputs, queue=False, **QUIET)
     run.failure(on_failure, None, outputs, queue=False, **QUIET)
     cut.wire([run], on_stopped, outputs, **QUIET)
-    queueing.show_place(page, clock, texts["status"], on_model["concurrency_id"], stops.wished, **QUIET)
+    queueing.show_place(page, clock, texts["place"], on_model["concurrency_id"], stops.wished, **QUIET)
     page.unload(on_leave)
     gr.on(
         [a.input, b.input, moment.change],
