@@ -22,7 +22,7 @@ ROWS = [
     (["omnizip.report"], {"numpy", "PIL"}),
     (["omnizip.engine"], TORCH),
     (["omnizip.bench"], {"numpy", "torch", "transformers", "gradio_client"}),
-    (["omnizip.evaluation"], {"numpy", "torch", "transformers", "tqdm", "av"}),
+    (["omnizip.evaluation"], {"numpy", "torch", "transformers", "tqdm", "av", "pyarrow"}),
     (["training"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),
     (["omnizip.cli", "omnizip.__main__"], TORCH),
     (["ui", "ui.words", "ui.markup"], set()),

@@ -26,7 +26,8 @@ from .console import check_target, say, write
 
 if TYPE_CHECKING:
     from ..evaluation.arms import Entry
-    from ..evaluation.examiner import Job, Record
+    from ..evaluation.examiner import Job
+    from ..evaluation.runner import Record
     from ..model.qwen import QwenOmni
 
 SHARES, SECONDS = "0.45,0.35,0.25", "8"
@@ -36,8 +37,7 @@ WHERE_RESULTS_GO = ("json", "markdown", "state", "workers")  # flags that change
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Give `parser` the flags of `eval`."""
-    parser.add_argument("what", choices=("nano",), help="nano: the synthetic world that the embedded model knows")
+    """Give `parser` the flags of `eval nano`."""
     text = "methods at every --retention; all for every method (default, without --arm: the paper's table)"
     parser.add_argument("--methods", metavar="NAME,NAME", help=text)
     parser.add_argument("--retention", default=SHARES, metavar="R,R", help="shares to keep (default: %(default)s)")
@@ -81,9 +81,9 @@ def run(arguments: argparse.Namespace) -> None:
     model = QwenOmni.load(job.settings)
     weights = runner.digest(model)
     store = runner.RecordStore(Path(arguments.state) if arguments.state else None, runner.identity(job, weights))
-    records = runner.run(job, model, arguments.limit, store, arguments.workers, sys.stderr)
+    records = runner.run(job, model, job.tasks(arguments.limit), store, arguments.workers, sys.stderr)
     result = _result(arguments, job, records, _conditions(arguments, job, records, model, weights))
-    write(arguments.json, lambda: _json(result))
+    write(arguments.json, lambda: as_json(result))
     if arguments.markdown is not None:
         write(arguments.markdown, lambda: tables.markdown(result))
     elif arguments.json != "-":
@@ -101,7 +101,7 @@ def _result(arguments: argparse.Namespace, job: Job, records: Sequence[Record], 
     return result
 
 
-def _json(result: dict[str, Any]) -> str:
+def as_json(result: dict[str, Any]) -> str:
     """A result as JSON; numbers have five digits, more than any of them is good for, and a list of plain values takes one line."""
     text = json.dumps(_rounded(result), indent=1, ensure_ascii=False, allow_nan=False)
     return re.sub(r"\[\n\s+([^\[\]{}]*?)\n\s+\]", lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
@@ -119,7 +119,7 @@ def _job(arguments: argparse.Namespace) -> Job:
     from ..evaluation.dataset import Choice
     from ..evaluation.examiner import Job
 
-    shares = _parse_numbers("--retention", arguments.retention, 0.0, 1.0, "shares above 0 and up to 1 such as 0.45,0.35")
+    shares = parse_shares(arguments.retention)
     lengths = _parse_numbers("--seconds", arguments.seconds, 1.0, 24.0, "whole seconds from 2 to 24 such as 8,16", whole=True)
     settings = replace(Settings.from_environment(os.environ).override(arguments), temperature=0.0)
     choice = Choice(
@@ -146,6 +146,11 @@ def _entries(arguments: argparse.Namespace, shares: tuple[float, ...]) -> tuple[
     for text in arguments.arm:
         found += arms.parse_arm(text, shares, arguments.seeds)
     return arms.with_full(found)
+
+
+def parse_shares(text: str) -> tuple[float, ...]:
+    """The shares that --retention names. Raises UsageError for anything else."""
+    return _parse_numbers("--retention", text, 0.0, 1.0, "shares above 0 and up to 1 such as 0.45,0.35")
 
 
 def _parse_numbers(flag: str, text: str, above: float, most: float, wanted: str, whole: bool = False) -> tuple[float, ...]:
@@ -206,5 +211,5 @@ def _conditions(arguments: argparse.Namespace, job: Job, records: Sequence[Recor
         "footage": arguments.footage,
         "headline": "all: mean of the accuracies of the listed kinds; descriptions apart",
         "interval": "95 %, bootstrap over clips",
-        "command": spell("python -m omnizip eval", add_flags, arguments, skipped=WHERE_RESULTS_GO),
+        "command": spell("python -m omnizip eval nano", add_flags, arguments, skipped=WHERE_RESULTS_GO),
     }

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import OmniZipError
-from . import bench, compare, evaluate, methods
+from . import bench, compare, evaluations, methods
 from .command_line import OneLineParser
 from .console import report_error
 
@@ -20,7 +20,7 @@ COMMANDS = {
     "compare": (compare, "ask the full and a compressed model the same question"),
     "methods": (methods, "list the methods and their options"),
     "bench": (bench, "measure speed and memory"),
-    "eval": (evaluate, "measure answers on clips whose truth is known"),
+    "eval": (evaluations, "measure answers on clips whose truth is known"),
 }
 
 

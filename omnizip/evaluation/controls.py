@@ -10,7 +10,7 @@ import numpy as np
 
 from . import dataset
 from .arms import FULL
-from .examiner import Record
+from .runner import Record
 from .summary import KINDS, Outcomes, by_length, score
 from .world.questions import DESCRIPTION
 

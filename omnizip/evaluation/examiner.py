@@ -5,8 +5,8 @@ What a method raises on a clip is that clip's outcome for the arm, with its sent
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,11 +27,11 @@ from .arms import Entry
 from .density import densities, guide_by_window
 from .facts import compare_facts
 from .marking import Draft, Marker, Sheet
+from .runner import Record, Task
 from .world.questions import DESCRIPTION, Question
 from .world.scene import Scene
 
 ANY_QUESTION = Turn("?")  # stands where the questions come; a method that reads the question never sees it
-Record = dict[str, Any]  # a clip's outcomes, as one JSON line
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,24 @@ class Job:
     choices: tuple[dataset.Choice, ...]  # one per clip length
     controls: bool = False
     density: tuple[float, ...] = ()  # retentions at which S_a is compared with the truth
+
+    def tasks(self, clips: int) -> list[Task]:
+        """Clips 0 to `clips` - 1 of every choice: which of the choices, number of the clip."""
+        return [(which, number) for which in range(len(self.choices)) for number in range(clips)]
+
+    def decides(self) -> dict[str, Any]:
+        """What a remembered clip depends on."""
+        return {
+            "arms": [[entry.name, entry.seeds] for entry in self.entries],
+            "clips": [asdict(choice) for choice in self.choices],
+            "controls": self.controls,
+            "density": list(self.density),
+        }
+
+    def examiner(self, model: QwenOmni) -> Callable[[Task], Record]:
+        """What examines a clip that `tasks` names."""
+        made = Examiner(self, model)
+        return lambda task: made.examine(self.choices[int(task[0])], int(task[1]))
 
 
 class MethodFailure(Exception):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .density import SERIES, groups
-from .examiner import Record
+from .runner import Record
 from .statistics import clip_weights, interval, ratios
 
 WORST = 3

@@ -1,11 +1,16 @@
-"""Every clip of a job, in this process or in several, remembered clip by clip so that a stopped run goes on where it was."""
+"""Every clip of a job, in this process or in several, remembered clip by clip so that a stopped run goes on where it was.
+
+A job is whatever has settings, says what its clips' outcomes depend on, and gives an examiner: the synthetic world's
+(`examiner.Job`) and the benchmarks' (`benchmarks.examination.BenchmarkJob`) run here alike.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -13,7 +18,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import torch
 from tqdm import tqdm
@@ -21,11 +26,27 @@ from tqdm import tqdm
 from .. import __version__
 from ..errors import OmniZipError, UsageError
 from ..model.qwen import QwenOmni
-from .examiner import Examiner, Job, Record
+from ..settings import Settings
 
 DECIDING = ("device", "dtype", "four_bit", "fps", "tokens_per_step", "max_frames", "max_new_tokens")  # settings that change outcomes
-ARGUMENTS, CLIPS = "arguments.json", "clips.jsonl"
-Task = tuple[int, int]  # which of the job's choices, number of the clip
+ARGUMENTS, CLIPS = "arguments.json", "clips"
+Task = tuple[int | str, ...]  # what names a clip within its job
+Record = dict[str, Any]  # a clip's outcomes, as one JSON line
+
+
+class Examinable(Hashable, Protocol):
+    """What is run: it pickles, so that workers can be given it."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    def decides(self) -> dict[str, Any]:
+        """What a remembered clip depends on besides weights and settings, as plain values."""
+        ...
+
+    def examiner(self, model: QwenOmni) -> Callable[[Task], Record]:
+        """What makes the record of one clip with a loaded model."""
+        ...
 
 
 def digest(model: QwenOmni) -> str:
@@ -37,30 +58,37 @@ def digest(model: QwenOmni) -> str:
     return found.hexdigest()[:16]
 
 
-def identity(job: Job, weights: str) -> dict[str, Any]:
+def identity(job: Examinable, weights: str) -> dict[str, Any]:
     """What a remembered clip depends on. The number of clips is not among it, so a run may be made longer."""
     settings = asdict(job.settings)
     return {
         "weights": weights,
         "omnizip": __version__,
         "settings": {name: settings[name] for name in DECIDING},
-        "arms": [[entry.name, entry.seeds] for entry in job.entries],
-        "clips": [asdict(choice) for choice in job.choices],
-        "controls": job.controls,
-        "density": list(job.density),
+        **job.decides(),
     }
 
 
 class RecordStore:
-    """Clips that are done, one JSON line each, in a folder or in memory alone."""
+    """Clips that are done, one JSON line each, in a folder or in memory alone.
 
-    def __init__(self, folder: Path | None, known: dict[str, Any]) -> None:
-        """Raises UsageError for a folder that holds a run with other arguments, or cannot be used."""
+    Several runs of parts of one job may share a folder: each writes a file of its own and reads those of all.
+    """
+
+    def __init__(self, folder: Path | None, known: dict[str, Any], part: str = "") -> None:
+        """Open the folder and read what is done.
+
+        Args:
+            part: which part of the job this run does, in its file's name; empty for the whole.
+
+        Raises:
+            UsageError: the folder holds a run with other arguments, or cannot be used.
+        """
         self.records: dict[Task, Record] = {}
         self._file: Path | None = None
         if folder is None:
             return
-        self._file = folder / CLIPS
+        self._file = folder / f"{CLIPS}{part}.jsonl"
         known = json.loads(json.dumps(known))
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +96,8 @@ class RecordStore:
                 self._check(folder, json.loads((folder / ARGUMENTS).read_text()), known)
             else:
                 (folder / ARGUMENTS).write_text(json.dumps(known, indent=2) + "\n")
-            self._read()
+            for file in sorted(folder.glob(f"{CLIPS}*.jsonl")):
+                self._read(file)
         except (OSError, ValueError) as error:
             raise UsageError(f"--state {folder} cannot be used ({error}); give another folder.") from None
 
@@ -76,15 +105,15 @@ class RecordStore:
         if other := [name for name in known if held.get(name) != known[name]]:
             raise UsageError(f"--state {folder} holds a run with other arguments ({', '.join(other)}); give those again or another folder.")
 
-    def _read(self) -> None:
-        """Read what is whole; a line cut off by a sudden end is forgotten."""
-        text = self._file.read_text() if self._file.exists() else ""
+    def _read(self, file: Path) -> None:
+        """Read what is whole; a line cut off by a sudden end is forgotten, and taken out of this run's own file."""
+        text = file.read_text()
         whole = text[: text.rfind("\n") + 1]
         for line in whole.splitlines():
             task, record = json.loads(line)
             self.records[tuple(task)] = record
-        if whole != text:
-            self._file.write_text(whole)
+        if whole != text and file == self._file:
+            file.write_text(whole)
 
     def add(self, task: Task, record: Record) -> None:
         """Remember a clip, at once."""
@@ -94,20 +123,29 @@ class RecordStore:
                 file.write(json.dumps([task, record]) + "\n")
 
 
-def run(job: Job, model: QwenOmni, clips: int, store: RecordStore, workers: int = 1, bar: TextIO | None = None) -> list[Record]:
-    """Examine clips 0 to `clips` - 1 of every choice; returns their records in order, whoever made them and when.
+def run(
+    job: Examinable,
+    model: QwenOmni | None,
+    tasks: Sequence[Task],
+    store: RecordStore,
+    workers: int = 1,
+    bar: TextIO | None = None,
+    gpus: Sequence[str] = (),
+) -> list[Record]:
+    """Examine the clips that `tasks` name; returns their records in order, whoever made them and when.
 
     Args:
+        model: for one process; several load their own.
         workers: processes; with 1 it is this one, with `model`.
-        bar: where a progress bar is drawn.
+        bar: where a progress bar with the time left is drawn.
+        gpus: one for each worker, as CUDA_VISIBLE_DEVICES names it; none: workers see what this process sees, with one thread each.
 
     Raises:
         OmniZipError: a clip cannot be made or read, or a process ended early.
     """
-    tasks = [(which, number) for which in range(len(job.choices)) for number in range(clips)]
     todo = [task for task in tasks if task not in store.records]
     shown = tqdm(total=len(tasks), initial=len(tasks) - len(todo), unit="clip", file=bar, dynamic_ncols=True, disable=bar is None)
-    with shown, _records(job, model, todo, workers) as made:
+    with shown, _records(job, model, todo, workers, gpus) as made:
         for task, record in made:
             store.add(task, record)
             shown.update()
@@ -115,15 +153,20 @@ def run(job: Job, model: QwenOmni, clips: int, store: RecordStore, workers: int 
 
 
 @contextmanager
-def _records(job: Job, model: QwenOmni, todo: list[Task], workers: int) -> Iterator[Iterable[tuple[Task, Record]]]:
-    if workers == 1 or len(todo) < 2:
-        examiner = Examiner(job, model)
-        yield ((task, examiner.examine(job.choices[task[0]], task[1])) for task in todo)
+def _records(
+    job: Examinable, model: QwenOmni | None, todo: Sequence[Task], workers: int, gpus: Sequence[str]
+) -> Iterator[Iterable[tuple[Task, Record]]]:
+    if model is not None and (workers == 1 or len(todo) < 2):
+        examine = job.examiner(model)
+        yield ((task, examine(task)) for task in todo)
         return
-    # An interrupt reaches every process; the workers leave it to this one.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+    spawn = get_context("spawn")
+    free: Any = spawn.SimpleQueue()
+    for gpu in gpus:
+        free.put(gpu)
+    pool = ProcessPoolExecutor(workers, spawn, initializer=_begin_worker, initargs=(job, free if gpus else None))
     try:
-        futures = [pool.submit(_examine, job, task) for task in todo]
+        futures = [pool.submit(_examine, task) for task in todo]
         yield (future.result() for future in as_completed(futures))
     except BrokenProcessPool:
         raise OmniZipError("A worker process ended unexpectedly, perhaps for lack of memory; use fewer --workers.") from None
@@ -131,11 +174,23 @@ def _records(job: Job, model: QwenOmni, todo: list[Task], workers: int) -> Itera
         pool.shutdown(cancel_futures=True)
 
 
+_given: list[Examinable] = []  # a worker's job, sent once
+
+
+def _begin_worker(job: Examinable, free: Any) -> None:
+    """Take a GPU, where they are shared out; an interrupt reaches every process, and the workers leave it to the first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if free is None:
+        torch.set_num_threads(1)
+    else:
+        os.environ["CUDA_VISIBLE_DEVICES"] = free.get()  # read when CUDA is first used, which nothing has done yet
+    _given.append(job)
+
+
 @lru_cache(1)
-def _examiner(job: Job) -> Examiner:
-    torch.set_num_threads(1)
-    return Examiner(job, QwenOmni.load(job.settings))
+def _examiner() -> Callable[[Task], Record]:
+    return _given[0].examiner(QwenOmni.load(_given[0].settings))
 
 
-def _examine(job: Job, task: Task) -> tuple[Task, Record]:
-    return task, _examiner(job).examine(job.choices[task[0]], task[1])
+def _examine(task: Task) -> tuple[Task, Record]:
+    return task, _examiner()(task)

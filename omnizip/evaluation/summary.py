@@ -18,8 +18,8 @@ import numpy as np
 from ..compressors import COMPRESSORS
 from . import dataset, density
 from .arms import FULL, RANDOM, Entry
-from .examiner import Record
 from .losses import locate_differences
+from .runner import Record
 from .statistics import clip_weights, interval, interval_of_mean, macro, mcnemar, ratios, sign_flip
 from .world.questions import DESCRIPTION
 

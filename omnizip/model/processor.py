@@ -223,7 +223,7 @@ class Processor:
             counts[-1] += 1
         return counts
 
-    def prompt_ids(self, turns: Sequence[Turn], media: Tensor) -> tuple[Tensor, Tensor]:
+    def prompt_ids(self, turns: Sequence[Turn], media: Tensor, system: str = SYSTEM) -> tuple[Tensor, Tensor]:
         """(B,) ids up to the end of the clip and (E,) those behind it, ready for an answer to the last turn.
 
         Raises:
@@ -231,13 +231,13 @@ class Processor:
         """
         if not turns or turns[-1].answer is not None or any(turn.answer is None for turn in turns[:-1]):
             raise ModelError("The conversation has no open question at its end; every turn but the last needs its answer.")
-        before, after = self._rendered(turns)
+        before, after = self._rendered(turns, system)
         encoded = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (before, after)]
         return torch.cat([torch.tensor(encoded[0], dtype=torch.int64), media]), torch.tensor(encoded[1], dtype=torch.int64)
 
-    def _rendered(self, turns: Sequence[Turn]) -> tuple[str, str]:
+    def _rendered(self, turns: Sequence[Turn], system: str) -> tuple[str, str]:
         """The chat's text before and behind the clip, by the checkpoint's template where it has one that fits."""
-        messages: list[dict[str, Any]] = [{"role": "system", "content": [{"type": "text", "text": SYSTEM}]}]
+        messages: list[dict[str, Any]] = [{"role": "system", "content": [{"type": "text", "text": system}]}]
         for i, turn in enumerate(turns):
             clip = [] if i else [{"type": "video", "video": "clip"}]
             messages.append({"role": "user", "content": [*clip, {"type": "text", "text": self._plain(turn.question)}]})

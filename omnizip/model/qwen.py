@@ -31,7 +31,7 @@ from .generate import LanguageModel, Prefilled
 from .joint_attention import joint_attention
 from .loading import Loaded, Parts, embedded, load, text_shape
 from .prefix_cache import Prefix
-from .processor import AUDIO_STRIDE, Processor
+from .processor import AUDIO_STRIDE, SYSTEM, Processor
 
 SMALL_MODEL = 50_000_000  # parameters below which one CPU thread is faster than several
 
@@ -81,13 +81,14 @@ class QwenOmni:
         return self.encoder.encode(clip, on_progress, ahead)
 
     @torch.no_grad()
-    def stream(self, encoded: EncodedClip, turns: Sequence[Turn], host: bool = False) -> TokenStream:
+    def stream(self, encoded: EncodedClip, turns: Sequence[Turn], host: bool = False, system: str = SYSTEM) -> TokenStream:
         """The unpruned prompt of a clip and a conversation whose last turn is open. On the model's device.
 
         Args:
             host: on the CPU, without touching the device; for a model loaded with `host_rows`.
+            system: what the chat begins with.
         """
-        ids, positions, modality = self._prompt(encoded, turns)
+        ids, positions, modality = self._prompt(encoded, turns, system)
         device = torch.device("cpu") if host else self.parts.device
         embeds = embedding(ids, self.host_rows) if host else self.parts.thinker.get_input_embeddings()(ids.to(device))
         video = (modality == Modality.VIDEO).nonzero().flatten()
@@ -118,11 +119,11 @@ class QwenOmni:
         seen = compressor.look(self.sight(encoded))
         return seen, 1000 * (perf_counter() - start)
 
-    def _prompt(self, encoded: EncodedClip, turns: Sequence[Turn]) -> tuple[Tensor, Tensor, Tensor]:
+    def _prompt(self, encoded: EncodedClip, turns: Sequence[Turn], system: str = SYSTEM) -> tuple[Tensor, Tensor, Tensor]:
         """(L,) ids, (3, L) positions and (L,) uint8 modality of the unpruned prompt, on the CPU."""
         n_audio = 0 if encoded.audio is None else encoded.audio.shape[0]
         media = self.processor.media_ids(encoded.grid, n_audio, encoded.second_per_step)
-        before, after = self.processor.prompt_ids(turns, media)
+        before, after = self.processor.prompt_ids(turns, media, system)
         ids = torch.cat([before, after])
         start = before.numel() - media.numel()
         positions = self._positions_cached(start, encoded.grid, n_audio, encoded.second_per_step)
