@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import accuracy, attack, from_code, rehearsal, speed
+from . import accuracy, attack, benchmarks, from_code, rehearsal, speed
 from .results import ROOT
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {  # per page, its marks and what fills them
     "README.md": {"methods": from_code.methods_in_short, "accuracy": accuracy.in_short, "speed": speed.in_short},
+    "docs/benchmarks.md": {
+        "hours": benchmarks.hours,
+        "benchmarks": benchmarks.table,
+        "protocols": benchmarks.protocols,
+        "published": benchmarks.numbers,
+    },
     "docs/deploy.md": {"rehearsal": rehearsal.paragraph},
     "docs/methods.md": {"methods": from_code.methods, "later": from_code.later, "budget": from_code.budget},
     "docs/security.md": {"held": attack.held, "faults": attack.faults},

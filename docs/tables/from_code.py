@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 
 from omnizip import COMPRESSORS, TokenStream
-from omnizip.cli import compare, evaluate
+from omnizip.cli import benchmark, compare, evaluate
 from omnizip.engine.zerogpu import TOKENS_PER_S_OF_SOUND
 from omnizip.model import memory
 from omnizip.settings import Settings
@@ -65,7 +65,8 @@ def noise(seconds: int) -> TokenStream:
 COMMANDS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "`app.py`": Settings.add_flags,
     "`compare`": compare.add_flags,
-    "`eval`": evaluate.add_flags,
+    "`eval nano`": evaluate.add_flags,
+    "`eval BENCHMARK`": benchmark.add_flags,
 }
 
 

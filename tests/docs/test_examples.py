@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from omnizip.cli import bench, compare, evaluate, main
+from omnizip.cli import bench, benchmark, compare, evaluate, main
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -45,8 +45,9 @@ def commands(start):
 @pytest.mark.parametrize("words", commands("python -m omnizip "))
 def test_the_command_line_takes_what_is_written(words, monkeypatch, capsys, tmp_path):
     taken = []
-    for command in (bench, compare, evaluate):
+    for command in (bench, benchmark, compare, evaluate):
         monkeypatch.setattr(command, "run", taken.append)
+    monkeypatch.setattr(benchmark, "list_all", taken.append)
     monkeypatch.chdir(tmp_path)
     assert main.main(words) == 0, capsys.readouterr().err
     assert taken or words[0] == "methods"

@@ -145,10 +145,10 @@ def omnivideobench(folder: Path) -> str:
 
 
 def captions(folder: Path) -> str:
-    rows = [{"video": f"clip{n}.mp4", "caption": "A bell rings. A red circle falls."} for n in range(CLIPS)]
-    (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    write_videos(folder, [f"clip{n}.mp4" for n in range(CLIPS)])
-    return "captions.jsonl"
+    rows = [{"video": f"clip{n}.mp4", "events": ["A bell rings.", "A red circle falls."]} for n in range(CLIPS)]
+    (folder / "video_salmonn2_test.json").write_text(json.dumps(rows))
+    write_videos(folder / "video", [f"clip{n}.mp4" for n in range(CLIPS)])
+    return "video_salmonn2_test.json"
 
 
 FORMATS = {f.__name__: f for f in (worldsense, videomme, avut, shortvid, dailyomni, omnivideobench, captions)}

@@ -1,6 +1,6 @@
 """AVUT, its human-annotated part (arXiv 2503.19951): a JSON list of questions with `option_A`, `option_B`, ...
 
-One answer of the published file is said to point at a blank option; such a question is kept as it is, since the papers count it.
+One answer of the published file points at a blank option; such a question is kept as it is, since the papers count it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ AVUT = BenchmarkReader(
     questions=1734,
     mean_s=67.8,
     licence="see its page; for research",
-    home="https://github.com/lark-png/AVUT",
+    home="https://huggingface.co/datasets/tsinghua-ee/AVUTBenchmark",
     paper="arXiv 2503.19951",
     files=("AV_Human_data.json", "**/AV_Human_data.json"),
     verified="This reader knows a list with QA_id, video_path, question, option_A to option_F, answer and task_type.",

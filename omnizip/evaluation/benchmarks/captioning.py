@@ -1,14 +1,14 @@
-"""Descriptions of whole clips, in the manner of video-SALMONN 2's caption test (arXiv 2506.15220).
+"""Descriptions of whole clips: video-SALMONN 2's caption test (arXiv 2506.15220), or clips of your own.
 
-The official test set's file format could not be found, so this reads one of our own: JSON Lines of `video`, a path within the
-folder, and `caption`, a reference, which may be missing where no judge is asked.
+The official `video_salmonn2_test.json` is a list with `video`, a file name, and `events`, the facts a description should have. Clips of
+your own are JSON Lines of `video`, a path within the folder, and `caption`, a reference; it may be missing where no judge is asked.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from .annotations import BenchmarkReader, fields, read_rows, video_file
+from .annotations import AnnotationError, BenchmarkReader, fields, read_rows, video_file
 from .items import BenchmarkClip, BenchmarkQuestion
 
 PROMPT = (
@@ -21,22 +21,33 @@ def read(file: Path, folder: Path) -> list[BenchmarkClip]:
     """One description a video."""
     clips = []
     for number, row in enumerate(read_rows(file), 1):
-        (video,) = fields(row, f"line {number}", "video")
-        asked = BenchmarkQuestion(f"{video}/{number}", PROMPT, (), str(row.get("caption") or ""))
-        clips.append(BenchmarkClip(str(video), video_file(folder, str(video), "videos"), (asked,)))
+        where = f"entry {number}"
+        (video,) = fields(row, where, "video")
+        if file.suffix == ".jsonl":
+            reference = str(row.get("caption") or "")
+        else:
+            (events,) = fields(row, where, "events")
+            if not isinstance(events, list) or not events:
+                raise AnnotationError(f"{where} ({video}) has no list of events.")
+            reference = "\n".join(map(str, events))
+        asked = BenchmarkQuestion(f"{video}/{number}", PROMPT, (), reference)
+        clips.append(BenchmarkClip(str(video), video_file(folder, str(video), "video", "videos"), (asked,)))
     return clips
 
 
 CAPTIONS = BenchmarkReader(
     name="captions",
-    label="Captions",
+    label="video-SALMONN 2 captions",
     clips=483,
     questions=483,
-    mean_s=51.0,
-    licence="your own clips, or video-SALMONN 2's test set under its own terms",
-    home="https://huggingface.co/datasets/videoSALMONN2/video-SALMONN_2_testset",
+    mean_s=None,
+    licence="Apache-2.0 as its card says; clips of your own under yours",
+    home="https://huggingface.co/datasets/tsinghua-ee/video-SALMONN_2_testset",
     paper="arXiv 2506.15220",
-    files=("captions.jsonl",),
-    verified="The official format could not be found; this reader expects captions.jsonl, lines with video and caption.",
+    files=("video_salmonn2_test.json", "captions.jsonl"),
+    verified=(
+        "This reader knows a list with video and events, as scripts of others read video_salmonn2_test.json, and lines with video and "
+        "caption in captions.jsonl."
+    ),
     read=read,
 )

@@ -1,4 +1,4 @@
-"""Daily-Omni (arXiv 2505.17862): `qa.json`, a list of questions; the video of ID is `Videos/ID/ID_video.mp4`."""
+"""Daily-Omni (arXiv 2505.17862): `qa.json`, a list of questions; the video of ID, 30 or 60 s long, is `Videos/ID/ID_video.mp4`."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ DAILYOMNI = BenchmarkReader(
     label="Daily-Omni",
     clips=684,
     questions=1197,
-    mean_s=45.0,
-    licence="see its page; for research",
+    mean_s=None,
+    licence="CC BY-NC-SA 4.0 as its card says",
     home="https://huggingface.co/datasets/liarliar/Daily-Omni",
     paper="arXiv 2505.17862",
     files=("qa.json", "**/qa.json"),

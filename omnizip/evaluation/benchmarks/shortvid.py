@@ -29,10 +29,10 @@ SHORTVID = BenchmarkReader(
     clips=None,
     questions=1000,
     mean_s=None,
-    licence="see its page",
+    licence="Apache-2.0 as its card says",
     home="https://huggingface.co/datasets/TencentARC/ShortVid-Bench",
     paper="arXiv 2507.20939",
-    files=("ShortVid-Bench-1k.json", "*ShortVid*.json*", "*shortvid*.json*"),
+    files=("ShortVid-Bench-1k.json", "annotations.json", "*ShortVid*.json*", "*shortvid*.json*"),
     verified=(
         "The official format could not be verified; this reader expects a list with video, question, candidates, answer and "
         "problem_type, as a third party's loader has it."

@@ -110,6 +110,17 @@ def test_what_is_no_annotation_is_told(tmp_path, text, words):
         READERS["dailyomni"].load(tmp_path)
 
 
+def test_descriptions_are_of_the_official_events_or_of_ones_own_captions(download, tmp_path):
+    folder, file = download("captions")
+    assert [clip.questions[0].answer for clip in READERS["captions"].load(folder)] == ["A bell rings.\nA red circle falls."] * 3
+    own = tmp_path / "captions.jsonl"
+    own.write_text('{"video": "a.mp4", "caption": "A drum."}\n{"video": "b.mp4"}\n')
+    assert [clip.questions[0].answer for clip in READERS["captions"].load(folder, own)] == ["A drum.", ""]
+    file.write_text('[{"video": "clip0.mp4", "events": []}]')
+    with pytest.raises(OmniZipError, match="no list of events"):
+        READERS["captions"].load(folder)
+
+
 def test_an_answer_that_is_no_option_is_told(download):
     folder, file = download("dailyomni")
     rows = json.loads(file.read_text())
