@@ -116,6 +116,12 @@ class Settings:
     )
     keep_files_s: int = setting(3600, "seconds uploads and results are kept; they are deleted within twice that", scope="page", lowest=1)
     mcp: bool = setting(False, "offer the endpoints to agents over MCP too (needs requirements-mcp.txt)", scope="page")
+    openai: bool = setting(False, "answer programs in OpenAI's form too, at /v1; OMNIZIP_API_KEY asks for a key", scope="page")
+    openai_mb: float = setting(32.0, "megabytes of a request in OpenAI's form, which brings its clip along", scope="page", lowest=0.001)
+    fetch_clips: bool = setting(
+        False, "fetch a clip that a request in OpenAI's form names by its http(s) address; from private networks never", scope="page"
+    )
+    fetch_timeout_s: float = setting(60.0, "seconds such a clip may take to come", scope="page", lowest=0.001)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

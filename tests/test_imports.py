@@ -21,6 +21,7 @@ ROWS = [
     (["omnizip.model"], {"numpy", "transformers", "torch", "accelerate", "huggingface_hub"}),
     (["omnizip.report"], {"numpy", "PIL"}),
     (["omnizip.engine"], TORCH),
+    (["omnizip.serving"], {"httpcore", "httpx"}),
     (["omnizip.bench"], {"numpy", "torch", "transformers", "gradio_client"}),
     (["omnizip.evaluation"], {"numpy", "torch", "transformers", "tqdm", "av", "pyarrow"}),
     (["training"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),
@@ -32,7 +33,8 @@ ROWS = [
         {"numpy", "PIL", "plotly"},
     ),
     (["ui.lens.view", "ui.first_look", "ui.methods.chart", "ui.methods.view"], {"numpy", "PIL", "plotly"}),
-    (["ui.gate", "ui.limits", "ui.access"], {"starlette", "python_multipart"}),
+    (["ui.gate", "ui.limits", "ui.access", "ui.openai_door"], {"starlette", "python_multipart"}),
+    (["ui.openai_routes"], {"gradio", "starlette"}),
     (
         [
             "ui.controls",

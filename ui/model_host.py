@@ -183,3 +183,7 @@ class ModelHost:
     def compare(self, clip: str | Path | ClipHandle, question: str, arms: Sequence[Arm], **named: Any) -> Iterator[Event]:
         """Compare with the engine; who has an engine keeps it until the comparison ends."""
         yield from self.engine.compare(clip, question, arms, **named)
+
+    def answer(self, clip: str | Path | ClipHandle, question: str, arm: Arm, **named: Any) -> Iterator[Event]:
+        """Answer with one method alone; who has an engine keeps it until the answer ends."""
+        yield from self.engine.answer(clip, question, arm, **named)

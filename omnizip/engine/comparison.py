@@ -106,6 +106,7 @@ class Comparison:
     sampling: Sampling
     stop: Stop
     prefixes: Prefixes  # what earlier questions have read, the answers of this one are added
+    alone: bool = False  # one arm that is compared with nothing: no warm-up for even times, no full answer to be scored
     parts: Parts = lambda whole, seen, make: (make(), False)  # remembers encodings of a part of the picture
 
     def run(self, arms: Sequence[Arm], history: History, settings: Settings) -> Generator[Event, None, RunReport | None]:
@@ -117,10 +118,11 @@ class Comparison:
         memory = SecondTry(self.model, self.prefixes, len(self.encoded.clip.clip.frames))
         plans = yield from self._plan(arms, history, memory)
         self.stop.check()
-        yield Stage("warm up")
         reuse = self._reuses(plans, history)
-        with checked(self.model.parts.language, self.stop.check):
-            memory.run(lambda: self._warm_up(plans, reuse))
+        if not self.alone:
+            yield Stage("warm up")
+            with checked(self.model.parts.language, self.stop.check):
+                memory.run(lambda: self._warm_up(plans, reuse))
         runs: list[Run] = []
         for plan in plans:
             if self.stop():
@@ -234,7 +236,7 @@ class Comparison:
                 yield Piece(plan.number, text)
         peak = model.peak_memory_bytes()
         peak = None if peak is None else peak - self.prefixes.nbytes  # what other chats keep is not this run's
-        agreement = model.score(prefilled, ids if full_ids is None else full_ids)
+        agreement = None if self.alone else model.score(prefilled, ids if full_ids is None else full_ids)
         if not compressor.reads_question:  # another question would choose otherwise
             self.prefixes.put(key, model.prefix(prefilled, prompt, ids))
         if prefilled.kept is not None:

@@ -205,22 +205,52 @@ class Engine:
         Raises:
             OmniZipError: an empty question, an unusable clip, method or option, too little memory; the sentence is for people.
         """
+        yield from self._run(clip, question, (FULL, *arms), history, sampling, Stop(stop))
+
+    def answer(
+        self,
+        clip: str | Path | ClipHandle,
+        question: str,
+        arm: Arm = OMNIZIP,
+        *,
+        history: Sequence[Turn] = (),
+        sampling: Sampling | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Iterator[Event]:
+        """Answer with `arm` alone, for who wants the answer and no comparison: its number is 0, nothing is warmed up beforehand.
+
+        Its times are those of this one run, first use included, and there is no agreement with a full model that did not run. All
+        else is as in `compare`.
+        """
+        yield from self._run(clip, question, (arm,), history, sampling, Stop(stop), alone=True)
+
+    def _run(
+        self,
+        clip: str | Path | ClipHandle,
+        question: str,
+        arms: Sequence[Arm],
+        history: History,
+        sampling: Sampling | None,
+        wish: Stop,
+        alone: bool = False,
+    ) -> Iterator[Event]:
+        """Decode, encode and answer for every arm."""
         if not question.strip():
             raise OmniZipError("The question is empty; ask something about the clip.")
         for arm in arms:
             arm.method_class()
-        handle, asked, wish = self._handle(clip), sampling or self.sampling, Stop(stop)
+        handle, asked = self._handle(clip), sampling or self.sampling
         try:
             with self._clips.using(handle):
                 if self._lent is not None:
-                    yield from self._compare_lent(self._lent, handle, question, (FULL, *arms), history, asked, wish)
+                    yield from self._run_lent(self._lent, handle, question, arms, history, asked, wish, alone)
                     return
                 encoded = yield from yield_progress(partial(self._encode, handle, stop=wish), "encode", wish.check)
                 with self._turn(wish):
                     comparison = Comparison(
-                        self.model, encoded, handle.name, question, asked, wish, self._prefixes, partial(self._clips.part, handle)
+                        self.model, encoded, handle.name, question, asked, wish, self._prefixes, alone, partial(self._clips.part, handle)
                     )
-                    report = yield from comparison.run((FULL, *arms), history, self.settings)
+                    report = yield from comparison.run(arms, history, self.settings)
         except Stopped:
             return
         except GeneratorExit:
@@ -246,8 +276,16 @@ class Engine:
         finally:
             self._device.release()
 
-    def _compare_lent(
-        self, lent: LentCalls, handle: ClipHandle, question: str, arms: Sequence[Arm], history: History, sampling: Sampling, stop: Stop
+    def _run_lent(
+        self,
+        lent: LentCalls,
+        handle: ClipHandle,
+        question: str,
+        arms: Sequence[Arm],
+        history: History,
+        sampling: Sampling,
+        stop: Stop,
+        alone: bool,
     ) -> Generator[Event, None, None]:
         """Decode here, do the rest in one call. A stop ends the call, with what was said by then."""
         if handle in self._clips:
@@ -256,7 +294,7 @@ class Engine:
         else:
             clip, decode_ms = yield from yield_progress(partial(self._decode, handle, stop=stop), "decode", stop.check)
             crossing = None
-        task = Task(clip, crossing, decode_ms, handle.name, question, arms, history, sampling, self.settings)
+        task = Task(clip, crossing, decode_ms, handle.name, question, arms, history, sampling, self.settings, alone)
         for event in lent.answer(task, stop):
             if isinstance(event, EncodedClip):
                 self._clips.get(handle, partial(TimedClip, event, decode_ms))

@@ -60,3 +60,16 @@ class ComparisonEngine(Protocol):
     ) -> Iterator[Event]:
         """Answer with the full model, then with every arm; yields events."""
         ...
+
+    def answer(
+        self,
+        clip: str | Path | ClipHandle,
+        question: str,
+        arm: Arm,
+        *,
+        history: Sequence[Turn] = (),
+        sampling: Sampling | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Iterator[Event]:
+        """Answer with one arm alone, which is number 0; yields events."""
+        ...

@@ -38,7 +38,7 @@ from .out_of_memory import SecondTry
 # longer is cut off, yet not more: a visitor's quota has to cover the estimate before the call.
 START_S = 8.0
 ENCODE_S_PER_TOKEN = 1e-3
-READ_S_PER_TOKEN = 4e-4  # each prompt is read twice, once to warm up
+READ_S_PER_TOKEN = 4e-4  # in a comparison each prompt is read twice, once to warm up
 WRITE_S_PER_TOKEN = 0.05
 TOKENS_PER_S_OF_SOUND = 25
 SMALLEST = 0.1  # share of these times that a small model takes, since part of them is no arithmetic
@@ -97,6 +97,7 @@ class Task:
     history: History
     sampling: Sampling
     settings: Settings
+    alone: bool = False  # one arm that is compared with nothing
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,9 @@ def duration_s(task: Task, parameters: int) -> int:
     shares = sum(min(1.0, arm.retention or 1.0) for arm in task.arms)
     encoded = sum(min(1.0, arm.retention or 1.0) for arm in task.arms if arm.method_class().chooses_before_encoding)
     work = ENCODE_S_PER_TOKEN * tokens * ((task.encoded is None) + encoded)  # who chooses before encoding has an encoding of its own
-    work += 2 * READ_S_PER_TOKEN * tokens * shares + WRITE_S_PER_TOKEN * task.sampling.max_new_tokens * len(task.arms)
+    work += (1 if task.alone else 2) * READ_S_PER_TOKEN * tokens * shares + WRITE_S_PER_TOKEN * task.sampling.max_new_tokens * len(
+        task.arms
+    )
     return math.ceil(START_S + work * max(SMALLEST, parameters / 1e10))
 
 
@@ -136,7 +139,7 @@ def perform(model: QwenOmni, task: Task) -> Iterator[Event | LentEncoding | Lent
             encoded = task.encoded.beside(task.clip)
         if task.arms:
             timed = TimedClip(encoded, task.decode_ms)
-            comparison = Comparison(model, timed, task.name, task.question, task.sampling, Stop(None), Prefixes(0))
+            comparison = Comparison(model, timed, task.name, task.question, task.sampling, Stop(None), Prefixes(0), task.alone)
             report = yield from comparison.run(task.arms, task.history, task.settings)
             if report is not None:
                 yield Finished(report)

@@ -146,6 +146,34 @@ def transcode_preview(
         partial.unlink(missing_ok=True)
 
 
+def join_sound(
+    path: str | os.PathLike,
+    sound_path: str | os.PathLike,
+    out_path: str | os.PathLike,
+    settings: Settings | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> None:
+    """Write `out_path` with the pictures of `path` and the sound of another file, both copied and from their beginnings.
+
+    The same two files always make the same bytes, hence the same digest.
+
+    Raises:
+        MediaError, Cancelled: as `load` does, and where the sound cannot be read; then `out_path` does not exist.
+    """
+    settings = settings or Settings()
+    partial = Path(f"{out_path}.part")
+    try:
+        with _open(Path(path), settings) as source, _open(Path(sound_path), settings) as sound, partial.open("wb") as target:
+            job = {"mode": "join", "source": source, "sound": sound, "target": target.fileno()}
+            job["target_bytes"] = 2 * int(settings.max_file_mb * MEGABYTE)
+            descriptors = (source, sound, target.fileno())
+            with DecoderProcess(job, descriptors, _display_name(Path(path)), settings, cancelled) as decoder:
+                decoder.read_json(*decoder.read_message())
+        partial.replace(out_path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def _part(settings: Settings) -> dict[str, Any]:
     """What the decoder has to know of the part that is read."""
     return {"start_s": settings.start, "end_s": settings.end, "audio_track": settings.audio_track}

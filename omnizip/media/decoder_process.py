@@ -209,6 +209,8 @@ _SENTENCES = {
     "damaged index": "{name} has a damaged index (the moov box), so nothing in it can be found; copy or record it again.",
     "sound only": "{name} has sound but no picture; give a clip with a video track.",
     "no picture": "{name} holds no picture that can be decoded; record or export it again.",
+    "no sound to join": "The sound that was given for {name} cannot be read; give a wav or mp3 file.",
+    "cannot be joined": "{name} cannot be put beside another sound as it is; convert it to H.264 mp4.",
     "absurd size": "{name} is damaged: its tables ask for more memory than any clip needs; copy or record it again.",
     "damaged times": "{name} is damaged: by its time stamps it would last for weeks; copy or record it again.",
     "large copy": "it would be larger than a file may be; give a shorter clip or raise max_file_mb.",

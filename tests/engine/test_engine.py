@@ -111,6 +111,27 @@ def test_answers_are_the_models_own(engine, clip, arm):
     np.testing.assert_array_equal(run.compression.reason, compression.reason.numpy())
 
 
+@pytest.mark.parametrize("arm", [Arm("full"), Arm("omnizip", 0.3), Arm("glance", 0.3), Arm("fastv", 0.5)], ids=lambda arm: arm.method)
+def test_an_answer_alone_is_the_one_of_a_comparison(engine, clip, arm, monkeypatch):
+    compared = finished(engine.compare(clip, QUESTION, (arm,), sampling=SHORT)).runs[1]
+    warmed = []
+    monkeypatch.setattr(engine.model, "warm_up", warmed.append)
+    events = list(engine.answer(clip, QUESTION, arm, sampling=SHORT))
+    (run,) = finished(events).runs
+    assert (run.method, run.answer, run.tokens) == (compared.method, compared.answer, compared.tokens)
+    assert {e.arm for e in events if isinstance(e, (Piece, ArmDone))} == {0} and not warmed
+    assert run.agreement is None and compared.agreement is not None, "there is no full answer to agree with"
+
+
+def test_a_further_question_to_one_arm_goes_on_from_what_it_has_read(engine, clip):
+    first = finished(engine.answer(clip, QUESTION, Arm("omnizip", 0.3), sampling=SHORT)).runs[0]
+    turns = (Turn(QUESTION, first.answer.text),)
+    second = finished(engine.answer(clip, "And then?", Arm("omnizip", 0.3), history=turns, sampling=SHORT)).runs[0]
+    anew = finished(Engine(engine.model, engine.settings).answer(clip, "And then?", Arm("omnizip", 0.3), history=turns, sampling=SHORT))
+    assert first.reused_tokens == 0 < second.reused_tokens
+    assert second.answer == anew.runs[0].answer and anew.runs[0].reused_tokens == 0
+
+
 def test_costs_are_those_of_what_was_read(engine, clip, monkeypatch):
     prompts, caches, real = [], [], engine.model.prefill
 

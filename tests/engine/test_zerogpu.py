@@ -64,6 +64,13 @@ def test_the_encoded_clip_came_back_so_previews_and_follow_ups_need_no_encoding(
     assert "encode" not in {e.name for e in again if isinstance(e, Stage)} and isinstance(again[-1], Finished)
 
 
+def test_an_answer_alone_is_one_call_for_one_arm(events, engine, clip, lender):
+    before = len(lender.seconds)
+    *_, last = engine.answer(clip, "What is seen?", ARMS[0])
+    compared = next(run for run in events[-1].report.runs if run.method == ARMS[0].method)
+    assert [run.answer for run in last.report.runs] == [compared.answer] and len(lender.seconds) == before + 1
+
+
 def test_what_cannot_be_previewed_without_the_gpu_says_so(events, engine, clip):
     with pytest.raises(OmniZipError, match="press Compare"):
         engine.preview(clip, Arm("fastv", 0.5), "What?")

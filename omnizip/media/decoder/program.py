@@ -11,6 +11,7 @@ import sys
 import threading
 
 from .frames import send_frames
+from .joining import write_joined
 from .messages import Sink, Unreadable
 from .preview import write_preview
 
@@ -26,7 +27,7 @@ def main(job: dict) -> int:
     try:
         limit_resources(job)
         end_with_caller()
-        {"frames": send_frames, "preview": write_preview}[job["mode"]](job, sink)
+        {"frames": send_frames, "preview": write_preview, "join": write_joined}[job["mode"]](job, sink)
     except Unreadable as unreadable:
         failure = unreadable.report
     except MemoryError:
