@@ -36,7 +36,7 @@ def access_options(settings: Settings, door: Door, waiting: Waiting, environ: Ma
     if known and settings.mcp:
         raise OmniZipError(words.MCP_AND_LOGIN)
     limits = Middleware(Limits, settings=settings, hops=hops(settings, environ), waiting=waiting, folder=upload_folder)
-    gate = Middleware(Gate, door=door, agents=agents(settings))
+    gate = Middleware(Gate, door=door, agents=agents(settings), programs=settings.openai)
     return {"auth": known, "mcp_server": agents(settings), "app_kwargs": {"middleware": [gate, limits]}}
 
 

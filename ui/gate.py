@@ -60,6 +60,13 @@ USED: tuple[tuple[tuple[str, ...], str], ...] = (
     (SEND, f"{API}/call/v2/{{api_name}}"),
     (READ, f"{API}/call/v2/{{api_name}}/{{event_id}}"),
 )
+PROGRAMS_AT = "/v1"
+COMPLETIONS = f"{PROGRAMS_AT}/chat/completions"
+PROGRAMS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (READ, f"{PROGRAMS_AT}/models"),
+    (READ, f"{PROGRAMS_AT}/models/{{name:path}}"),
+    (SEND, COMPLETIONS),
+)
 AGENTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("GET", "HEAD", "POST", "DELETE", "OPTIONS"), f"{API}/mcp"),
     (("GET", "HEAD", "POST", "DELETE", "OPTIONS"), f"{API}/mcp/{{path:path}}"),
@@ -76,9 +83,14 @@ class Door:
 class Gate:
     """Passes on what the page uses; once the door is shut, only what those inside need to hear the end of theirs."""
 
-    def __init__(self, app: Application, door: Door, agents: bool = False) -> None:
+    def __init__(self, app: Application, door: Door, agents: bool = False, programs: bool = False) -> None:
+        """
+        Args:
+            agents, programs: whether there are routes for agents over MCP, and for programs in OpenAI's form.
+        """
         self._app, self._door = app, door
-        self._used = [(methods, compile_path(path)[0]) for methods, path in (*USED, *(AGENTS if agents else ()))]
+        used = (*USED, *(AGENTS if agents else ()), *(PROGRAMS if programs else ()))
+        self._used = [(methods, compile_path(path)[0]) for methods, path in used]
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Pass on, or answer 404 or 503 with a sentence."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
@@ -24,7 +24,7 @@ from omnizip.report import formats
 from omnizip.settings import Settings
 
 from . import words
-from .gate import API, Application, Scope
+from .gate import API, COMPLETIONS, Application, Scope
 
 HOUR_S, MINUTE_S = 3600.0, 60.0
 LOGIN_TRIES, LOGIN_SPAN_S = 10, 600.0  # failed ones, within so long
@@ -32,6 +32,7 @@ AGENT_MB = 32.0  # of one call over MCP, where a clip comes within the call
 PART_HEADERS = 16  # lines before a part of an upload
 TIDY_S = 0.5  # after an upload was cut: by then whoever read it has let go of the file
 UPLOAD = f"{API}/upload"
+SPEND = "omnizip.spend"  # in a scope: takes bytes that are fetched for a visitor, says whether more may come
 Check = Callable[[bytes], Response | None]
 
 
@@ -94,6 +95,7 @@ class Limits:
         self._app, self._settings, self._hops, self._waiting, self._folder = app, settings, hops, waiting, folder
         self._uploads, self._logins = Ledger(HOUR_S, clock), Ledger(LOGIN_SPAN_S, clock)
         self._arriving = 0
+        self._asking: Counter[str] = Counter()  # requests in OpenAI's form that are not answered yet
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Pass on what is within the limits."""
@@ -104,6 +106,8 @@ class Limits:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         if path == UPLOAD:
             await self._take_upload(scope, receive, send, visitor, headers)
+        elif path == COMPLETIONS:
+            await self._take_question(scope, receive, send, visitor)
         elif path == "/login":
             await self._try_login(scope, receive, send, visitor)
         elif path.startswith((f"{API}/queue/join", f"{API}/call/")) and self._waits_enough(scope, visitor):
@@ -114,8 +118,30 @@ class Limits:
             await self._take_body(scope, receive, send, self._settings.request_kb * 1e3, None)
 
     def _waits_enough(self, scope: Scope, visitor: str) -> bool:
-        theirs = self._waiting(scope.get("app"), lambda other: visitor_of(other, self._hops) == visitor)
-        return theirs >= self._settings.waiting_per_visitor
+        return self._waiting_of(scope, visitor) >= self._settings.waiting_per_visitor
+
+    def _waiting_of(self, scope: Scope, visitor: str) -> int:
+        return self._waiting(scope.get("app"), lambda other: visitor_of(other, self._hops) == visitor)
+
+    async def _take_question(self, scope: Scope, receive: Any, send: Any, visitor: str) -> None:
+        """A request in OpenAI's form waits and brings its clip along, or has it fetched: both count as those of the page do."""
+        if max(self._asking[visitor], self._waiting_of(scope, visitor)) >= self._settings.waiting_per_visitor:
+            sentence = words.WAITS_ENOUGH.format(most=self._settings.waiting_per_visitor)
+            await JSONResponse({"detail": sentence}, 429)(scope, receive, send)
+            return
+
+        def spend(size: int) -> bool:
+            self._uploads.spend(visitor, size)
+            return self._uploads.spent(visitor) <= self._settings.upload_mb_per_hour * 1e6
+
+        self._asking[visitor] += 1
+        try:
+            scope = {**scope, SPEND: spend}
+            await self._take_body(scope, receive, send, self._settings.openai_mb * 1e6, visitor, is_json=False)
+        finally:
+            self._asking[visitor] -= 1
+            if not self._asking[visitor]:
+                del self._asking[visitor]
 
     async def _take_upload(self, scope: Scope, receive: Any, send: Any, visitor: str, headers: Mapping[str, str]) -> None:
         """Count what arrives against the visitor's hour; look at the names of the parts; leave nothing of what was cut."""
@@ -190,17 +216,18 @@ class Limits:
                 await JSONResponse({"detail": words.REQUEST_LONG.format(limit=formats.size(int(most)))}, 413)(scope, receive, send)
                 return
         body = b"".join(chunks)
+        chunks.clear()
         if is_json and body and (problem := _problem_of(body)):
             await JSONResponse({"detail": problem}, 400)(scope, receive, send)
             return
         read = False
 
         async def again() -> dict[str, Any]:
-            nonlocal read
+            nonlocal read, body
             if read:
                 return await receive()
-            read = True
-            return {"type": "http.request", "body": body, "more_body": False}
+            read, whole, body = True, body, b""  # a clip is not kept in memory until its answer is there
+            return {"type": "http.request", "body": whole, "more_body": False}
 
         await self._app(scope, again, send)
 

@@ -33,6 +33,8 @@ from .lens import view as lens_view
 from .methods.tab import methods_tab  # noqa: E402
 from .model_bar import model_bar  # noqa: E402
 from .model_host import ModelHost  # noqa: E402
+from .openai_door import openai_doors  # noqa: E402
+from .openai_routes import offer, openai_routes  # noqa: E402
 from .stops import PATIENCE_S, Stops  # noqa: E402
 from .theme import page_theme  # noqa: E402
 
@@ -49,6 +51,9 @@ def launch_options(settings: Settings, door: Door | None = None) -> dict[str, An
 
     Raises OmniZipError in one sentence for settings that do not go together.
     """
+    access = access_options(settings, door or Door(), queueing.waiting)
+    access["app_kwargs"]["middleware"][:0] = openai_doors(settings)
+    access["app_kwargs"]["routes"] = openai_routes(settings)
     return {
         "server_name": address(settings),
         "server_port": settings.port,
@@ -60,7 +65,7 @@ def launch_options(settings: Settings, door: Door | None = None) -> dict[str, An
         "footer_links": [],
         "enable_monitoring": False,
         "show_error": False,  # sentences are gr.Error and shown all the same; what nobody expected may name paths of the server
-        **access_options(settings, door or Door(), queueing.waiting),
+        **access,
     }
 
 
@@ -98,6 +103,7 @@ def build_page(engine: Engine | ModelHost, stops: Stops | None = None) -> gr.Blo
         _wire_choices(engine, asked, pieces)
         methods_tab(page, engine, asked, ON_MODEL)
         endpoints.register(page, engine, stops, ON_MODEL)
+        offer(page, engine, stops, ON_MODEL)
     page.queue(max_size=engine.settings.queue_size, default_concurrency_limit=1, api_open=False)  # nobody goes past the queue
     return page
 

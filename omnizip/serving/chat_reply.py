@@ -132,5 +132,5 @@ def status_of(problem: OmniZipError) -> int:
 
 
 def event(content: dict[str, Any] | str) -> bytes:
-    """A server-sent event with that content."""
-    return f"data: {content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)}\n\n".encode()
+    """A server-sent event with that content, in ASCII: some readers take more signs for the end of a line than the form does."""
+    return f"data: {content if isinstance(content, str) else json.dumps(content)}\n\n".encode()

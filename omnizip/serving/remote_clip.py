@@ -33,6 +33,7 @@ UNICAST = ipaddress.ip_network("2000::/3")  # all that is given out of IPv6, RFC
 TUNNELS = (ipaddress.ip_network("2001::/32"), ipaddress.ip_network("2002::/16"))  # Teredo and 6to4, whose end is an IPv4 address
 PROTOCOLS = ipaddress.ip_network("192.0.0.0/24")  # RFC 6890; releases of Python differ on parts of it
 HEADERS = [(b"User-Agent", b"omnizip"), (b"Accept", b"video/*, application/octet-stream;q=0.5"), (b"Accept-Encoding", b"identity")]
+LATE = "The clip did not come in time; send the file itself, or one that is smaller."
 Spend = Callable[[int], bool]  # takes bytes that arrived, says whether more may come
 
 
@@ -88,7 +89,7 @@ class RemoteClips:
         except _Refused as refused:
             raise MediaError(refused.args[0]) from None
         except (httpcore.TimeoutException, TimeoutError):
-            raise MediaError("The clip's server was silent for too long; try again, or send the file itself.") from None
+            raise MediaError(LATE if bounds.over else "The clip's server was silent for too long; send the file itself.") from None
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError):
             raise MediaError("The clip's server could not be reached, or broke off; check the address, or send the file itself.") from None
         raise MediaError(f"The clip's address leads on more than {MOST_REDIRECTIONS} times; name the place where it lies.")
@@ -147,11 +148,16 @@ class _Bounds:
     def __init__(self, deadline: float, most: int, spend: Spend, gone: Callable[[], bool]) -> None:
         self._deadline, self._left, self._spend, self._gone = deadline, most, spend, gone
 
+    @property
+    def over(self) -> bool:
+        """Whether the time is."""
+        return monotonic() >= self._deadline
+
     def left_s(self, wanted: float | None) -> float:
         """Seconds the next step may take."""
         left = self._deadline - monotonic()
         if left <= 0:
-            raise _Refused("The clip did not come in time; send the file itself, or one that is smaller.")
+            raise _Refused(LATE)
         if self._gone():
             raise _Refused("Nobody waits for the clip any more.")
         return left if wanted is None else min(left, wanted)
