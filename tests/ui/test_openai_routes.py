@@ -32,7 +32,8 @@ from ui.stops import Stops
 pytestmark = pytest.mark.slow
 MODEL = "omnizip-nano"
 QUESTION = "Describe the clip."
-EXAMPLE = Path(__file__).resolve().parents[2] / "assets" / "examples" / "bell.mp4"
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "assets" / "examples" / "bell.mp4"
 
 
 def launched(engine, settings, stops=None, door=None):
@@ -109,6 +110,16 @@ def test_an_answer_is_the_engines_own_with_what_was_read(client, engine, clip, e
     assert usage.clip_tokens_read["total"] == run.tokens["audio"] + run.tokens["video"]
     assert done.omnizip["method"] == arm.method and done.omnizip["retained"]["total"] == pytest.approx(run.retained["total"])
     assert done.model == MODEL and done.id.startswith("chatcmpl-")
+
+
+def test_what_the_documentation_tells_to_type_works(page, clip, monkeypatch):
+    told = (ROOT / "docs" / "api.md").read_text()
+    (block,) = [code for code in re.findall(r"^```python\n(.*?)^```$", told, re.MULTILINE | re.DOTALL) if "openai" in code]
+    monkeypatch.chdir(clip.parent)
+    named = {}
+    exec(compile(block.replace("http://127.0.0.1:7860/", page.local_url), "api.md", "exec"), named)
+    assert named["done"].choices[0].message.content
+    assert named["done"].usage.clip_tokens_read["total"] == pytest.approx(0.35 * named["done"].usage.clip_tokens["total"], abs=1)
 
 
 def test_a_stream_comes_in_pieces_and_makes_the_same_answer(client, clip):
