@@ -45,8 +45,7 @@ from .stops import Stops
 
 LOOK_S = 0.2  # how soon it is seen that a client has left
 PATIENT_S = 15.0  # so long a stream waits for its first words; then it begins without, lest a proxy gives it up
-UNPACKING = 4  # clips that are written, fetched or joined at once
-SESSION = "openai"  # one for all: each of its own would push visitors out of the pages that are remembered
+AT_ONCE = 4  # requests that are read, written or joined, and as many that are fetched, which may take long
 JOIN = f"{API}/queue/join"
 SUFFIXES = {"video/quicktime": ".mov", "video/webm": ".webm", "video/x-matroska": ".mkv", "image/gif": ".gif"}
 STARTED_S = int(time())
@@ -85,7 +84,10 @@ class Turns:
     def __init__(self, page: gr.Blocks, engine: ModelHost, stops: Stops, on_model: dict[str, Any]) -> None:
         self._page, self._stops, self.engine = page, stops, engine
         self._calls: dict[str, _Call] = {}
-        self._pool = ThreadPoolExecutor(UNPACKING, "unpack")
+        self._pool, self._fetching = ThreadPoolExecutor(AT_ONCE, "unpack"), ThreadPoolExecutor(AT_ONCE, "fetch")
+        # One session for all, since each of its own would push visitors out of the pages that are remembered. Nobody can guess it:
+        # gradio drops the events of a session when somebody has listened to it and hangs up.
+        self._session = uuid4().hex
         self._remote = RemoteClips(engine.settings)
         before = set(page.fns)
         gr.api(self.take, api_name="answer_program", api_visibility="private", **on_model)
@@ -131,7 +133,8 @@ class Turns:
         """
         with tempfile.TemporaryDirectory(prefix="asked-", ignore_cleanup_errors=True) as folder:
             gone = Flag()
-            work = asyncio.get_running_loop().run_in_executor(self._pool, self._unpack, asked, Path(folder), request.scope.get(SPEND), gone)
+            pool = self._fetching if asked.clip.address else self._pool
+            work = asyncio.get_running_loop().run_in_executor(pool, self._unpack, asked, Path(folder), request.scope.get(SPEND), gone)
             work.add_done_callback(lambda done: done.cancelled() or done.exception())  # where nobody waits for it, nobody hears of it
             try:
                 while not work.done():
@@ -170,7 +173,7 @@ class Turns:
         event = None
         try:
             joining = Request({**request.scope, "path": JOIN, "raw_path": JOIN.encode()})  # gradio looks at the path of what it queues
-            body = PredictBodyInternal(session_hash=SESSION, fn_index=self._event, data=[number], request=joining)
+            body = PredictBodyInternal(session_hash=self._session, fn_index=self._event, data=[number], request=joining)
             taken, told, why = await queue.push(body, joining, None)
             if not taken:
                 full = why == "queue_full"
@@ -181,11 +184,12 @@ class Turns:
             call.gone.set()
             del self._calls[number]
             if event is not None:
-                await queue.clean_events(event_id=event)
-                queue.pending_event_ids_session.get(SESSION, set()).discard(event)
-                messages = queue.pending_messages_per_session.get(SESSION)
+                queue.pending_event_ids_session.get(self._session, set()).discard(event)
+                messages = queue.pending_messages_per_session.get(self._session)
                 while messages is not None and not messages.empty():
                     messages.get_nowait()  # what gradio tells browsers of events, for which nobody listens here
+                # shielded: a stream whose client has left is cancelled, and what it waits for here would not be done
+                await asyncio.shield(asyncio.ensure_future(queue.clean_events(event_id=event)))
 
     def _unpack(self, asked: ChatRequest, folder: Path, spend: Callable[[int], bool] | None, gone: Flag) -> Path:
         """The clip as a file in `folder`, fetched if it is elsewhere, with the sound that was given for it."""

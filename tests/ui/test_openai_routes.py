@@ -21,7 +21,7 @@ from omnizip.errors import OmniZipError
 from omnizip.serving.remote_clip import RemoteClips
 from omnizip.settings import Settings
 from omnizip.types import Conditions, Sampling, Turn
-from ui import openai_door, words
+from ui import openai_door, openai_routes, words
 from ui.access import PASSWORD, USER
 from ui.gate import COMPLETIONS, Door
 from ui.model_host import HostState, ModelHost
@@ -379,6 +379,36 @@ def test_who_leaves_before_a_word_frees_the_model_and_the_queue(never, clip):
     running.close()
 
 
+def test_a_stream_that_waits_long_is_kept_up_and_leaves_the_queue_with_its_client(never, clip, monkeypatch):
+    monkeypatch.setattr(openai_routes, "PATIENT_S", 0.0)
+    running = ask(never, clip, stream=True)
+    soon(lambda: never.began == 1)
+    body = {"model": MODEL, "messages": about(clip), "stream": True}
+    with httpx.stream("POST", f"{never.page.local_url}v1/chat/completions", json=body, timeout=60) as told:
+        lines = told.iter_lines()
+        assert next(line for line in lines if line.startswith(":")) == ": waiting"
+        assert len(never.page._queue) == 1
+    soon(lambda: len(never.page._queue) == 0)
+    soon(lambda: len(never.page.openai_turns._calls) == 1)
+    assert never.began == 1 and never.ended == 0, "the one that is answered goes on"
+    running.close()
+    soon(lambda: never.ended == 1)
+
+
+@pytest.mark.parametrize("name", ["openai", "answer_program", "None"])
+def test_nobody_drops_a_programs_call_by_listening_to_its_session(never, clip, name):
+    running = ask(never, clip, stream=True)
+    soon(lambda: never.began == 1)
+    waiting = in_thread(lambda: ask(never, clip))
+    soon(lambda: len(never.page._queue) == 1)
+    with httpx.stream("GET", f"{never.page.local_url}gradio_api/queue/data?session_hash={name}", timeout=60) as told:
+        next(told.iter_lines())
+    running.close()
+    soon(lambda: never.began == 2)  # the one that waited has its turn
+    never.stops.close(5)
+    waiting.join(30)
+
+
 @pytest.mark.parametrize("never", [{"queue_size": 1, "waiting_per_visitor": 9}], indirect=True)
 def test_the_queue_is_the_pages_and_full_for_both(never, clip):
     running = ask(never, clip, stream=True)
@@ -464,8 +494,9 @@ def test_many_calls_leave_nothing_behind(never, clip):
             ask(never, clip)
     queue = never.page._queue
     soon(lambda: not queue.event_ids_to_events)
-    assert never.page.openai_turns._calls == {} and not queue.pending_event_ids_session.get("openai")
-    assert set(never.page.app.state_holder.session_data) <= {"openai"}
+    turns = never.page.openai_turns
+    assert turns._calls == {} and not queue.pending_event_ids_session.get(turns._session)
+    assert set(never.page.app.state_holder.session_data) <= {turns._session}, "no call takes the place of a page that is remembered"
 
 
 # ---- a clip that lies elsewhere
