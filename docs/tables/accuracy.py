@@ -134,7 +134,7 @@ def _of_omnizip() -> Iterable[str]:
     groups = result["density"][0]["rows"]
     guide = next(row for row in groups if row["retention"] == SHARES[0] and row["group"] == "all")["sound spearman"]["mean"]
     yield f"""The audio guide does not help here. Sound chosen at random is better at every share (by
-        {_points(lead(drawn_sound, own))} points), and pruning every window alike loses nothing (better by
+        {_points(lead(drawn_sound, own))} points), and pruning every window alike costs little or helps (better by
         {_points(lead(alike, own))}). The reason is in the table of S_a: attention in this model's small audio encoder goes to the quiet,
         so S_a falls where a sound is heard (Spearman {guide:.2f} over windows at {SHARES[0]:.0%}). Whether the 7B model's encoder does
         better can be asked with the same command."""
@@ -156,7 +156,7 @@ def _of_all() -> Iterable[str]:
         {SHARES[2]:.0%}."""
     worse = [rows[0]["label"] for rows in zip(*map(others, SHARES), strict=True) if all(map(below, rows))]
     selector = [difference(find(load("nano-methods"), share, "omnisift")) for share in SHARES]
-    yield f"""Worse than random choice at every share: {listed(worse)}. They go by the attention of this model's encoders or layers, as
+    yield f"""Worse than random choice at every share: {listed(worse)}. All but OmniSIFT go by the attention of this model's encoders or layers, as
         OmniZip's audio guide does. OmniSIFT with the selector trained for this model does not beat random choice either
         ({listed(f"{points:+.1f}" for points in selector)} points)."""
 
