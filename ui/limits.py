@@ -95,6 +95,7 @@ class Limits:
         self._app, self._settings, self._hops, self._waiting, self._folder = app, settings, hops, waiting, folder
         self._uploads, self._logins = Ledger(HOUR_S, clock), Ledger(LOGIN_SPAN_S, clock)
         self._arriving = 0
+        self._joining: Counter[str] = Counter()  # requests that are about to wait in the queue
         self._asking: Counter[str] = Counter()  # requests in OpenAI's form that are not answered yet
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
@@ -110,15 +111,26 @@ class Limits:
             await self._take_question(scope, receive, send, visitor)
         elif path == "/login":
             await self._try_login(scope, receive, send, visitor)
-        elif path.startswith((f"{API}/queue/join", f"{API}/call/")) and self._waits_enough(scope, visitor):
-            await JSONResponse({"detail": words.WAITS_ENOUGH.format(most=self._settings.waiting_per_visitor)}, 429)(scope, receive, send)
+        elif path.startswith((f"{API}/queue/join", f"{API}/call/")):
+            await self._take_join(scope, receive, send, visitor)
         elif path.startswith(f"{API}/mcp"):
             await self._take_body(scope, receive, send, AGENT_MB * 1e6, visitor)
         else:
             await self._take_body(scope, receive, send, self._settings.request_kb * 1e3, None)
 
-    def _waits_enough(self, scope: Scope, visitor: str) -> bool:
-        return self._waiting_of(scope, visitor) >= self._settings.waiting_per_visitor
+    async def _take_join(self, scope: Scope, receive: Any, send: Any, visitor: str) -> None:
+        """Let a visitor join the queue; those that are about to join count, or all of many at once would find it empty."""
+        if self._joining[visitor] + self._waiting_of(scope, visitor) >= self._settings.waiting_per_visitor:
+            sentence = words.WAITS_ENOUGH.format(most=self._settings.waiting_per_visitor)
+            await JSONResponse({"detail": sentence}, 429)(scope, receive, send)
+            return
+        self._joining[visitor] += 1
+        try:
+            await self._take_body(scope, receive, send, self._settings.request_kb * 1e3, None)
+        finally:
+            self._joining[visitor] -= 1
+            if not self._joining[visitor]:
+                del self._joining[visitor]
 
     def _waiting_of(self, scope: Scope, visitor: str) -> int:
         return self._waiting(scope.get("app"), lambda other: visitor_of(other, self._hops) == visitor)

@@ -156,8 +156,8 @@ def _of_all() -> Iterable[str]:
         {SHARES[2]:.0%}."""
     worse = [rows[0]["label"] for rows in zip(*map(others, SHARES), strict=True) if all(map(below, rows))]
     selector = [difference(find(load("nano-methods"), share, "omnisift")) for share in SHARES]
-    yield f"""Worse than random choice at every share: {listed(worse)}. All but OmniSIFT go by the attention of this model's encoders or layers, as
-        OmniZip's audio guide does. OmniSIFT with the selector trained for this model does not beat random choice either
+    yield f"""Worse than random choice at every share: {listed(worse)}. All but OmniSIFT go by the attention of this model's encoders or
+        layers, as OmniZip's audio guide does. OmniSIFT with the selector trained for this model does not beat random choice either
         ({listed(f"{points:+.1f}" for points in selector)} points)."""
 
 
