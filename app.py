@@ -35,7 +35,7 @@ def main() -> int:
     try:
         settings = Settings.from_environment(os.environ).override(parser.parse_args())
         options = launch_options(settings, door)
-        check_port(options["server_name"], settings.port)
+        options["server_port"] = check_port(options["server_name"], settings.port)
         folder = RunFolder(settings.keep_files_s)
         folder.use()
         if os.environ.get("SPACES_ZERO_GPU"):

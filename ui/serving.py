@@ -23,15 +23,16 @@ HEARING_S = 0.5  # for their last words to reach the browsers
 CLOSING_S = 3.0  # for the server to let its connections go
 
 
-def check_port(host: str, port: int) -> None:
-    """Raise OmniZipError where nothing can listen there; 0 is any port."""
+def check_port(host: str, port: int) -> int:
+    """The port to listen on: the one given, for 0 one that is free. Raises OmniZipError where nothing can listen there."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host.strip("[]"), port))
+            return probe.getsockname()[1]
     except OSError as failure:
-        raise OmniZipError(words.NO_PORT.format(host=host, port=port, why=os.strerror(failure.errno or 0))) from None
+        raise OmniZipError(words.NO_PORT.format(host=host, port=port, why=failure.strerror or failure)) from None
 
 
 def launch(page: gr.Blocks, options: dict[str, Any]) -> None:

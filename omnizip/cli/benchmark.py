@@ -21,7 +21,7 @@ from ..errors import OmniZipError, UsageError
 from ..settings import Settings
 from . import evaluate
 from .command_line import spell
-from .console import check_target, report_error, say, write
+from .console import check_targets, report_error, say, write
 
 if TYPE_CHECKING:
     from ..evaluation.arms import Entry
@@ -77,8 +77,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Measure, show and write. Raises OmniZipError for what a user can cause or cure, before the long work where possible."""
     targets = ("json", "markdown", "csv", "html", "records")
-    for name in targets:
-        check_target(f"--{name}", getattr(arguments, name))
+    check_targets({f"--{name}": getattr(arguments, name) for name in targets})
     if sum(getattr(arguments, name) == "-" for name in targets) > 1:
         raise UsageError("Only one of --json, --markdown, --csv, --html and --records may be -; write the others to files.")
     judge = _judge(arguments)

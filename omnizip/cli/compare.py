@@ -22,7 +22,7 @@ from ..errors import UsageError
 from ..report.wording import STAGES
 from ..settings import Settings
 from . import plain_text
-from .console import LiveOutput, check_target, say, write
+from .console import LiveOutput, check_targets, say, write
 
 if TYPE_CHECKING:
     from ..report.report import RunReport
@@ -96,8 +96,7 @@ def run(arguments: argparse.Namespace) -> None:
     arms = _arms(arguments)
     if arguments.json == "-" and arguments.csv == "-":
         raise UsageError("--json - and --csv - exclude each other; write one of them to a file.")
-    for flag, target in (("--json", arguments.json), ("--csv", arguments.csv), ("--report", arguments.report)):
-        check_target(flag, target)
+    check_targets({"--json": arguments.json, "--csv": arguments.csv, "--report": arguments.report}, arguments.clip)
     if arguments.report == "-":
         raise UsageError("--report writes a page; give a file's name, such as report.html.")
     if not arguments.question.strip():

@@ -69,6 +69,17 @@ def check_target(flag: str, target: str | None) -> None:
         raise UsageError(f"{flag}: {target} cannot be written; choose another place.")
 
 
+def check_targets(targets: dict[str, str | None], clip: str | None = None) -> None:
+    """Raise before the long work if a file of `targets` (by flag) could not be written, or would be written over another or the clip."""
+    taken: dict[Path, str] = {} if clip is None else {Path(clip).resolve(): "the clip"}
+    for flag, target in targets.items():
+        check_target(flag, target)
+        if target not in (None, "-"):
+            other = taken.setdefault(Path(target).resolve(), flag)
+            if other != flag:
+                raise UsageError(f"{flag} {target} would overwrite {other}; give another file's name.")
+
+
 def write(target: str | None, render: Callable[[], str]) -> None:
     """Render a text and write it to a file, to standard output for "-"; for None nothing is rendered.
 

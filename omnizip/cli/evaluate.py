@@ -22,7 +22,7 @@ from ..compressors import COMPRESSORS
 from ..errors import UsageError
 from ..settings import Settings
 from .command_line import spell
-from .console import check_target, say, write
+from .console import check_targets, say, write
 
 if TYPE_CHECKING:
     from ..evaluation.arms import Entry
@@ -68,8 +68,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, show and write. Raises OmniZipError for what a user can cause or cure, before the long work where possible."""
-    check_target("--json", arguments.json)
-    check_target("--markdown", arguments.markdown)
+    check_targets({"--json": arguments.json, "--markdown": arguments.markdown})
     _check_flags(arguments)
     job = _job(arguments)
     logging.getLogger("transformers").setLevel(logging.ERROR)

@@ -237,6 +237,7 @@ class Engine:
         """Decode, encode and answer for every arm."""
         if not question.strip():
             raise OmniZipError("The question is empty; ask something about the clip.")
+        check_text(question)
         for arm in arms:
             arm.method_class()
         handle, asked = self._handle(clip), sampling or self.sampling
@@ -351,6 +352,14 @@ class Engine:
             return media.digest(path, self.settings)  # it has the sentence
         key = (path, status.st_ino, status.st_size, status.st_mtime_ns)
         return self._digests.get(key, lambda: media.digest(path, self.settings))[0]
+
+
+def check_text(question: str) -> None:
+    """Raise OmniZipError for a question that no file could hold as text: half a character, bytes that were none."""
+    try:
+        question.encode()
+    except UnicodeEncodeError:
+        raise OmniZipError("The question holds something that is no text; type it again.") from None
 
 
 def _same(clip: Clip, handle: ClipHandle) -> Clip:

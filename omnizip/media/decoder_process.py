@@ -147,6 +147,12 @@ class DecoderProcess:
             "give a clip with fewer pixels or raise decode_memory_mb."
         )
 
+    def _no_memory(self) -> MediaError:
+        return MediaError(
+            f"The decoder ran out of memory while reading {self.name} ({self.settings.decode_memory_mb} MB are allowed, unless this "
+            "machine has fewer left); give a smaller clip, raise decode_memory_mb, or try again when the machine is less busy."
+        )
+
     def _ended(self) -> MediaError:
         """The process is gone before it was done; its exit status tells why."""
         try:
@@ -166,10 +172,7 @@ class DecoderProcess:
         if status == NO_PACKAGE:
             return MediaError("The decoder needs PyAV, which is not installed; install it (pip install av).")
         if status == NO_MEMORY:
-            return MediaError(
-                f"The decoder ran out of memory while reading {self.name} ({self.settings.decode_memory_mb} MB are allowed, unless this "
-                "machine has fewer left); give a smaller clip, raise decode_memory_mb, or try again when the machine is less busy."
-            )
+            return self._no_memory()
         return MediaError(
             f"The decoder ended without a word while reading {self.name} (exit status {status}); try again, and if that does not help, "
             'check that PyAV works (python -c "import av").'
@@ -178,7 +181,7 @@ class DecoderProcess:
     def _failed(self, failure: dict[str, Any]) -> MediaError:
         kind, name, settings = failure.get("kind"), self.name, self.settings
         if kind == "memory":
-            return self._too_big()
+            return self._no_memory() if failure.get("less") is True else self._too_big()
         if kind == "too long" and isinstance(failure.get("seconds"), float):
             return MediaError(
                 f"{'The chosen part of ' * bool(settings.start or settings.end)}{name} lasts {failure['seconds']:,.1f} s, longer than the "
@@ -331,6 +334,7 @@ _NUMBERS = """
     width height picture_s sound_s unread_start_s restarts pictures damaged_pictures misplaced_pictures damaged_packets
     damaged_sound_packets misplaced_sound_s early_sound_s late_sound_s sound_gaps_s sound_tracks picture_tracks
     skipped_sound_tracks skipped_picture_tracks refused_channels late_tracks size_changes hdr interlaced alpha
+    unread_alpha
 """
 _FACTS = {
     **dict.fromkeys(_NUMBERS.split(), _NUMBER),

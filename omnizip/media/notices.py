@@ -60,6 +60,8 @@ def _of_picture(facts: dict[str, Any], outcome: Outcome) -> Iterator[str]:
         yield "The picture is HDR; its colours were not converted and look flatter than they should."
     if facts["alpha"]:
         yield "Parts of the picture are transparent; they were put over black."
+    if facts["unread_alpha"]:
+        yield "Parts of the picture may be transparent; that was not read, and colours that players hide were."
     if facts["interlaced"]:
         yield "The picture is interlaced; it was deinterlaced."
     if facts["picture_tracks"] > 1:

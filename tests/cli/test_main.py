@@ -216,6 +216,34 @@ def test_an_output_that_cannot_be_written_is_told_before_the_long_work(loaded, c
     refused(capsys, ["methods", "--json", str(tmp_path / "gone" / "methods.json")], "gone")
 
 
+@pytest.mark.parametrize(
+    ("flags", "other"),
+    [
+        (["--json", "{clip}"], "the clip"),
+        (["--json", "{folder}/a", "--csv", "{folder}/b/../a"], "--json"),
+        (["--report", "{clip}"], "the clip"),
+    ],
+)
+def test_no_output_is_written_over_the_clip_or_another(loaded, clip, capsys, tmp_path, flags, other):
+    (tmp_path / "b").mkdir()
+    before = Path(clip).read_bytes()
+    refused(capsys, ["compare", clip, *ASK, *(flag.format(clip=clip, folder=tmp_path) for flag in flags)], "would overwrite", other)
+    assert Path(clip).read_bytes() == before and not (tmp_path / "a").exists()
+
+
+def test_a_question_that_is_no_text_is_one_line(loaded, clip, capsys):
+    refused(capsys, ["compare", clip, "--question", "what \udcff?"], "no text")
+
+
+@pytest.mark.parametrize("command", [["methods"], ["compare", "x.mp4", "--question", "What?"], ["eval", "nano"], ["bench", "compress"]])
+def test_a_package_that_is_not_installed_is_named_with_its_cure(command):
+    without = "import runpy, sys; sys.modules['transformers'] = None; sys.argv[0] = 'omnizip'"
+    program = f"{without}; runpy.run_module('omnizip', run_name='__main__')"
+    ended = subprocess.run([sys.executable, "-c", program, *command], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == 'omnizip: This command needs transformers, which is not installed; run pip install "omnizip[model]".\n'
+
+
 def test_a_model_that_cannot_be_had_is_one_line(clip, capsys, tmp_path):
     refused(capsys, ["compare", clip, *ASK, "--model", str(tmp_path)], tmp_path.name, "config.json")
 

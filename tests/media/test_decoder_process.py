@@ -151,6 +151,10 @@ BROKEN = {
     "aborts": ("os.abort()", "made the decoder crash (SIGABRT)"),
     "is killed": ("os.kill(os.getpid(), signal.SIGKILL)", "was killed from outside while reading"),
     "runs out of memory": ("send(b'FAIL', b'{\"kind\": \"memory\"}')", "needs more than the 4096 MB allowed"),
+    "runs out of a machine's memory": (
+        'send(b\'FAIL\', b\'{"kind": "memory", "less": true}\')',
+        "ran out of memory while reading clip.mp4",
+    ),
     "is asked for an absurd size": ("send(b'FAIL', b'{\"kind\": \"absurd size\"}')", "its tables ask for more memory than any clip needs"),
     "uses up its processor time": ("os.kill(os.getpid(), signal.SIGXCPU)", "took longer than 2 s"),
     "hangs": ("time.sleep(60)", "took longer than 2 s"),
@@ -219,6 +223,19 @@ def test_the_real_decoder_tells_a_missing_package_from_missing_memory(case, clip
     with pytest.raises(MediaError) as raised:
         media.load(clip_path, Settings())
     assert expected in str(raised.value), raised.value
+
+
+@pytest.mark.slow
+def test_a_clip_that_needs_more_memory_is_never_called_broken(tmp_path):
+    """Under some limits a library says that it wants memory, under others that it finds no picture."""
+    path = make_clip(tmp_path / "large.mp4", seconds=1, size=(1920, 1080), sound=None)
+    told = set()
+    for megabytes in range(120, 260, 10):
+        try:
+            media.load(path, Settings(decode_memory_mb=megabytes))
+        except MediaError as problem:
+            told.add(str(problem).replace(str(megabytes), "N"))
+    assert told and all("needs more than the N MB allowed" in sentence or "ran out of memory" in sentence for sentence in told), told
 
 
 @pytest.mark.slow

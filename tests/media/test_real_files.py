@@ -321,6 +321,17 @@ def test_transparent_parts_are_black(kind, tmp_path):
     assert copy[:, 200:].max() < 20 and copy[:, :120].min() > 230
 
 
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+def test_transparency_that_is_not_read_is_told(codec, tmp_path):
+    """WebM keeps it beside the colours, where the decoders here do not look; opaque WebM has nothing of it."""
+    half = "testsrc=d=1:r=10:s=320x240,format=rgba,geq=r=255:g=0:b=0:a='if(lt(X,W/2),0,255)'"
+    path, opaque = tmp_path / "clip.webm", tmp_path / "opaque.webm"
+    ffmpeg("-f", "lavfi", "-i", half, "-c:v", codec, "-pix_fmt", "yuva420p", "-auto-alt-ref", 0, path)
+    ffmpeg("-f", "lavfi", "-i", "testsrc=d=1:r=10:s=320x240", "-c:v", codec, "-pix_fmt", "yuv420p", opaque)
+    assert any("may be transparent; that was not read" in warning for warning in media.load(path, SETTINGS).warnings)
+    assert not any("transparent" in warning for warning in media.load(opaque, SETTINGS).warnings)
+
+
 def test_opaque_pictures_with_an_alpha_channel_are_as_before(tmp_path):
     path = tmp_path / "clip.mov"
     ffmpeg("-f", "lavfi", "-i", "testsrc=d=1:r=10:s=320x240", "-c:v", "qtrle", "-pix_fmt", "argb", path)

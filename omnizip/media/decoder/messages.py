@@ -54,6 +54,7 @@ class Facts:
     hdr: bool = False
     interlaced: bool = False
     alpha: bool = False
+    unread_alpha: bool = False  # the track says it is transparent in places, in a way the decoder does not read
 
 
 class Sink:

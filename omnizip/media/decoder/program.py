@@ -16,6 +16,8 @@ from .messages import Sink, Unreadable
 from .preview import write_preview
 
 GRACE_S = 5  # between the processor limit's signal, which tells the caller why, and the kernel's kill
+ALL_BUT_USED_UP = 0.9  # of it; an allocation that failed then was of an ordinary size
+OUT_OF_MEMORY = {"kind": "memory"}
 USED_UP = 0.5  # of the memory allowed; a request refused earlier was for an absurd size
 
 
@@ -28,12 +30,12 @@ def main(job: dict) -> int:
         limit_resources(job)
         end_with_caller()
         {"frames": send_frames, "preview": write_preview, "join": write_joined}[job["mode"]](job, sink)
-    except Unreadable as unreadable:
-        failure = unreadable.report
+    except Unreadable as unreadable:  # what a library does not say to be for want of memory may be so all the same
+        failure = OUT_OF_MEMORY if peak_memory() > ALL_BUT_USED_UP * memory_limit() else unreadable.report
     except MemoryError:
-        failure = {"kind": "memory" if peak_memory() > USED_UP * job["memory_bytes"] else "absurd size"}
+        failure = OUT_OF_MEMORY if peak_memory() > USED_UP * memory_limit() else {"kind": "absurd size"}
     except RuntimeError as error:  # a thread needs address space, too
-        failure = {"kind": "memory"} if "start new thread" in str(error) else {"kind": "broken", "error": "RuntimeError"}
+        failure = OUT_OF_MEMORY if "start new thread" in str(error) else {"kind": "broken", "error": "RuntimeError"}
     except BrokenPipeError:
         return 1  # nobody listens any more
     except OSError as error:
@@ -41,6 +43,8 @@ def main(job: dict) -> int:
         failure = {"kind": kinds.get(error.errno, "broken"), "error": type(error).__name__}
     except Exception as error:  # the sentence is the caller's; the name is for whoever reports a bug
         failure = {"kind": "broken", "error": type(error).__name__}
+    if failure is OUT_OF_MEMORY:
+        failure = {**failure, "less": memory_limit() < job["memory_bytes"]}  # this machine has fewer than were allowed
     if failure is not None:
         sink.send_json(b"FAIL", failure)
     return int(failure is not None)
@@ -59,6 +63,12 @@ def limit_resources(job: dict) -> None:
         if allowed != resource.RLIM_INFINITY:
             soft, hard = min(soft, allowed), min(hard, allowed)
         resource.setrlimit(which, (soft, hard))
+
+
+def memory_limit() -> float:
+    """Bytes of address space this process may have, whoever set it."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return float("inf") if allowed == resource.RLIM_INFINITY else allowed
 
 
 def end_with_caller() -> None:

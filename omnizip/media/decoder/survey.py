@@ -208,6 +208,7 @@ def _describe(container: Any, picture: Any, sound: Any | None, facts: Facts, fd:
     if b"webm" in start:
         facts.brand = "webm"
     facts.video_codec = picture.codec_context.codec.canonical_name
+    facts.unread_alpha = picture.metadata.get("alpha_mode") == "1"  # of VP8 and VP9 in WebM, whose decoders here read colours alone
     facts.pixel_format = picture.codec_context.pix_fmt or ""
     facts.audio_codec = sound.codec_context.codec.canonical_name if sound is not None else None
 
