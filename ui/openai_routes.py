@@ -278,7 +278,7 @@ async def _complete(request: Request) -> Response:
     turns = _turns(request)
     try:
         asked = await turns.read(request)
-        reply = chat_reply.Reply(f"chatcmpl-{uuid4().hex}", int(time()), str(model_id(turns.engine.state)))
+        reply = chat_reply.ChatReply(f"chatcmpl-{uuid4().hex}", int(time()), str(model_id(turns.engine.state)))
         said = turns.said(request, asked)
         stream, with_usage = asked.stream, asked.with_usage
         del asked
@@ -310,7 +310,7 @@ async def _first(said: AsyncGenerator[Said | None, None]) -> Said | None:
 
 
 async def _events(
-    first: Said | None, said: AsyncGenerator[Said | None, None], reply: chat_reply.Reply, with_usage: bool
+    first: Said | None, said: AsyncGenerator[Said | None, None], reply: chat_reply.ChatReply, with_usage: bool
 ) -> AsyncIterator[bytes]:
     """The answer as server-sent events; what goes wrong meanwhile is the last of them."""
     growth, heard = chat_reply.Growth(), monotonic()

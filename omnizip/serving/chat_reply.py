@@ -20,7 +20,7 @@ BEGAN_ANEW = "Memory ran out while the answer was sent, and it began anew with o
 
 
 @dataclass(frozen=True)
-class Reply:
+class ChatReply:
     """The frame that every part of one answer has."""
 
     number: str

@@ -11,7 +11,7 @@ from omnizip.errors import MediaError, ModelError
 from omnizip.serving import chat_reply
 from omnizip.serving.chat_request import RequestError
 
-REPLY = chat_reply.Reply("chatcmpl-1", 1_700_000_000, "omnizip-nano")
+REPLY = chat_reply.ChatReply("chatcmpl-1", 1_700_000_000, "omnizip-nano")
 RUN = make_report().runs[1]
 
 

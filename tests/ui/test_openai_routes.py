@@ -387,7 +387,7 @@ def test_a_stream_that_waits_long_is_kept_up_and_leaves_the_queue_with_its_clien
     with httpx.stream("POST", f"{never.page.local_url}v1/chat/completions", json=body, timeout=60) as told:
         lines = told.iter_lines()
         assert next(line for line in lines if line.startswith(":")) == ": waiting"
-        assert len(never.page._queue) == 1
+        soon(lambda: len(never.page._queue) == 1)
     soon(lambda: len(never.page._queue) == 0)
     soon(lambda: len(never.page.openai_turns._calls) == 1)
     assert never.began == 1 and never.ended == 0, "the one that is answered goes on"
