@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import OmniZipError
-from . import bench, compare, evaluations, methods
+from . import bench, compare, evaluations, export, methods
 from .command_line import OneLineParser
 from .console import report_error
 
@@ -21,6 +21,7 @@ COMMANDS = {
     "methods": (methods, "list the methods and their options"),
     "bench": (bench, "measure speed and memory"),
     "eval": (evaluations, "measure answers on clips whose truth is known"),
+    "export": (export, "write the embedded model as a checkpoint in full layout, for other engines"),
 }
 
 

@@ -296,6 +296,12 @@ def _source(model: str) -> str:
     return model
 
 
+def checked_folder(folder: Path) -> Path:
+    """`folder`, if it holds a whole checkpoint; else raises ModelError."""
+    _check_complete(folder)
+    return folder
+
+
 def _check_complete(folder: Path) -> None:
     """Raise ModelError unless the config and every file of weights are there in full length."""
     if not (folder / "config.json").is_file():
