@@ -1,6 +1,7 @@
 """Every method, by name. One file each; this dict is the whole registry."""
 
 from .base import Compressor
+from .dash import DASH
 from .dtd import DTD
 from .dycoke import DyCoke
 from .echoingpixels import EchoingPixels
@@ -27,6 +28,7 @@ COMPRESSORS: dict[str, type[Compressor]] = {
     "glance": FirstGlance,
     "omnizip-official": OmniZipOfficial,
     "omnisift": OmniSIFT,
+    "dash": DASH,
     "dycoke": DyCoke,
     "vidcom2": VidCom2,
     "dtd": DTD,

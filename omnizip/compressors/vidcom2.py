@@ -21,10 +21,9 @@ from ..stream import Compression, Reason, TokenStream
 from .base import option
 from .ops.blocks import step_rows
 from .ops.selection import cumulative_rounding, highest
-from .ops.similarity import norms
+from .ops.similarity import gaussians, norms
 from .scoring import VideoCompressor
 
-WIDTHS = (0.125, 0.25, 0.5, 1.0, 2.0)
 TEMPERATURE = 0.01
 
 
@@ -88,14 +87,6 @@ def _likeness(stream: TokenStream) -> tuple[Tensor, Tensor]:
     clip_mean /= stream.n_video
     likeness = torch.empty(2, stream.grid[0], stream.tokens_per_step, device=stream.embeds.device)
     for block, rows in units():
-        likeness[0, block] = _gaussians((rows - clip_mean).square().sum(dim=-1))
-        likeness[1, block] = _gaussians((rows - rows.mean(dim=1, keepdim=True)).square().sum(dim=-1))
+        likeness[0, block] = gaussians((rows - clip_mean).square().sum(dim=-1))
+        likeness[1, block] = gaussians((rows - rows.mean(dim=1, keepdim=True)).square().sum(dim=-1))
     return likeness[0], likeness[1]
-
-
-def _gaussians(squared_distance: Tensor) -> Tensor:
-    """The sum of Gaussians of WIDTHS at a squared distance, of any shape."""
-    total = torch.zeros_like(squared_distance)
-    for width in WIDTHS:
-        total += torch.exp(-squared_distance / (2 * width))
-    return total

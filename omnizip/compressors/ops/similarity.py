@@ -14,6 +14,7 @@ from ...stream import TokenStream
 from .blocks import step_rows
 
 EPSILON = 1e-6
+WIDTHS = (0.125, 0.25, 0.5, 1.0, 2.0)  # of the Gaussians (VidCom2)
 
 
 def norms(x: Tensor) -> Tensor:
@@ -24,6 +25,26 @@ def norms(x: Tensor) -> Tensor:
 def cosines(x: Tensor, y: Tensor) -> Tensor:
     """(..., m, n) cosine of each of (..., m, D) to each of (..., n, D)."""
     return x @ y.transpose(-1, -2) / (norms(x) * norms(y).transpose(-1, -2))
+
+
+def gaussians(squared_distance: Tensor) -> Tensor:
+    """The sum of Gaussians exp(-d^2 / (2 a)), a of WIDTHS, at a squared distance of any shape (VidCom2; DASH)."""
+    total = torch.zeros_like(squared_distance)
+    for width in WIDTHS:
+        total += torch.exp(-squared_distance / (2 * width))
+    return total
+
+
+def isolation(x: Tensor, neighbours: int, norm: Tensor | None = None) -> Tensor:
+    """(S, n) minus the mean cosine of each token of a step to the k others most like it; high means it has none.
+
+    Args: as of `density_peaks`, which this is without its distance to denser tokens, and with the sparse foremost (DASH).
+    """
+    norm = norms(x) if norm is None else norm
+    cosine = x @ x.transpose(1, 2) / (norm * norm.transpose(1, 2))
+    cosine.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
+    k = min(neighbours, x.shape[1] - 1)
+    return -cosine.topk(k, dim=-1).values.mean(dim=-1) if k else torch.zeros_like(cosine[..., 0])
 
 
 def density_peaks(x: Tensor, neighbours: int, norm: Tensor | None = None) -> Tensor:
