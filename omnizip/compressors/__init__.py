@@ -8,6 +8,7 @@ from .echoingpixels import EchoingPixels
 from .evs import EVS
 from .fastav import FastAV
 from .fastv import FastV
+from .flashvid import FlashVID
 from .full import Full
 from .glance import FirstGlance
 from .omnirefine import OmniRefine
@@ -34,6 +35,7 @@ COMPRESSORS: dict[str, type[Compressor]] = {
     "dtd": DTD,
     "evs": EVS,
     "visionzip": VisionZip,
+    "flashvid": FlashVID,
     "prumerge": PruMerge,
     "omnirefine": OmniRefine,
     "echoingpixels": EchoingPixels,
