@@ -155,7 +155,7 @@ def _job(arguments: argparse.Namespace) -> tuple[BenchmarkJob, int]:
     reader = READERS[arguments.benchmark]
     protocol = _protocol(arguments)
     base = Settings.from_environment(os.environ)
-    settings = replace(base, **protocol.settings(reader, base)).override(arguments)
+    settings = replace(base, **protocol.settings(reader.long, base)).override(arguments)
     entries = _entries(arguments)
     clips = reader.load(Path(arguments.data), Path(arguments.annotations) if arguments.annotations else None)
     if arguments.subtitles and not any(clip.subtitles for clip in clips):

@@ -15,7 +15,6 @@ from typing import Any
 from ...errors import UsageError
 from ...model.processor import SYSTEM
 from ...settings import Settings
-from .annotations import BenchmarkReader
 from .items import BenchmarkClip, BenchmarkQuestion
 from .videomme import read_subtitles
 
@@ -26,10 +25,11 @@ VIDEOMME_WORDS = (
     "Select the best answer to the following multiple-choice question based on the video. Respond with only the letter "
     "({letters}) of the correct option.\n{question}\n{options}\nThe best answer is:"
 )
-LMMS_EVAL_WORDS = (
+LMMS_EVAL_WORDS = (  # to the character, three options or four
     "Carefully watch this video and pay attention to every detail. Based on your observations, select the best option that accurately "
     "addresses the question.\nThese are the frames of a video and the corresponding audio. Select the best answer to the following "
-    "multiple-choice question based on the video. Respond with only the letter ({letters}) of the correct option.\n{question}\n{options}"
+    "multiple-choice question based on the video. Respond with only the letter (A, B, C, or D) of the correct option.\n"
+    "{question}\n{options}\n"
 )
 SUBTITLES = "This video's subtitles are listed below:\n{subtitles}\n"
 
@@ -49,11 +49,11 @@ class Protocol:
     max_new_tokens: int = 100
     departs: str = ""
 
-    def settings(self, reader: BenchmarkReader, base: Settings) -> dict[str, Any]:
-        """The settings that this protocol decides for a benchmark; answers are greedy."""
+    def settings(self, long: bool, base: Settings) -> dict[str, Any]:
+        """The settings that this protocol decides, for clips up to an hour (`long`) or not; answers are greedy."""
         return {
             "fps": self.fps,
-            "max_frames": self.long_frames if reader.long else self.frames,
+            "max_frames": self.long_frames if long else self.frames,
             "tokens_per_step": self.tokens_per_step,
             "decode_pixels": max(base.decode_pixels, 28 * 28 * self.tokens_per_step),
             "max_new_tokens": self.max_new_tokens,
