@@ -43,9 +43,10 @@ def main() -> int:
             host.load(settings.model)  # the GPU is lent only to what was there when the page was launched
         else:
             host = ModelHost(settings)
-            host.start()
         page = build_page(host, stops)
         launch(page, options)
+        if host.state.loading:
+            host.start()  # torch and the model come while people look at the page
     except OmniZipError as problem:
         if folder is not None:
             folder.close()

@@ -7,9 +7,7 @@ All of it runs on the host in float64 over W numbers.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
+from .deferred import Tensor, torch
 from .windows import Structure
 
 MAX_RATE = 0.95

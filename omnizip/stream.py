@@ -15,9 +15,7 @@ from enum import IntEnum
 from functools import cached_property
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from .deferred import Tensor, torch
 from .errors import MethodError
 from .windows import AUDIO_TOKENS_PER_WINDOW, STEPS_PER_WINDOW, Structure, window_of
 

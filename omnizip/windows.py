@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
-from torch import Tensor
+from .deferred import Tensor, torch
 
 POSITIONS_PER_SECOND = 25  # mRoPE time ids per second of clip
 WINDOW_S = 2.0

@@ -13,17 +13,16 @@ from dataclasses import fields, is_dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from omnizip import media
 from omnizip.assets import asset
 from omnizip.compressors import COMPRESSORS
-from omnizip.engine import Arm, ClipHandle, Engine, Finished
+from omnizip.engine import Arm, ClipHandle, Finished
 from omnizip.engine.clips import ClipKey
 from omnizip.errors import OmniZipError
-from omnizip.model.conditions import machine_conditions
 from omnizip.report import fragments, packed, wording
 from omnizip.report.decision import CompressionRecord
 from omnizip.report.flops import CountedFlops
@@ -35,6 +34,9 @@ from . import decisions, words
 from .chat import COMPRESSED, FULL, Chat, Update, arm_of
 from .examples import Example, examples_of
 from .lens import view as lens_view
+
+if TYPE_CHECKING:
+    from omnizip.engine import Engine
 
 NAME = "first-look.json"
 METHOD, RETENTION = "omnizip", "45 %"  # as the page starts
@@ -73,6 +75,8 @@ def unpacked_value(value: Any) -> Any:
 
 def compute(engine: Engine) -> dict[str, Any]:
     """The comparison as it is stored: the report, the clip as the lens draws it, the machine and the day."""
+    from omnizip.model.conditions import machine_conditions
+
     example = examples_of(engine.settings)[0]
     report = None
     for event in engine.compare(example.path, example.question, (Arm(METHOD, words.PRESETS[RETENTION]),)):
@@ -157,6 +161,8 @@ def origin(made: dict[str, Any]) -> str:
 
 def main() -> None:
     """Compute and write it."""
+    from omnizip.engine import Engine
+
     path = Path(__file__).resolve().parent.parent / "assets" / NAME
     path.write_text(json.dumps(compute(Engine.open(Settings(device="cpu"))), ensure_ascii=False) + "\n", "utf-8")
 

@@ -89,7 +89,7 @@ def compare_plain(
 
 def _converse(engine: ComparisonEngine, clip: ClipHandle, question: str, arm: Arm, turns: Turns, flag: Flag) -> Iterator[Update]:
     """One question to both models, event by event, and what they come to."""
-    drawing = _Drawing(question, arm, turns, on_cpu=engine.conditions.device == "cpu")
+    drawing = _Drawing(question, arm, turns, engine)
     report: RunReport | None = None
     for event in engine.compare(clip, question, (arm,), history=dict(enumerate(turns)), stop=flag.is_set):
         if isinstance(event, Finished):
@@ -132,7 +132,7 @@ class _Drawing:
     question: str
     arm: Arm
     turns: Turns
-    on_cpu: bool
+    engine: ComparisonEngine
     runs: list[Run] = field(default_factory=list)
     _stage: tuple[str, int | None, int] | None = None  # shown last
     _speaking: int | None = None
@@ -157,7 +157,8 @@ class _Drawing:
                 self._shown_at, self._speaking = perf_counter(), event.arm  # the time the page itself takes is not waited for twice
         elif isinstance(event, ArmDone):
             self.runs.append(event.run)
-            yield {"costs": fragments.costs(self.runs, self.on_cpu), **self._side(event.arm, event.run.answer.text)}
+            on_cpu = self.engine.conditions.device == "cpu"  # known now, though the model may have come after the question
+            yield {"costs": fragments.costs(self.runs, on_cpu), **self._side(event.arm, event.run.answer.text)}
 
     def compared(self, answers: Sequence[str]) -> Update:
         """Both sides at the end: what differs is underlined."""

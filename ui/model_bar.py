@@ -18,38 +18,58 @@ QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 def model_bar(host: ModelHost, on_model: dict[str, Any]) -> None:
     """Place and wire it. A change waits in the queue of the model, behind comparisons, and is everybody's."""
     asking = {"queue": False, **QUIET}
-    choices, free = host.choices(), may_switch(host.settings)
+    free = may_switch(host.settings)
     with gr.Row(elem_id="model-row"):
         line = gr.HTML(describe_model(host), elem_id="conditions")
         choice = gr.Dropdown(
-            [(words.model_name(name), name) for name in choices],
+            **_offered(host, free),
             value=host.state.name,
             label=words.MODEL,
             container=False,
             filterable=False,
             scale=0,
             min_width=250,
-            visible=len(choices) > 1 and free,
             elem_id="model",
         )
     clock = gr.Timer(1.0, active=host.state.loading)
 
     def refresh():
-        return describe_model(host), gr.update(active=host.state.loading), gr.update(value=host.state.name)
+        return describe_model(host), gr.update(active=host.state.loading), gr.update(value=host.state.name, **_offered(host, free))
 
-    def change(name):
+    def check(name):
         if not free:  # a request may name an event that the page does not show
             raise gr.Error(words.MODEL_FIXED, print_exception=False)
-        if name not in choices:
+        if name not in _choices(host):
             raise gr.Error(words.MODEL_OTHER, print_exception=False)
+
+    def hurry(name):
+        """While one is on its way nobody answers, and who waits for it holds the model's place in the queue: exchange it at once."""
+        check(name)
+        if host.state.loading:
+            host.start(name)
+        return gr.update(active=True)
+
+    def change(name):
+        check(name)
         host.load(name)
         return refresh()
 
     shown = [line, clock, choice]
     clock.tick(refresh, None, shown, **asking)
-    choice.input(lambda: gr.update(active=True), None, clock, **asking)
+    choice.input(hurry, choice, clock, **asking)
     choice.input(change, choice, shown, **on_model, **QUIET)
     gr.context.Context.root_block.load(refresh, None, shown, **asking)
+
+
+def _choices(host: ModelHost) -> list[str]:
+    """Models that may answer, as far as that is known: what finds room is not known before torch is there."""
+    return host.choices() if host.knows_choices else [host.state.name]
+
+
+def _offered(host: ModelHost, free: bool) -> dict[str, Any]:
+    """What the choice of a model offers, and whether it is one."""
+    names = _choices(host)
+    return {"choices": [(words.model_name(name), name) for name in names], "visible": len(names) > 1 and free}
 
 
 def describe_model(host: ModelHost) -> str:

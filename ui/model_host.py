@@ -1,31 +1,38 @@
 """Which model answers: one at a time, loaded while the page is up, exchanged without a restart. No gradio.
 
-`ModelHost` stands where the page expects an engine (it is a ComparisonEngine). While there is none, whatever asks for one hears in
-a sentence why. Clip handles outlive a change of model: the next one encodes their clips anew when it is asked about them.
+`ModelHost` stands where the page expects an engine (it is a ComparisonEngine). torch and transformers are imported by the first
+loading, so that the page is up before they are. While there is no engine, a comparison waits for it, and whatever else asks for one
+hears in a sentence why. Clip handles outlive a change of model: the next one encodes their clips anew when it is asked about them.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event as Flag
 from threading import Lock, Thread
-from typing import Any
+from time import sleep
+from typing import TYPE_CHECKING, Any
 
-from omnizip.engine import Arm, ClipHandle, Engine, Event, Preview
-from omnizip.engine.zerogpu import Lend
+from omnizip import media
+from omnizip.engine import Arm, ClipHandle, Event, Stage
+from omnizip.engine.clips import ClipKey
 from omnizip.errors import ModelError, OmniZipError
-from omnizip.model.loading import dtype_for
-from omnizip.model.memory import SHAPES, free_bytes, has_cuda, needs, release_cached_blocks, released_weights
-from omnizip.model.qwen import EncodedClip
 from omnizip.settings import Settings
 from omnizip.types import Conditions, Turn
 
 from . import words
 
+if TYPE_CHECKING:
+    from omnizip.engine import Engine, Preview
+    from omnizip.engine.zerogpu import Lend
+    from omnizip.model.qwen import EncodedClip
+
 EMBEDDED = ""
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+LOOK_S = 0.2  # how often who waits for a model looks whether he is still to wait
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,8 @@ class ModelHost:
         self._answered: str | None = None  # which model did last
         self._state = HostState(settings.model, None)
         self._lock = Lock()
+        self._here = Flag()  # torch and what needs it are imported, or cannot be
+        self._choices: list[str] = []  # once they are known
 
     @classmethod
     def of(cls, engine: Engine) -> ModelHost:
@@ -67,6 +76,7 @@ class ModelHost:
         host = cls(engine.settings)
         host._engine, host._answered = engine, engine.settings.model
         host._state = HostState(engine.settings.model, engine.model.conditions)
+        host._here.set()
         return host
 
     @property
@@ -74,9 +84,9 @@ class ModelHost:
         """What a visitor should know of the model now."""
         return self._state
 
-    def start(self) -> Thread:
-        """Load the model of the settings in a thread; the page is up meanwhile."""
-        thread = Thread(target=self.load, args=(self.settings.model,), name="load", daemon=True)
+    def start(self, name: str | None = None) -> Thread:
+        """Load a model in a thread, that of the settings where none is named; the page is up meanwhile."""
+        thread = Thread(target=self.load, args=(self.settings.model if name is None else name,), name="load", daemon=True)
         thread.start()
         return thread
 
@@ -110,8 +120,13 @@ class ModelHost:
         self._engine = None
         self._state = HostState(name, None)
         gc.collect()
-        release_cached_blocks()
         try:
+            from omnizip.engine import Engine
+            from omnizip.model.memory import release_cached_blocks
+
+            release_cached_blocks()
+            self.choices()  # while nothing takes the memory that they are chosen by
+            self._here.set()
             engine = Engine.open(replace(self.settings, model=name), self._report_progress, self._lend)
         except _SetAside:
             return
@@ -123,6 +138,8 @@ class ModelHost:
         else:
             self._engine, self._answered = engine, name
             self._state = HostState(name, engine.model.conditions)
+        finally:
+            self._here.set()
 
     def _plain(self, problem: str, name: str) -> str:
         """The sentence without the folder's path, which visitors have no use for."""
@@ -136,9 +153,18 @@ class ModelHost:
         self._state = replace(self._state, stage=stage, fraction=fraction)
 
     def choices(self) -> list[str]:
-        """Models that may answer here: the one asked for, the embedded one, and those whose weights find room."""
+        """Models that may answer here: the one asked for, the embedded one, and those whose weights found room when first asked."""
         if self._lend is not None:
             return [self.settings.model]
+        self._choices = self._choices or self._find_choices()
+        return self._choices
+
+    def _find_choices(self) -> list[str]:
+        try:
+            from omnizip.model.loading import dtype_for
+            from omnizip.model.memory import SHAPES, free_bytes, has_cuda, needs, released_weights
+        except ImportError:
+            return list(dict.fromkeys([EMBEDDED, self.settings.model]))
         device = "cuda" if self.settings.device != "cpu" and has_cuda() else "cpu"
         itemsize = BYTES[dtype_for(self.settings.dtype, device)]
         free = free_bytes(device) or 0
@@ -152,8 +178,12 @@ class ModelHost:
 
     def free(self) -> int | None:
         """Memory still free where the model is."""
+        if self._lend is not None:
+            return None
+        from omnizip.model.memory import free_bytes
+
         on_cuda = self._engine is not None and self._engine.model.parts.device.type == "cuda"
-        return None if self._lend is not None else free_bytes("cuda" if on_cuda else "cpu")
+        return free_bytes("cuda" if on_cuda else "cpu")
 
     @property
     def engine(self) -> Engine:
@@ -164,26 +194,68 @@ class ModelHost:
         return engine
 
     @property
+    def knows_choices(self) -> bool:
+        """Whether `choices` is answered at once: not before torch is imported."""
+        return self._here.is_set()
+
+    def _arrival(self, stop: Callable[[], bool] | None) -> Iterator[Stage]:
+        """While the model is on its way, how far it is, whenever that has changed; ends when it is there or cannot be, or with a stop."""
+        told = None
+        while (state := self._state).loading and not (stop and stop()):
+            if (now := Stage(state.stage, state.fraction)) != told:
+                told = now
+                yield now
+            sleep(LOOK_S)
+
+    @property
     def conditions(self) -> Conditions:
         """The engine's."""
         return self.engine.conditions
 
     def open_clip(self, path: str | Path) -> ClipHandle:
-        """Open a clip with the engine."""
+        """Open a clip, which needs no model unless that is what cannot be had."""
+        if self._engine is None and self._state.loading:
+            return ClipHandle(Path(path), ClipKey.of(media.digest(Path(path), self.settings), self.settings))
         return self.engine.open_clip(path)
 
     def encode(self, clip: str | Path | ClipHandle) -> EncodedClip:
         """Encode a clip with the engine."""
         return self.engine.encode(clip)
 
-    def preview(self, clip: str | Path | ClipHandle, arm: Arm, question: str = "", history: Sequence[Turn] = (), **named: Any) -> Preview:
-        """Preview a method with the engine."""
-        return self.engine.preview(clip, arm, question, history, **named)
+    def preview(
+        self,
+        clip: str | Path | ClipHandle,
+        arm: Arm,
+        question: str = "",
+        history: Sequence[Turn] = (),
+        *,
+        stop: Callable[[], bool] | None = None,
+        **named: Any,
+    ) -> Preview:
+        """Preview a method with the engine. Who can say stop waits for one that is on its way; who cannot hears that it is."""
+        if stop is not None:
+            for _ in self._arrival(stop):
+                pass
+        return self.engine.preview(clip, arm, question, history, stop=stop, **named)
 
-    def compare(self, clip: str | Path | ClipHandle, question: str, arms: Sequence[Arm], **named: Any) -> Iterator[Event]:
-        """Compare with the engine; who has an engine keeps it until the comparison ends."""
-        yield from self.engine.compare(clip, question, arms, **named)
+    def compare(
+        self,
+        clip: str | Path | ClipHandle,
+        question: str,
+        arms: Sequence[Arm],
+        *,
+        stop: Callable[[], bool] | None = None,
+        **named: Any,
+    ) -> Iterator[Event]:
+        """Compare with the engine, once it is there; who has an engine keeps it until the comparison ends."""
+        yield from self._arrival(stop)
+        if not self._state.loading:
+            yield from self.engine.compare(clip, question, arms, stop=stop, **named)
 
-    def answer(self, clip: str | Path | ClipHandle, question: str, arm: Arm, **named: Any) -> Iterator[Event]:
-        """Answer with one method alone; who has an engine keeps it until the answer ends."""
-        yield from self.engine.answer(clip, question, arm, **named)
+    def answer(
+        self, clip: str | Path | ClipHandle, question: str, arm: Arm, *, stop: Callable[[], bool] | None = None, **named: Any
+    ) -> Iterator[Event]:
+        """Answer with one method alone, once an engine is there; who has one keeps it until the answer ends."""
+        yield from self._arrival(stop)
+        if not self._state.loading:
+            yield from self.engine.answer(clip, question, arm, stop=stop, **named)

@@ -10,14 +10,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
 import gradio as gr  # noqa: E402
 
 from omnizip.assets import asset  # noqa: E402
-from omnizip.engine import ComparisonEngine, Engine  # noqa: E402
+from omnizip.engine import ComparisonEngine  # noqa: E402
 from omnizip.errors import OmniZipError  # noqa: E402
 from omnizip.report import fragments, wording  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
@@ -37,6 +37,9 @@ from .openai_door import openai_doors  # noqa: E402
 from .openai_routes import offer, openai_routes  # noqa: E402
 from .stops import PATIENCE_S, Stops  # noqa: E402
 from .theme import page_theme  # noqa: E402
+
+if TYPE_CHECKING:
+    from omnizip.engine import Engine
 
 ON_MODEL = {"concurrency_id": "model", "concurrency_limit": 1}
 IDLE = {"busy": False, "waiting": False}

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-from torch import Tensor
-
+from ..deferred import Tensor, torch
 from ..errors import MethodError
 from ..stream import TokenStream, placed
 

@@ -12,8 +12,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import Tensor
-
+from ..deferred import Tensor
 from ..errors import MethodError
 from ..stream import Compression, TokenStream
 

@@ -14,10 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-
 from ..budget import rates_for
+from ..deferred import Tensor, torch
 from ..stream import Compression, Reason, TokenStream, placed
 from .base import Compressor, check_retention, option
 from .ops.blocks import block_bytes

@@ -12,8 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
+from ..deferred import Tensor
 from ..stream import TokenStream
 from .scoring import ScoringCompressor
 

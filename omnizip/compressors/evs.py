@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
+from ..deferred import Tensor, torch
 from ..stream import Compression, Reason, TokenStream
 from .base import option
 from .ops.selection import highest

@@ -14,9 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
+from ..deferred import Tensor, torch
 from .base import option
 from .layer_pruner import Cut, Glance, LayerPruner, Rows, average, chosen, solved
 

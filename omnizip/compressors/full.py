@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-
+from ..deferred import torch
 from ..stream import Compression, Modality, Reason, TokenStream
 from .base import Compressor, check_retention
 

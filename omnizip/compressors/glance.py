@@ -18,10 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-
 from ..budget import guided_rates, rates_for
+from ..deferred import Tensor, torch
 from ..stream import Compression, Reason, TokenStream, placed
 from .audio_selectors import AUDIO_SELECTORS
 from .base import Compressor, Sight, option

@@ -17,9 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
-import torch
-from torch import Tensor
-
+from ..deferred import Tensor, torch
 from ..stream import Compression, Modality, Reason, TokenStream, placed
 from .base import Compressor, check_retention, option
 

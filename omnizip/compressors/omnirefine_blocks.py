@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
+from ..deferred import Tensor, torch
 from ..stream import TokenStream, placed
 from .ops.blocks import block_bytes, edges, step_rows
 from .ops.similarity import norms

@@ -13,18 +13,18 @@ checkpoint (released tensors, or `selector.safetensors` beside it) is used where
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..budget import MAX_RATE
+from ..deferred import Tensor, torch
 from ..stream import Compression, Reason, TokenStream, placed
 from .base import Compressor, check_retention, option
-from .omnisift_selector import AudioSelector
 from .ops.blocks import block_bytes, edges, padded, present
 from .ops.selection import cumulative_rounding, highest
 from .ops.similarity import cosines, echo
+
+if TYPE_CHECKING:
+    from .omnisift_selector import AudioSelector  # a module of torch's
 
 
 @dataclass(frozen=True)

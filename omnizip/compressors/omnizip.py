@@ -20,10 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-
 from ..budget import guided_rates, rates_for
+from ..deferred import Tensor, torch
 from ..errors import MethodError
 from ..stream import Compression, TokenStream
 from .audio_selectors import AUDIO_SELECTORS

@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
-from torch import Tensor
-
+from ..deferred import Tensor, torch
 from ..stream import Reason, TokenStream, placed
 from .ops.blocks import block_bytes, padded, picked, present
 from .ops.merging import absorb

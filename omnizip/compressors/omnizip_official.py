@@ -13,10 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-
 from ..budget import rates_for
+from ..deferred import Tensor, torch
 from ..errors import MethodError
 from ..stream import Compression, Modality, Reason, TokenStream, placed
 from ..windows import Structure

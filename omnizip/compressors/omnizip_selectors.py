@@ -9,9 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
+from ..deferred import Tensor, torch
 from ..stream import Reason, TokenStream, placed
 from .dycoke import THINNED, changed_in_groups
 from .ops.blocks import edges

@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
+from ..deferred import Tensor, torch
 from ..stream import Reason, TokenStream, placed
 from .ops.blocks import block_bytes, picked
 from .ops.merging import average

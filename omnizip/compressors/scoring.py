@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-import torch
-from torch import Tensor
-
+from ..deferred import Tensor, torch
 from ..stream import Compression, Modality, Reason, TokenStream, placed
 from .base import Compressor, check_retention, option
 from .ops.selection import foremost

@@ -21,9 +21,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
+from ..deferred import Tensor, torch
 from ..errors import MethodError
 from ..stream import Compression, Modality, Reason, TokenStream, placed
 from .base import option

@@ -13,10 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-
 from ..budget import solve_rates
+from ..deferred import Tensor, torch
 from ..stream import Compression, Reason, TokenStream
 from .base import option
 from .ops.blocks import step_rows

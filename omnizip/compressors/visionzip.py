@@ -14,9 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
+from ..deferred import Tensor, torch
 from ..stream import Compression, Reason, TokenStream, placed
 from .base import option
 from .ops.blocks import block_bytes, edges, padded, present

@@ -15,13 +15,15 @@ from dataclasses import dataclass, fields
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from torch import Tensor
-
-from ..model.encoders import EncodedClip
+from ..deferred import Tensor
 from ..settings import Settings
 from .cache import Cache
+
+if TYPE_CHECKING:
+    from ..model.encoders import EncodedClip
 
 FREE, HELD = 0, 1  # ranks of what may be let go
 

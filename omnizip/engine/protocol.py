@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ..model.qwen import EncodedClip
 from ..settings import Settings
 from ..types import Conditions, Sampling, Turn
 from .clips import ClipHandle
-from .comparison import History
-from .engine import Preview
 from .events import Arm, Event
+
+if TYPE_CHECKING:
+    from ..model.qwen import EncodedClip
+    from .comparison import History
+    from .engine import Preview
 
 
 class ComparisonEngine(Protocol):

@@ -6,8 +6,7 @@ the best.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from ...deferred import Tensor, torch
 
 
 def farthest_points(x: Tensor, counts: Tensor, allowed: Tensor | None = None) -> Tensor:

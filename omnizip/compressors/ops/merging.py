@@ -7,9 +7,7 @@ clip is folded to the same bits in every run and on every device of a kind.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
+from ...deferred import Tensor, torch
 from ...stream import placed
 from .blocks import block_bytes
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
+from ...deferred import Tensor, torch
 from ...stream import placed
 from .blocks import edges
 

@@ -7,9 +7,7 @@ density takes their plain mean, as the published code does; the paper writes squ
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
+from ...deferred import Tensor, torch
 from ...stream import TokenStream
 from .blocks import step_rows
 

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
+from ...deferred import Tensor, torch
 from ...stream import placed
 from .blocks import evenly_spaced, picked, rows_at
 from .similarity import density_peaks, echo, norms
