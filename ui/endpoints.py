@@ -18,6 +18,7 @@ import gradio as gr
 from omnizip.compressors import COMPRESSORS
 from omnizip.compressors.base import Option
 from omnizip.engine import ComparisonEngine
+from omnizip.engine.out_of_memory import is_out_of_memory
 from omnizip.errors import OmniZipError
 from omnizip.report.report import plain
 
@@ -45,8 +46,6 @@ def _wanted(page: gr.Blocks, stops: Stops, request: gr.Request) -> Iterator[Call
         except OmniZipError as problem:
             raise gr.Error(words.SERVER_STOPS if stops.closing else str(problem), print_exception=False) from None
         except Exception as failure:
-            from omnizip.engine.out_of_memory import is_out_of_memory  # with torch, without which the page is up
-
             if is_out_of_memory(failure):
                 raise gr.Error(words.CALL_MEMORY, print_exception=False) from None
             getLogger(__name__).exception("a call failed")

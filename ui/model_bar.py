@@ -10,7 +10,7 @@ from omnizip.report import formats, fragments
 
 from . import markup, words
 from .access import may_switch
-from .model_host import ModelHost
+from .model_host import EMBEDDED, ModelHost
 
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -67,9 +67,9 @@ def _choices(host: ModelHost) -> list[str]:
 
 
 def _offered(host: ModelHost, free: bool) -> dict[str, Any]:
-    """What the choice of a model offers, and whether it is one."""
+    """What the choice of a model offers, and whether it is one; until that is known its place is kept."""
     names = _choices(host)
-    return {"choices": [(words.model_name(name), name) for name in names], "visible": len(names) > 1 and free}
+    return {"choices": [(words.model_name(name), name) for name in names], "visible": free and (len(names) > 1 or not host.knows_choices)}
 
 
 def describe_model(host: ModelHost) -> str:
@@ -79,7 +79,8 @@ def describe_model(host: ModelHost) -> str:
         return markup.problem(f"{state.problem} {words.MODEL_OTHER}")
     if state.conditions is None:
         doing = words.MODEL_FETCHING if state.stage == "download" else words.MODEL_LOADING
-        return markup.progress(doing.format(name=words.model_name(state.name)), state.fraction)
+        notice = fragments.embedded_notice() if state.name == EMBEDDED else ""  # already, since what follows would move when it came
+        return notice + markup.progress(doing.format(name=words.model_name(state.name)), state.fraction)
     free = host.free()
     room = [] if free is None else [words.MEMORY_FREE.format(size=formats.size(free))]
     return fragments.model_notice(state.conditions, *room) + (markup.problem(state.refused) if state.refused else "")

@@ -23,10 +23,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-
 from ..budget import rates_for, solve_rates
+from ..deferred import Tensor, torch
 from ..errors import MethodError
 from ..stream import Compression, Reason, TokenStream, placed
 from .base import Compressor, option

@@ -26,9 +26,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-
+from ..deferred import Tensor, torch
 from ..stream import Compression, Reason, TokenStream, placed
 from .base import option
 from .ops.blocks import step_rows

@@ -5,14 +5,14 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-
+from ..deferred import torch
 from ..errors import ModelError
-from ..model.memory import release_cached_blocks
-from ..model.prefix_cache import Prefixes
-from ..model.qwen import QwenOmni
+
+if TYPE_CHECKING:
+    from ..model.prefix_cache import Prefixes
+    from ..model.qwen import QwenOmni
 
 Result = TypeVar("Result")
 # Allocators that raise a plain RuntimeError are known by what they say: the CPU's, cuBLAS's, and CUDA's own calls.
@@ -60,6 +60,8 @@ class SecondTry:
         """Drop what was kept for follow-up questions and return what torch holds for later."""
         self.prefixes.clear()
         gc.collect()
+        from ..model.memory import release_cached_blocks  # a page knows this module before torch is there
+
         release_cached_blocks()
 
     def advice(self) -> str:

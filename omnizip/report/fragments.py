@@ -33,9 +33,14 @@ def sentences(items: Sequence[str]) -> str:
     return f'<ul class="oz-notes">{"".join(f"<li>{escape(item)}</li>" for item in items)}</ul>' if items else ""
 
 
+def embedded_notice() -> str:
+    """What the embedded model knows."""
+    return f'<p class="oz-notice" role="note">{wording.EMBEDDED}</p>'
+
+
 def model_notice(conditions: Conditions, *more: str) -> str:
     """The model line, what the embedded model knows where it answers, and `more` facts at the line's end."""
-    notice = f'<p class="oz-notice" role="note">{wording.EMBEDDED}</p>' if conditions.embedded else ""
+    notice = embedded_notice() if conditions.embedded else ""
     return f'{notice}<p class="oz-model">{escape(" · ".join([wording.model_line(conditions), *more]))}</p>'
 
 

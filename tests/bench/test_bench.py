@@ -190,9 +190,22 @@ def test_encoders_hold_one_batch_beside_what_they_return():
 def test_starting_the_page_is_timed():
     result = startup.measure(1)
     (run,) = result["runs"]
-    assert 0 < run["page_s"] <= run["ready_s"] and run["compare_s"] > 0
+    assert 0 < run["page_s"] < run["answer_s"] and run["compare_s"] > 0 and run["gradio_s"] > 0
+    assert run["page_ratio"] == run["page_s"] / run["gradio_s"]
     assert result["medians"] == run and result["model"]["embedded"]
-    assert "| start to the page |" in startup.markdown(result)
+    assert "| start to the page, s |" in startup.markdown(result)
+
+
+def test_without_a_browser_the_first_look_is_said_to_be_unmeasured(monkeypatch):
+    monkeypatch.setattr(startup.shutil, "which", lambda name: None)
+    with startup._browser() as look:
+        assert look is None
+    run = {"gradio_s": 2.0, "page_s": 2.5, "page_ratio": 1.25, "answer_s": 9.0, "compare_s": 1.0}
+    result = {"examples": ["a.mp4", "b.mp4"], "runs": [run], "medians": run, "targets": startup.TARGETS}
+    shown = startup.markdown(result)
+    assert startup.NO_BROWSER in shown and "| landing" not in shown
+    looked = run | {"look_s": 1.0}
+    assert "| landing there to the first look" in startup.markdown({**result, "runs": [looked], "medians": looked})
 
 
 def test_an_installed_package_says_that_the_page_is_not_in_it(capsys, monkeypatch, tmp_path):

@@ -9,9 +9,10 @@ import tiny
 from clips import make_clip
 from gradio_client import Client, exceptions, handle_file
 
-from omnizip.engine import Engine
+from omnizip.engine import Arm, Engine, Finished
 from omnizip.errors import ModelError
 from omnizip.model import loading, memory
+from omnizip.report import wording
 from omnizip.settings import Settings
 from ui import words
 from ui.model_bar import describe_model
@@ -44,6 +45,72 @@ def test_until_the_model_is_there_the_page_says_so_with_progress(folder, monkeyp
     gate.set()
     thread.join(60)
     assert host.state.conditions.parameters == host.conditions.parameters and "memory free" in describe_model(host)
+
+
+def held_back(monkeypatch, failure=None):
+    """An `Engine.open` that waits for the first of these to be set, and then fails if it is to; the second says that it waits."""
+    gate, asked, real = threading.Event(), threading.Event(), Engine.open
+
+    def slow(settings, *rest):
+        asked.set()
+        assert gate.wait(60)
+        if failure and settings.model != EMBEDDED:
+            raise failure
+        return real(settings, *rest)
+
+    monkeypatch.setattr(Engine, "open", slow)
+    return gate, asked
+
+
+@pytest.mark.parametrize("failure", [None, ModelError("It is cut short."), ZeroDivisionError()])
+def test_a_comparison_waits_for_the_model_and_hears_what_became_of_it(folder, monkeypatch, tmp_path, failure):
+    gate, asked = held_back(monkeypatch, failure)
+    clip = make_clip(tmp_path / "clip.mp4", seconds=2)
+    host = ModelHost(Settings(model=folder, max_new_tokens=2))
+    monkeypatch.setattr(threading, "excepthook", lambda told: None)  # what the server's log would hold
+    thread = host.start()
+    events = host.compare(host.open_clip(clip), "What?", [Arm("random", 0.5)])
+    first = next(events)
+    assert (first.name, first.arm) == ("load", None) and wording.STAGES["load"] in words.stage(first.name, first.arm)
+    assert asked.wait(30)
+    gate.set()
+    if failure is None:
+        assert isinstance(list(events)[-1], Finished)
+    else:
+        with pytest.raises(ModelError, match="cut short" if isinstance(failure, ModelError) else "server's log") as told:
+            list(events)
+        assert words.MODEL_OTHER in str(told.value)
+    thread.join(60)
+
+
+def test_who_waits_may_stop_and_who_looks_only_does_not_wait(folder, monkeypatch, tmp_path):
+    gate, _ = held_back(monkeypatch)
+    host, stop = ModelHost(Settings(model=folder)), threading.Event()
+    thread = host.start()
+    clip = host.open_clip(make_clip(tmp_path / "clip.mp4", seconds=2))
+    events = host.compare(clip, "What?", [Arm("random", 0.5)], stop=stop.is_set)
+    next(events)
+    stop.set()
+    assert list(events) == []
+    for named in ({}, {"stop": stop.is_set}):
+        with pytest.raises(ModelError, match="still being loaded"):
+            host.preview(clip, Arm("random", 0.5), **named)
+    gate.set()
+    thread.join(60)
+    assert host.preview(clip, Arm("random", 0.5)).record.retained["total"] == pytest.approx(0.5, abs=0.02)
+    assert host.open_clip(clip.path).key == clip.key, "what was opened before is what is opened now"
+
+
+def test_a_model_chosen_while_one_is_on_its_way_takes_its_place_at_once(folder, monkeypatch):
+    gate, asked = held_back(monkeypatch, ModelError("Set aside too late."))
+    host = ModelHost(Settings(model=folder))
+    first = host.start()
+    assert asked.wait(30) and host.knows_choices and EMBEDDED in host.choices()
+    second = host.start(EMBEDDED)  # as the page's choice does, while a comparison may hold the model's place in the queue
+    gate.set()
+    first.join(60)
+    second.join(60)
+    assert host.conditions.embedded and not host.state.problem
 
 
 def test_progress_of_the_weights_is_told(folder):
@@ -155,12 +222,12 @@ def test_what_nobody_foresaw_leaves_a_page_as_well(monkeypatch):
 
 
 def test_only_models_that_find_room_are_offered(monkeypatch):
-    monkeypatch.setattr("ui.model_host.free_bytes", lambda device: 10**9)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 10**9)
     assert ModelHost(Settings(device="cpu")).choices() == [EMBEDDED]
-    monkeypatch.setattr("ui.model_host.free_bytes", lambda device: 12 * 10**9)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 12 * 10**9)
     assert ModelHost(Settings(device="cpu", dtype="bfloat16")).choices() == [EMBEDDED, "Qwen/Qwen2.5-Omni-3B"]
     assert ModelHost(Settings(device="cpu")).choices() == [EMBEDDED]
-    monkeypatch.setattr("ui.model_host.free_bytes", lambda device: 10**12)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 10**12)
     assert len(ModelHost(Settings(device="cpu")).choices()) == 3
 
 
