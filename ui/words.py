@@ -15,6 +15,10 @@ MODEL_BUILT_IN = "the small built-in model"
 MODEL_LOADING = "Loading {name}. The page is ready; answers come once the model is."
 MODEL_FETCHING = "Downloading {name}. The page is ready; answers come once the model is. What has come is kept if this stops."
 MODEL_WAIT = "The model is still being loaded; wait until the line at the top of the page names it."
+MODEL_STAGES = {  # what a comparison says that waits for it
+    "download": "The model is being downloaded; your turn comes once it is here",
+    "load": "The model is being loaded; your turn comes once it is here",
+}
 MODEL_OTHER = "Choose another model at the top of the page; the built-in one always works."
 MODEL_FAILED = "{name} could not be loaded, for a reason that the server's log tells."
 MEMORY_FREE = "{size} of memory free"
@@ -243,4 +247,6 @@ def place(before: int) -> str:
 
 def stage(name: str, arm: int | None) -> str:
     """What is being done now; while answering, by whom."""
+    if name in MODEL_STAGES:
+        return MODEL_STAGES[name]
     return STAGES[name] if name != "answer" or arm is None else ANSWERING.format(stage=STAGES[name], arm=ARMS[min(arm, 1)])

@@ -33,8 +33,6 @@ PARAMETERS = (  # from how many on
 CLIP_LINE = "{length}, {width} × {height} pixels, {sound}; {frames} frames read, {fps} per second"
 WITH_SOUND, WITHOUT_SOUND = "with sound", "without sound"
 STAGES = {
-    "download": "The model is being downloaded; your turn comes once it is here",
-    "load": "The model is being loaded; your turn comes once it is here",
     "decode": "Reading the clip",
     "encode": "Looking and listening",
     "compress": "Choosing what to keep",

@@ -12,7 +12,6 @@ from gradio_client import Client, exceptions, handle_file
 from omnizip.engine import Arm, Engine, Finished
 from omnizip.errors import ModelError
 from omnizip.model import loading, memory
-from omnizip.report import wording
 from omnizip.settings import Settings
 from ui import words
 from ui.model_bar import describe_model
@@ -71,7 +70,7 @@ def test_a_comparison_waits_for_the_model_and_hears_what_became_of_it(folder, mo
     thread = host.start()
     events = host.compare(host.open_clip(clip), "What?", [Arm("random", 0.5)])
     first = next(events)
-    assert (first.name, first.arm) == ("load", None) and wording.STAGES["load"] in words.stage(first.name, first.arm)
+    assert (first.name, first.arm) == ("load", None) and words.stage(first.name, first.arm) == words.MODEL_STAGES["load"]
     assert asked.wait(30)
     gate.set()
     if failure is None:

@@ -64,7 +64,7 @@ def run(
             if isinstance(event, Stage) and (event.name, event.arm) != shown:
                 shown = (event.name, event.arm)
                 done = None if event.name != "answer" else len(runs) / (len(arms) + 1)
-                yield {"status": markup.progress(wording.STAGES[event.name], done)}
+                yield {"status": markup.progress(words.stage(event.name, None), done)}
             elif isinstance(event, ArmDone):
                 runs.append(event.run)
                 yield {"table": table(runs)}
