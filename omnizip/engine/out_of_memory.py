@@ -58,10 +58,10 @@ class SecondTry:
 
     def free(self) -> None:
         """Drop what was kept for follow-up questions and return what torch holds for later."""
-        self.prefixes.clear()
-        gc.collect()
         from ..model.memory import release_cached_blocks  # a page knows this module before torch is there
 
+        self.prefixes.clear()
+        gc.collect()
         release_cached_blocks()
 
     def advice(self) -> str:
