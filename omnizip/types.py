@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,14 @@ class Conditions:
 
 
 @dataclass(frozen=True)
+class MachineLoad:
+    """What else the machine had to do at the end of a run."""
+
+    average: tuple[float, float, float] | None  # runnable processes over 1, 5 and 15 minutes; None where the system does not count
+    cores: int | None
+
+
+@dataclass(frozen=True)
 class Timing:
     """Milliseconds of each part of a run, measured with the device synchronised."""
 
@@ -81,13 +89,19 @@ class Timing:
     encode_ms: float  # vision and audio encoders on what this run needs encoded, whenever that was done
     saliency_ms: float  # attention received, only what this method needs
     compress_ms: float  # saliency_ms + look_ms + choosing and merging
-    prefill_ms: float
+    prefill_ms: float  # median of prefill_runs
     first_token_ms: float  # from the end of prefill until the first token is chosen
     ttft_ms: float  # compress + prefill + first token
     decode_ms: float  # all tokens after the first
     tokens_per_s: float | None  # decode speed after the first token; None for an answer of one token
     look_ms: float = 0.0  # choosing what to encode, pixel statistics included; 0 for a method that needs all
     encode_reused: bool = False  # the very same encoding was there already: encode_ms is what it took then
+    prefill_runs: int = 1  # how often the prompt was read and timed; more than once where that is short
+
+    def with_prefill(self, prefill_ms: float, runs: int) -> Timing:
+        """The same run with the median of so many times of reading."""
+        ttft_ms = self.compress_ms + prefill_ms + self.first_token_ms
+        return replace(self, prefill_ms=prefill_ms, prefill_runs=runs, ttft_ms=ttft_ms)
 
     @property
     def ttft_encoded_ms(self) -> float:

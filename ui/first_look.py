@@ -28,7 +28,7 @@ from omnizip.report.decision import CompressionRecord
 from omnizip.report.flops import CountedFlops
 from omnizip.report.report import ClipRecord, Run, RunReport, differing_words
 from omnizip.settings import Settings
-from omnizip.types import Agreement, Answer, Conditions, ModelShape, Sampling, Timing, Turn
+from omnizip.types import Agreement, Answer, Conditions, MachineLoad, ModelShape, Sampling, Timing, Turn
 
 from . import decisions, words
 from .chat import COMPRESSED, FULL, Chat, Update, arm_of
@@ -42,7 +42,20 @@ NAME = "first-look.json"
 METHOD, RETENTION = "omnizip", "45 %"  # as the page starts
 STORED = {
     kind.__name__: kind
-    for kind in (RunReport, Run, ClipRecord, CompressionRecord, CountedFlops, Agreement, Answer, Conditions, ModelShape, Sampling, Timing)
+    for kind in (
+        RunReport,
+        Run,
+        ClipRecord,
+        CompressionRecord,
+        CountedFlops,
+        Agreement,
+        Answer,
+        Conditions,
+        MachineLoad,
+        ModelShape,
+        Sampling,
+        Timing,
+    )
 }
 KIND, ARRAY = "is a", "array"
 
@@ -146,7 +159,7 @@ def _answers(report: RunReport, answers: list[str], made: dict[str, Any]) -> Upd
         "answer_full": cards[FULL],
         "answer_compressed": cards[COMPRESSED],
         "difference": fragments.hint(wording.difference(*answers, any(spans))),
-        "costs": fragments.costs(report.runs, on_cpu=report.conditions.device == "cpu"),
+        "costs": fragments.costs(report.runs, on_cpu=report.conditions.device == "cpu", load=report.load),
         "clip_notes": fragments.hint(wording.clip_line(report.clip)),
     }
 

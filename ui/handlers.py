@@ -116,6 +116,7 @@ def _converse(engine: ComparisonEngine, clip: ClipHandle, question: str, arm: Ar
             "busy": False,
             "status": status,
             "headline": fragments.headline(report.ratios(report.runs[COMPRESSED])),
+            "costs": fragments.costs(report.runs, report.conditions.device == "cpu", report.load),
             "chat": chat,
             "talking": True,
             **drawing.compared(answers),

@@ -52,7 +52,7 @@ class Arm:
 class Stage:
     """What is being done now."""
 
-    name: str  # "decode", "encode", "compress", "warm up" or "answer"; of a model that is still to come "download" or "load"
+    name: str  # "decode", "encode", "compress", "warm up", "answer" or "repeat"; of a model that is still to come "download" or "load"
     fraction: float | None = None  # of this stage, where it is known
     arm: int | None = None  # 0 is the full model
 

@@ -139,7 +139,9 @@ def perform(model: QwenOmni, task: Task) -> Iterator[Event | LentEncoding | Lent
             encoded = task.encoded.beside(task.clip)
         if task.arms:
             timed = TimedClip(encoded, task.decode_ms)
-            comparison = Comparison(model, timed, task.name, task.question, task.sampling, Stop(None), Prefixes(0), task.alone)
+            comparison = Comparison(
+                model, timed, task.name, task.question, task.sampling, Stop(None), Prefixes(0), task.alone, repeats=False
+            )
             report = yield from comparison.run(task.arms, task.history, task.settings)
             if report is not None:
                 yield Finished(report)

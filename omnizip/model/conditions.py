@@ -12,7 +12,7 @@ import torch
 
 from .. import __version__
 from ..settings import Settings
-from ..types import Conditions
+from ..types import Conditions, MachineLoad
 from .cuda import capability_note, driver_problem
 from .loading import Loaded
 
@@ -30,13 +30,19 @@ def installed_versions() -> dict[str, str | None]:
     return versions | {"torch": str(torch.__version__)}  # names the build too
 
 
+def machine_load() -> MachineLoad:
+    """How busy the machine is now."""
+    return MachineLoad(os.getloadavg() if hasattr(os, "getloadavg") else None, os.cpu_count())
+
+
 def machine_conditions(device: torch.device) -> dict[str, Any]:
     """The device by name, threads, load, platform, versions and the date, as plain data."""
+    load = machine_load()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg() if hasattr(os, "getloadavg") else None,
+        "cores": load.cores,
+        "load_average": load.average,
         "threads": torch.get_num_threads(),
         "platform": platform.platform(),
         **installed_versions(),

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from html import escape
 
 from ..compressors import COMPRESSORS
-from ..types import Conditions, Turn
+from ..types import Conditions, MachineLoad, Turn
 from . import formats, wording
 from .decision import CompressionRecord, ratio
-from .report import Run
+from .report import Run, ratios_of
 
 Spans = Sequence[tuple[int, int]]
 
@@ -92,10 +92,14 @@ class CostRow:
     shown: Callable[[Run], str]
     better_worse: tuple[str, str]
     part: bool = False  # of the row above
+    is_time: bool = False  # may gain more than operations allow, which is noise
 
 
 def _time_row(words: tuple[str, str], name: str) -> CostRow:
-    return CostRow(words, lambda run: getattr(run.timing, name), lambda run: formats.duration(getattr(run.timing, name)), wording.FASTER)
+    def shown(run: Run) -> str:
+        return formats.duration(getattr(run.timing, name))
+
+    return CostRow(words, lambda run: getattr(run.timing, name), shown, wording.FASTER, is_time=True)
 
 
 def _token_row(words: tuple[str, str], name: str, part: bool = False) -> CostRow:
@@ -146,8 +150,8 @@ def _cost_rows(on_cpu: bool, reused: bool) -> tuple[CostRow, ...]:
     )
 
 
-def costs(runs: Sequence[Run], on_cpu: bool) -> str:
-    """Each run's cost, side by side, and how the last compares with the first."""
+def costs(runs: Sequence[Run], on_cpu: bool, load: MachineLoad | None = None) -> str:
+    """Each run's cost, side by side, and how the last compares with the first; `load` is the machine's, once all is done."""
     if not runs:
         return ""
     both = len(runs) > 1
@@ -158,24 +162,29 @@ def costs(runs: Sequence[Run], on_cpu: bool) -> str:
     for row in _cost_rows(on_cpu, reused):
         cells = "".join(f"<td>{escape(row.shown(run))}</td>" for run in runs)
         if both:
-            compared = wording.versus(row.number(runs[0]), row.number(runs[-1]), *row.better_worse)
+            full, last = row.number(runs[0]), row.number(runs[-1])
+            compared = wording.versus(full, last, *row.better_worse)
+            if row.is_time and full and last and wording.is_noise(full / last, ratios_of(runs[0], runs[-1])):
+                compared = wording.NOISE_MARK.format(gain=compared)
             cells += f'<td class="oz-gain">{escape(compared)}</td>'
         name, explained = row.words
         small = f"<small>{escape(explained)}</small>" if explained else ""
         rows.append(f'<tr{" class=oz-part" if row.part else ""}><th scope="row">{escape(name)}{small}</th>{cells}</tr>')
     return (
         f'<table class="oz-costs"><caption class="oz-sr">{escape(wording.COSTS)}</caption><thead><tr><th></th>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>{''.join(map(hint, _cost_notes(runs, reused)))}"
+        f"<tbody>{''.join(rows)}</tbody></table>{''.join(map(hint, _cost_notes(runs, reused, load)))}"
     )
 
 
-def _cost_notes(runs: Sequence[Run], reused: bool) -> list[str]:
+def _cost_notes(runs: Sequence[Run], reused: bool, load: MachineLoad | None) -> list[str]:
     """Sentences below the table."""
     full, last = runs[0], runs[-1]
     notes = []
     if last is not full:
         allowed = ratio(full.flops_counted.prefill, last.flops_counted.prefill)
-        notes.append(wording.speed_up(ratio(full.timing.prefill_ms, last.timing.prefill_ms), allowed))
+        times = last.timing.prefill_runs
+        notes.append(wording.speed_up(ratio(full.timing.prefill_ms, last.timing.prefill_ms), allowed, times))
+        notes.append(wording.timed(times, load))
     if reused and COMPRESSORS[last.method].reads_question:
         notes.append(wording.CHOSEN_ANEW.format(label=last.label))
     if any(run.timing.encode_reused for run in runs):

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..types import Agreement, Answer, Conditions, ModelShape, Sampling, Timing
+from ..types import Agreement, Answer, Conditions, MachineLoad, ModelShape, Sampling, Timing
 from .decision import CompressionRecord, WindowRecord, ratio
 from .flops import CountedFlops
 
@@ -125,24 +125,11 @@ class RunReport:
     question: str
     clip: ClipRecord
     runs: tuple[Run, ...]
+    load: MachineLoad | None = None  # of the machine, at the end
 
     def ratios(self, run: Run) -> dict[str, float | None]:
-        """How many times less `run` takes than the first.
-
-        Of tokens, prefill, ttft, ttft_encoded (with each run's own encoding), kv_cache, flops_paper, flops (counted, of the prefill)
-        and flops_encoded (with the encoders').
-        """
-        full = self.runs[0]
-        return {
-            "tokens": ratio(full.tokens["total"], run.tokens["total"]),
-            "prefill": ratio(full.timing.prefill_ms, run.timing.prefill_ms),
-            "ttft": ratio(full.timing.ttft_ms, run.timing.ttft_ms),
-            "ttft_encoded": ratio(full.timing.ttft_encoded_ms, run.timing.ttft_encoded_ms),
-            "kv_cache": ratio(full.kv_cache_bytes, run.kv_cache_bytes),
-            "flops_paper": ratio(full.flops_paper, run.flops_paper),
-            "flops": ratio(full.flops_counted.prefill, run.flops_counted.prefill),
-            "flops_encoded": ratio(full.flops_counted.prefill + full.flops_encode, run.flops_counted.prefill + run.flops_encode),
-        }
+        """How many times less `run` takes than the first, see `ratios_of`."""
+        return ratios_of(self.runs[0], run)
 
     def to_json(self) -> dict[str, Any]:
         """The report in plain values that strict JSON can hold; fractions are of the clip's tokens, ratios full / this run."""
@@ -152,6 +139,8 @@ class RunReport:
             "sampling": asdict(self.sampling),
             "seed": self.sampling.seed,
             "settings": self.settings,
+            "load_average": None if self.load is None else self.load.average,
+            "cores": None if self.load is None else self.load.cores,
         }
         return plain(
             {
@@ -174,6 +163,24 @@ class RunReport:
             for window, record in enumerate(run.windows):
                 writer.writerow([number, run.method, window, *(asdict(record)[name] for name in names)])
         return text.getvalue()
+
+
+def ratios_of(full: Run, run: Run) -> dict[str, float | None]:
+    """How many times less `run` takes than `full`.
+
+    Of tokens, prefill, ttft, ttft_encoded (with each run's own encoding), kv_cache, flops_paper, flops (counted, of the prefill)
+    and flops_encoded (with the encoders').
+    """
+    return {
+        "tokens": ratio(full.tokens["total"], run.tokens["total"]),
+        "prefill": ratio(full.timing.prefill_ms, run.timing.prefill_ms),
+        "ttft": ratio(full.timing.ttft_ms, run.timing.ttft_ms),
+        "ttft_encoded": ratio(full.timing.ttft_encoded_ms, run.timing.ttft_encoded_ms),
+        "kv_cache": ratio(full.kv_cache_bytes, run.kv_cache_bytes),
+        "flops_paper": ratio(full.flops_paper, run.flops_paper),
+        "flops": ratio(full.flops_counted.prefill, run.flops_counted.prefill),
+        "flops_encoded": ratio(full.flops_counted.prefill + full.flops_encode, run.flops_counted.prefill + run.flops_encode),
+    }
 
 
 def plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ import json
 import tempfile
 from base64 import b64encode
 from dataclasses import asdict
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,8 @@ def _body(report: RunReport) -> str:
 def _costs(report: RunReport) -> str:
     """The full model beside the first method; further methods folded away below."""
     full, *others = report.runs
-    on_cpu = report.conditions.device == "cpu"
-    tables = [f'<div class="oz-scroll">{fragments.costs([full, run], on_cpu)}</div>' for run in others] or [fragments.costs([full], on_cpu)]
+    costs = partial(fragments.costs, on_cpu=report.conditions.device == "cpu", load=report.load)
+    tables = [f'<div class="oz-scroll">{costs([full, run])}</div>' for run in others] or [costs([full])]
     more = (f"<details><summary>{escape(run.label)}</summary>{table}</details>" for run, table in zip(others[1:], tables[1:], strict=True))
     return tables[0] + "".join(more)
 

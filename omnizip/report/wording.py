@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import formats
 
 if TYPE_CHECKING:
-    from ..types import Agreement, Conditions, Timing
+    from ..types import Agreement, Conditions, MachineLoad, Timing
     from .report import ClipRecord, Run
 
 TITLE = "OmniZip"
@@ -38,6 +38,7 @@ STAGES = {
     "compress": "Choosing what to keep",
     "warm up": "Warming up, so that times are fair",
     "answer": "Answering",
+    "repeat": "Reading both again, in turn, since one run of so short a time says little",
 }
 
 # The line of gains above the answers: better, worse, the same
@@ -86,7 +87,11 @@ COST_AGREEMENT = ("Agreement", "how likely it finds the full model's answer: nat
 COST_OPERATIONS = ("Operations to read", "FLOPs: floating-point operations")
 FIRST_PLACE, PLACE = "1st", "place {n}"
 CAN_BE_HAD = "Reading was {measured}; by the operations counted it could be {allowed}."
-BEYOND = " What goes beyond that is noise: each was timed once, on a machine that may have been doing other things."
+BEYOND_ONCE = " What goes beyond that is noise: each was timed once, on a machine that may have been doing other things."
+BEYOND_OFTEN = " What goes beyond that is noise, though each is the median of {n} runs: the machine may have been doing other things."
+NOISE_MARK = "{gain} (noise)"
+TIMED_AGAIN = "Reading was timed {n} times each, in turn, after both answers; the medians are shown."
+MACHINE_LOAD = "Load of the machine meanwhile: {load} on {cores} cores."
 NOISE = 1.1  # a gain beyond what operations and tokens allow, times this, is of the clock
 CHOSEN_ANEW = "{label} looks at the question: for this one it chose anew, and read again what it kept."
 SHARED_COST = "Shared by both and counted in neither: {read}."
@@ -254,13 +259,17 @@ def savings(ratios: dict[str, float | None]) -> list[tuple[str, str]]:
     The unknown is left out, and so are times that gained more than operations and tokens allow.
     """
     tokens = ratios.get("tokens")
-    most = max((ratios.get(name) or 0.0 for name in ("tokens", "flops", "flops_encoded")), default=0.0)
     parts: list[tuple[str, str] | None] = [(formats.share(1 / tokens), TOKENS_READ) if tokens else None]
     for name, words in SAVINGS.items():
         ratio = ratios.get(name)
-        noise = name in TIMES and ratio is not None and bool(ratios.get("flops")) and ratio > NOISE * most
-        parts.append(None if noise else gain(ratio, *words))
+        parts.append(None if name in TIMES and is_noise(ratio, ratios) else gain(ratio, *words))
     return [part for part in parts if part is not None]
+
+
+def is_noise(gained: float | None, ratios: dict[str, float | None]) -> bool:
+    """Whether a time gained more than operations, or bytes that grow with the tokens, allow; from RunReport.ratios."""
+    most = max((ratios.get(name) or 0.0 for name in ("tokens", "flops", "flops_encoded")), default=0.0)
+    return gained is not None and bool(ratios.get("flops")) and gained > NOISE * most
 
 
 def difference(first: str, second: str, differs: bool) -> str:
@@ -276,14 +285,21 @@ def versus(full: float | None, other: float | None, better: str, worse: str) -> 
     return "" if found is None else found[1] if found[1] == SAME else " ".join(found)
 
 
-def speed_up(measured: float | None, allowed: float | None) -> str:
-    """The gain in reading as measured beside the one the operations allow; empty where either is unknown."""
+def speed_up(measured: float | None, allowed: float | None, runs: int = 1) -> str:
+    """The gain in reading as measured, in so many runs, beside the one the operations allow; empty where either is unknown."""
     gains = [gain(x, *FASTER, AS_FAST) for x in (measured, allowed)]
     if None in gains:
         return ""
     texts = [text if text == AS_FAST else f"{figure} {text}" for figure, text in filter(None, gains)]
-    beyond = BEYOND if (measured or 0.0) > NOISE * (allowed or 0.0) else ""
+    beyond = (BEYOND_ONCE if runs == 1 else BEYOND_OFTEN.format(n=runs)) if (measured or 0.0) > NOISE * (allowed or 0.0) else ""
     return CAN_BE_HAD.format(measured=texts[0], allowed=texts[1]) + beyond
+
+
+def timed(runs: int, load: MachineLoad | None) -> str:
+    """How often reading was timed, and on how busy a machine; empty where there is nothing to say."""
+    often = [TIMED_AGAIN.format(n=runs)] if runs > 1 else []
+    busy = [MACHINE_LOAD.format(load=f"{load.average[0]:.1f}", cores=load.cores)] if load and load.average and load.cores else []
+    return " ".join([*often, *busy])
 
 
 def shared_cost(timing: Timing) -> str:

@@ -224,7 +224,7 @@ def test_all_lengths_are_warm_before_anything_is_measured(engine, clip, monkeypa
             )
         report = event.report if isinstance(event, Finished) else report
     totals = [run.tokens["total"] for run in report.runs]
-    assert order == [totals, *totals]
+    assert order[: 1 + len(totals)] == [totals, *totals]
 
 
 def test_a_clip_is_encoded_once(engine, clip, loads, tmp_path):

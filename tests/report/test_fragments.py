@@ -7,7 +7,7 @@ from html import unescape
 from reports import CONDITIONS, make_report
 
 from omnizip.report import fragments, wording
-from omnizip.types import Turn
+from omnizip.types import MachineLoad, Turn
 
 
 def rows(table):
@@ -34,14 +34,34 @@ def test_costs_are_the_runs_own_and_compared():
     full, small = report.runs
     table = {row[0]: row[1:] for row in rows(fragments.costs(report.runs, on_cpu=True))}
     assert table["Tokens read"][:2] == [f"{run.tokens['total']:,}" for run in (full, small)]
-    assert table["Reading"] == ["40.0 ms", "10.0 ms", "4.0× faster"]
-    assert table["First word after"] == ["43.5 ms", "13.5 ms", "3.2× faster"]
+    assert table["Reading"] == ["40.0 ms", "10.0 ms", "4.0× faster (noise)"], "the operations allow less"
+    assert table["First word after"] == ["43.5 ms", "13.5 ms", "3.2× faster (noise)"]
     assert table["Looking and listening"] == ["20.0 ms", "20.0 ms", "the same"]
     assert table["with looking and listening"] == ["63.5 ms", "33.5 ms", "1.9× faster"]
     assert table["Choosing"] == ["–", "3.0 ms", ""], "the full model chooses nothing"
     assert table["Peak memory"] == [wording.NOT_ON_CPU, wording.NOT_ON_CPU, ""]
     assert "of them known already" not in table
     assert wording.NOT_MEASURED in fragments.costs(report.runs, on_cpu=False) and fragments.costs([], on_cpu=True) == ""
+
+
+def test_a_time_that_gains_more_than_operations_allow_is_called_noise():
+    full, small = make_report().runs
+    allowed = full.flops_counted.prefill / small.flops_counted.prefill
+    assert wording.is_noise(4.0, {"tokens": 2.0, "flops": allowed}) and allowed < 3
+    fast = dataclasses.replace(small, timing=small.timing.with_prefill(40 / 20, 5))
+    shown = fragments.costs([full, fast], on_cpu=True)
+    table = {row[0]: row[1:] for row in rows(shown)}
+    assert table["Reading"] == ["40.0 ms", "2.0 ms", "20× faster (noise)"]
+    assert "median of 5" in shown and "noise" not in table["Tokens read"][2] and "noise" not in table["Memory to remember it"][2]
+
+
+def test_how_often_reading_was_timed_and_how_busy_the_machine_was_stand_below():
+    full, small = make_report().runs
+    often = [dataclasses.replace(run, timing=run.timing.with_prefill(run.timing.prefill_ms, 5)) for run in (full, small)]
+    shown = fragments.costs(often, on_cpu=True, load=MachineLoad((3.24, 1.0, 0.5), 2))
+    assert f"{wording.TIMED_AGAIN.format(n=5)} Load of the machine meanwhile: 3.2 on 2 cores." in shown
+    once = fragments.costs([full, small], on_cpu=True, load=MachineLoad(None, 2))
+    assert "timed" not in once.replace(wording.BEYOND_ONCE, "") and "Load of the machine" not in once
 
 
 def test_an_encoding_that_was_there_already_is_said_to_be():

@@ -53,6 +53,7 @@ def test_times_beyond_what_the_operations_allow_are_noise_and_no_headline():
 def test_speed_up_stands_beside_what_could_be_had():
     assert wording.speed_up(2.29, 2.42) == "Reading was 2.3× faster; by the operations counted it could be 2.4× faster."
     assert wording.speed_up(1.0, 2.42).startswith("Reading was as fast;")
+    assert "once" in wording.speed_up(5.2, 2.4) and "median of 5" in wording.speed_up(5.2, 2.4, 5)
     assert wording.speed_up(None, 2.42) == wording.speed_up(2.0, None) == ""
 
 

@@ -10,7 +10,7 @@ from omnizip.report.decision import CompressionRecord
 from omnizip.settings import Settings
 from ui import first_look
 
-MACHINE = {"conditions", "versions", "timing", "peak_memory_bytes"}
+MACHINE = {"conditions", "versions", "timing", "peak_memory_bytes", "load"}
 
 
 def check(stored, fresh, place=""):

@@ -69,7 +69,7 @@ def run(
                 runs.append(event.run)
                 yield {"table": table(runs)}
             elif isinstance(event, Finished):
-                last = {"clip": clip, "runs": event.report.runs}
+                last = {"clip": clip, "runs": event.report.runs, "table": table(event.report.runs)}
     except OmniZipError as error:
         yield {"status": markup.problem(str(error))}
         return
