@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -24,9 +24,10 @@ from torch import Tensor, nn
 from ..media import Clip
 from ..media.frame_buffer import FrameBuffer
 from .block_attention import batched_blocks
+from .captured_input import captured_input
 from .encode_subset import encode_subset, window_order, window_side
 from .loading import Parts
-from .processor import AUDIO_STRIDE, Processor
+from .processor import Processor, mean_of_tokens
 from .saliency import attention_received, attention_received_windowed, per_token
 
 PATCHES_PER_BATCH = 8192  # 16 steps of 128 tokens
@@ -61,26 +62,6 @@ class Ahead:
     made: tuple[Tensor, ...]  # (V', D) each, whole batches
     spent_ms: float  # encoding, waiting for frames apart
     steps: int = 0
-
-
-@contextmanager
-def captured_input(module: nn.Module, call: Callable[[Tensor, dict[str, Any]], None] | None = None) -> Iterator[list[Tensor]]:
-    """The hidden states `module` is called with inside the context, call by call; the hook is gone after it.
-
-    Args:
-        call: called with the hidden states and named arguments of each call instead; then nothing is collected.
-    """
-    seen: list[Tensor] = []
-
-    def note(_module: nn.Module, args: tuple, kwargs: dict) -> None:
-        hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
-        seen.append(hidden) if call is None else call(hidden, kwargs)
-
-    handle = module.register_forward_pre_hook(note, with_kwargs=True)
-    try:
-        yield seen
-    finally:
-        handle.remove()
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +114,7 @@ class Encoder:
             encode_ms=audio_ms,
             saliency_kind="uniform" if clip.silent and audio is not None else "attention",
             audio_ms=audio_ms,
-            log_mel=None if mel is None or audio is None else _mean_of_tokens(mel, audio.shape[0]),
+            log_mel=None if mel is None or audio is None else mean_of_tokens(mel, audio.shape[0]),
             seen=torch.zeros(steps, rows * columns, dtype=torch.bool),
         )
 
@@ -329,10 +310,3 @@ def _to_host(tensor: Tensor) -> Tensor:
 
 def _device(module: nn.Module) -> torch.device:
     return next(module.parameters()).device
-
-
-def _mean_of_tokens(mel: Tensor, tokens: int) -> Tensor:
-    """(A, bins) log-mel frames (bins, M) averaged over the four of each token; a last one that lacks frames repeats its last."""
-    missing = max(0, AUDIO_STRIDE * tokens - mel.shape[1])
-    frames = torch.cat([mel, mel[:, -1:].expand(-1, missing)], dim=1)[:, : AUDIO_STRIDE * tokens]
-    return frames.unflatten(1, (tokens, AUDIO_STRIDE)).mean(dim=2).T.contiguous()

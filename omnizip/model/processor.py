@@ -43,6 +43,39 @@ VISION_START, VISION_END = "<|vision_bos|>", "<|vision_eos|>"
 END_OF_TURN = ("<|im_end|>", "<|endoftext|>")
 
 
+def media_chunks(
+    grid: tuple[int, int, int], n_audio: int, second_per_step: float, positions_per_second: int, seconds_per_window: int
+) -> tuple[list[int], list[int]]:
+    """How many video and how many audio tokens each chunk of a clip holds, in turn; equally many chunks, the last ones maybe empty.
+
+    Args:
+        grid: steps, rows and columns of video tokens.
+        n_audio: audio tokens, 0 without sound; then all video is one chunk.
+        second_per_step: seconds of clip between steps as sampled.
+    """
+    steps, rows, columns = grid
+    if not n_audio:
+        return [steps * rows * columns], [0]
+    # In float32 like the model's own positions: where the processor's float64 falls on the other side of a chunk's edge,
+    # ids and positions would disagree.
+    time = (torch.arange(steps) * torch.tensor(second_per_step).float() * positions_per_second).long()
+    window = positions_per_second * seconds_per_window
+    video = _chunks(time.repeat_interleave(rows * columns).tolist(), window)
+    audio = _chunks(range(n_audio), window)
+    chunks = max(len(video), len(audio))
+    return video + [0] * (chunks - len(video)), audio + [0] * (chunks - len(audio))
+
+
+def _chunks(times: Sequence[int], window: int) -> list[int]:
+    """How many tokens each chunk holds. A token that is late for the chunk opens the next one, which ends a window later."""
+    counts = [0]
+    for time in times:
+        if time >= len(counts) * window:
+            counts.append(0)
+        counts[-1] += 1
+    return counts
+
+
 @dataclass(frozen=True, eq=False)
 class Processor:
     """Makes the input of one checkpoint. Sizes in pixels, frames per second, tokens."""
@@ -199,29 +232,13 @@ class Processor:
             n_audio: audio tokens, 0 without sound.
             second_per_step: seconds of clip between steps as sampled.
         """
-        steps, rows, columns = grid
+        video, audio = media_chunks(grid, n_audio, second_per_step, self.positions_per_second, self.seconds_per_window)
         if not n_audio:
-            return torch.tensor([self.vision_start_id, *[self.video_id] * (steps * rows * columns), self.vision_end_id])
-        # In float32 like the model's own positions: where the processor's float64 falls on the other side of a chunk's edge,
-        # ids and positions would disagree.
-        time = (torch.arange(steps) * torch.tensor(second_per_step).float() * self.positions_per_second).long()
-        video = self._chunks(time.repeat_interleave(rows * columns).tolist())
-        audio = self._chunks(range(n_audio))
+            return torch.tensor([self.vision_start_id, *[self.video_id] * sum(video), self.vision_end_id])
         ids = [self.vision_start_id, self.audio_start_id]
-        for i in range(max(len(video), len(audio))):
-            ids += [self.video_id] * (video[i] if i < len(video) else 0)
-            ids += [self.audio_id] * (audio[i] if i < len(audio) else 0)
+        for seen, heard in zip(video, audio, strict=True):
+            ids += [self.video_id] * seen + [self.audio_id] * heard
         return torch.tensor([*ids, self.audio_end_id, self.vision_end_id])
-
-    def _chunks(self, times: Sequence[int]) -> list[int]:
-        """How many tokens each chunk holds. A token that is late for the chunk opens the next one, which ends a window later."""
-        window = self.positions_per_second * self.seconds_per_window
-        counts = [0]
-        for time in times:
-            if time >= len(counts) * window:
-                counts.append(0)
-            counts[-1] += 1
-        return counts
 
     def prompt_ids(self, turns: Sequence[Turn], media: Tensor, system: str = SYSTEM) -> tuple[Tensor, Tensor]:
         """(B,) ids up to the end of the clip and (E,) those behind it, ready for an answer to the last turn.
@@ -283,3 +300,10 @@ class Processor:
         """The words of `ids`, without markers; bytes of a character that is not complete yet are held back."""
         words = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return words.rstrip("\ufffd")
+
+
+def mean_of_tokens(mel: Tensor, tokens: int) -> Tensor:
+    """(A, bins) log-mel frames (bins, M) averaged over the four of each token; a last one that lacks frames repeats its last."""
+    missing = max(0, AUDIO_STRIDE * tokens - mel.shape[1])
+    frames = torch.cat([mel, mel[:, -1:].expand(-1, missing)], dim=1)[:, : AUDIO_STRIDE * tokens]
+    return frames.unflatten(1, (tokens, AUDIO_STRIDE)).mean(dim=2).T.contiguous()

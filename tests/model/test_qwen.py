@@ -8,6 +8,7 @@ import torch
 
 from omnizip.compressors import COMPRESSORS
 from omnizip.model import encoders
+from omnizip.model.captured_input import captured_input
 from omnizip.model.generate import LanguageModel
 from omnizip.model.loading import Loaded, Parts
 from omnizip.model.qwen import QwenOmni
@@ -200,7 +201,7 @@ def test_hooks_are_gone_after_encoding_and_after_an_error(qwen, monkeypatch):
 
 def test_a_hook_is_gone_when_its_context_raises():
     layer = torch.nn.Linear(2, 2)
-    with pytest.raises(ZeroDivisionError), encoders.captured_input(layer) as seen:
+    with pytest.raises(ZeroDivisionError), captured_input(layer) as seen:
         layer(torch.ones(1, 2))
         assert len(seen) == 1
         raise ZeroDivisionError

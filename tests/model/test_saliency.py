@@ -4,7 +4,7 @@ import pytest
 import tiny
 import torch
 
-from omnizip.model.encoders import captured_input
+from omnizip.model.captured_input import captured_input
 from omnizip.model.loading import Loaded, Parts
 from omnizip.model.qwen import QwenOmni
 from omnizip.model.saliency import attention_received, attention_received_windowed, per_token
