@@ -63,6 +63,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shard", metavar="I/N", help="only every N-th clip, the I-th of them; give all parts one --state")
     parser.add_argument("--workers", type=int, default=1, help="processes, one thread each (default: %(default)s)")
     parser.add_argument("--gpus", type=int, default=0, metavar="N", help="one process on each of N GPUs")
+    parser.add_argument("--ray", metavar="ADDRESS", help=argparse.SUPPRESS)  # only to say what to do instead
     parser.add_argument("--state", metavar="FOLDER", help="remember each clip there; the same command goes on after a stop")
     parser.add_argument("--judge", metavar="ADDRESS", help="OpenAI-style address that counts facts missed and invented (captions)")
     parser.add_argument("--judge-model", metavar="NAME", default="", help="model to ask there")
@@ -80,6 +81,8 @@ def run(arguments: argparse.Namespace) -> None:
     check_targets({f"--{name}": getattr(arguments, name) for name in targets})
     if sum(getattr(arguments, name) == "-" for name in targets) > 1:
         raise UsageError("Only one of --json, --markdown, --csv, --html and --records may be -; write the others to files.")
+    if arguments.ray is not None:
+        raise UsageError("--ray: clips are not scheduled over a cluster; give each machine its --shard I/N and the same --state instead.")
     judge = _judge(arguments)
     part = _shard(arguments.shard)
     job, all_clips = _job(arguments)

@@ -1,6 +1,7 @@
 """Readers of the official annotation formats, on files written here in those formats; what is wrong with a file is one sentence."""
 
 import json
+import sys
 from pathlib import Path
 
 import benchmark_files
@@ -108,6 +109,31 @@ def test_what_is_no_annotation_is_told(tmp_path, text, words):
     (tmp_path / "qa.json").write_text(text)
     with pytest.raises(OmniZipError, match=words):
         READERS["dailyomni"].load(tmp_path)
+
+
+def test_rows_may_be_parquet_as_on_the_hub(download):
+    """pyarrow is no requirement; .ci/lmms has it."""
+    arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed; .ci/lmms runs this")
+    from pyarrow import parquet
+
+    folder, file = download("videomme")
+    as_lines = READERS["videomme"].load(folder)
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    file.unlink()
+    (folder / "videomme").mkdir()
+    parquet.write_table(arrow.Table.from_pylist(rows), folder / "videomme/test-00000-of-00001.parquet")
+    assert READERS["videomme"].load(folder) == as_lines
+    (folder / "videomme/test-00000-of-00001.parquet").write_bytes(b"PAR1 but no more")
+    with pytest.raises(OmniZipError, match="test-00000-of-00001.parquet: it cannot be read .*download it again"):
+        READERS["videomme"].load(folder)
+
+
+def test_parquet_without_pyarrow_is_one_sentence(download, monkeypatch):
+    folder, file = download("videomme")
+    file.rename(folder / "test-0.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(OmniZipError, match="pip install pyarrow, or convert the file to JSON Lines"):
+        READERS["videomme"].load(folder)
 
 
 def test_descriptions_are_of_the_official_events_or_of_ones_own_captions(download, tmp_path):
