@@ -83,7 +83,7 @@ def beaten() -> str:
     parts = [f"{sum(map(above, others(share)))} above and {sum(map(below, others(share)))} below at {share:.0%}" for share in SHARES]
     clips = load("nano-methods")["conditions"]["clips"]
     return (
-        f"Of all {len(others(SHARES[0]))} methods on {clips} clips, with the whole interval on one side of random choice: {listed(parts)} "
+        f"Of {len(others(SHARES[0]))} methods on {clips} clips, with the whole interval on one side of random choice: {listed(parts)} "
         "([nano-methods.json](docs/results/nano-methods.json))."
     )
 

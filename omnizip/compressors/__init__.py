@@ -12,6 +12,7 @@ from .flashvid import FlashVID
 from .full import Full
 from .glance import FirstGlance
 from .omnirefine import OmniRefine
+from .omniroute import OmniRoute
 from .omnisift import OmniSIFT
 from .omnizip import OmniZip
 from .omnizip_official import OmniZipOfficial
@@ -38,6 +39,7 @@ COMPRESSORS: dict[str, type[Compressor]] = {
     "flashvid": FlashVID,
     "prumerge": PruMerge,
     "omnirefine": OmniRefine,
+    "omniroute": OmniRoute,
     "echoingpixels": EchoingPixels,
     "fastv": FastV,
     "fastav": FastAV,

@@ -75,25 +75,14 @@ class OmniRefine(Compressor):
         n, index = max(1, stream.tokens_per_step), stream.video_index
         if not index.numel():
             return torch.full((n_blocks,), 1 - self.rho_video, dtype=torch.float64), index, stream.embeds[:0].float()
-        redundancy, goes_to = _redundancy(stream, block)
+        redundancy, goes_to = likeness_over_threshold(stream, block)
         of_token = block.repeat_interleave(n)
         sizes = torch.bincount(block, minlength=n_blocks) * n
         unlike = marked_per_group(redundancy < 1, sizes).double()
         left = (unlike / sizes.clamp(min=1)).clamp(LEAST_VIDEO, MOST_VIDEO)
         if self.counts == "exact":
             left = 1 - solve_rates(1 - left, sizes, self.rho_video, 0.0, 1.0)
-        size = cumulative_rounding(sizes * left)[of_token]
-        kept = foremost(placed(of_token, index.device), -redundancy, placed(size, index.device))
-        goes_to = torch.where(kept | (redundancy < 1), torch.arange(index.numel(), device=index.device), goes_to)
-        for _ in range(HOPS):
-            goes_to = goes_to[goes_to]
-        merged = ~kept & kept[goes_to]
-        spatial = torch.where(merged, Reason.FOLDED, Reason.DROPPED)
-        reason[index] = torch.where(kept, Reason.METHOD_SCORE, spatial).to(reason.dtype)
-        source[index] = index[goes_to]
-        merged, goes_to = (x.cpu() for x in (merged, goes_to))
-        places = stream.step_places.flatten()
-        return left, *average(stream.embeds, places[merged], places[goes_to[merged]])
+        return left, *merge_video(stream, of_token, cumulative_rounding(sizes * left), redundancy, goes_to, reason, source)
 
     def _audio(self, stream: TokenStream, block: Tensor, left: Tensor, reason: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
         """Dominant audio, anchors, and what they take in; returns places and embeddings that merging rewrote."""
@@ -124,27 +113,58 @@ class OmniRefine(Compressor):
         return index[target], add_weighted(stream.embeds[index[target]], stream.embeds, index[member], slot, weight)
 
 
-def _redundancy(stream: TokenStream, block: Tensor) -> tuple[Tensor, Tensor]:
+def likeness_over_threshold(
+    stream: TokenStream, block: Tensor, spatial: Tensor | None = None, temporal: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """(V,) likeness over threshold, 1 and more merges, and (V,) int64 the video token each would go into.
 
     The first step of a block has nothing before it: there what does not merge in space ranks first, the most unlike foremost.
+
+    Args:
+        block: (steps,) on the host; spatial, temporal: (steps, 1) thresholds of their own, where the published ones are not meant.
     """
+    if spatial is None or temporal is None:
+        own = stream.embeds.new_ones(block.numel(), 1, dtype=torch.float32)
+        spatial, temporal = SPATIAL * own, TEMPORAL * own
     _, rows, columns = stream.grid
     opens = placed(torch.cat([block.new_ones(1, dtype=torch.bool), block.diff() > 0]), stream.embeds.device)
     made, homes, last = [], [], None
     for at, x in step_rows(stream):
-        likeness, home, node = quadtree(x, rows, columns, SPATIAL)
+        likeness, home, node = quadtree(x, rows, columns, spatial[at])
         place = torch.arange(x.shape[1], device=x.device)
         step = torch.arange(at.start, at.stop, device=x.device)[:, None] * x.shape[1]
         last_node, last_home = last or (node[:1], home[:1])
         before, before_home = torch.cat([last_node, node[:-1]]), torch.cat([last_home, home[:-1]])
         first = opens[at, None]
-        in_time = torch.where(first, likeness.clamp(min=-1) / SPATIAL - 10, echo(node, before) / TEMPORAL)
+        in_time = torch.where(first, likeness.clamp(min=-1) / spatial[at] - 10, echo(node, before) / temporal[at])
         in_space = home != place
-        made.append(torch.where(in_space, likeness / SPATIAL, in_time))
+        made.append(torch.where(in_space, likeness / spatial[at], in_time))
         homes.append(torch.where(in_space, home + step, torch.where(first, place + step, before_home + step - x.shape[1])))
         last = node[-1:].clone(), home[-1:].clone()
     return torch.cat(made).flatten(), torch.cat(homes).flatten()
+
+
+def merge_video(
+    stream: TokenStream, of_token: Tensor, counts: Tensor, redundancy: Tensor, goes_to: Tensor, reason: Tensor, source: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Keep the least redundant of each block and merge what is redundant into what stays; return what that rewrote.
+
+    Args:
+        of_token: (V,) block of each video token and counts: (B,) how many of each stay, both on the host; redundancy, goes_to: (V,) as
+            of `likeness_over_threshold`. Writes `reason` (L,) and `source` (L,).
+    """
+    index = stream.video_index
+    kept = foremost(placed(of_token, index.device), -redundancy, placed(counts[of_token], index.device))
+    goes_to = torch.where(kept | (redundancy < 1), torch.arange(index.numel(), device=index.device), goes_to)
+    for _ in range(HOPS):
+        goes_to = goes_to[goes_to]
+    merged = ~kept & kept[goes_to]
+    spatial = torch.where(merged, Reason.FOLDED, Reason.DROPPED)
+    reason[index] = torch.where(kept, Reason.METHOD_SCORE, spatial).to(reason.dtype)
+    source[index] = index[goes_to]
+    merged, goes_to = (x.cpu() for x in (merged, goes_to))
+    places = stream.step_places.flatten()
+    return average(stream.embeds, places[merged], places[goes_to[merged]])
 
 
 def _best_anchor(stream: TokenStream, target: Tensor, held: Tensor, member: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:

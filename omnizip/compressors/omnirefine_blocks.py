@@ -13,11 +13,12 @@ VARIANCE_WEIGHT = 0.02
 LEAST_BAND = 48
 
 
-def quadtree(x: Tensor, rows: int, columns: int, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+def quadtree(x: Tensor, rows: int, columns: int, threshold: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Merge regions of alike patches: a region collapses if its parts have, and all are as like its mean as `threshold`.
 
     Args:
         x: (s, rows * columns, D) float32 tokens of s steps.
+        threshold: one for all, or (s, 1) of each step.
 
     Returns:
         (s, n) the likeness at which each token goes into the first of its region, -inf for the first of the picture;
