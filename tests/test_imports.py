@@ -33,7 +33,7 @@ ROWS = [
         ["ui.model_host", "ui.stops", "ui.chat", "ui.decisions", "ui.examples", "ui.files", "ui.handlers", "ui.links", "ui.run_folder"],
         {"numpy", "PIL", "plotly"},
     ),
-    (["ui.lens.view", "ui.first_look", "ui.methods.chart", "ui.methods.view"], {"numpy", "PIL", "plotly"}),
+    (["ui.lens.view", "ui.first_look", "ui.kept_looks", "ui.methods.chart", "ui.methods.view"], {"numpy", "PIL", "plotly"}),
     (["ui.gate", "ui.limits", "ui.access", "ui.openai_door"], {"starlette", "python_multipart"}),
     (["ui.openai_routes"], {"gradio", "starlette"}),
     (

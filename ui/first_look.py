@@ -1,5 +1,7 @@
 """A comparison of the first example that was computed earlier, so that the page shows one before anybody has clicked. No gradio.
 
+Another model's, or one of other examples, is what somebody has asked for on the page (kept_looks.py).
+
 `python -m ui.first_look` runs it on the embedded model and writes it, with its conditions, into assets/first-look.json. A test
 compares what is stored with a fresh run, so that a change of the model, the method or the format asks for another.
 """
@@ -88,8 +90,6 @@ def unpacked_value(value: Any) -> Any:
 
 def compute(engine: Engine) -> dict[str, Any]:
     """The comparison as it is stored: the report, the clip as the lens draws it, the machine and the day."""
-    from omnizip.model.conditions import machine_conditions
-
     example = examples_of(engine.settings)[0]
     report = None
     for event in engine.compare(example.path, example.question, (Arm(METHOD, words.PRESETS[RETENTION]),)):
@@ -97,6 +97,13 @@ def compute(engine: Engine) -> dict[str, Any]:
             report = event.report
     if report is None:
         raise OmniZipError("The comparison ended without a report.")
+    return stored(engine, example, report)
+
+
+def stored(engine: Engine, example: Example, report: RunReport) -> dict[str, Any]:
+    """A comparison of the example as it is stored."""
+    from omnizip.model.conditions import machine_conditions
+
     encoded = engine.encode(example.path)
     clip = packed.pack_clip(encoded.clip, encoded.grid, encoded.second_per_step, "", example.path.name)
     machine = machine_conditions(engine.model.parts.device)
@@ -114,17 +121,32 @@ def stored_report() -> RunReport:
     return unpacked_value(_stored()["report"])
 
 
+def is_for(settings: Settings) -> bool:
+    """Whether what is stored with the project is what these settings would give."""
+    return not (settings.model or settings.examples or settings.chooses_part)
+
+
 def first_look(settings: Settings) -> tuple[Example, Update] | None:
     """The first example and what the page shows of it; None where another model, or other examples, would be answered for."""
-    if settings.model or settings.examples or settings.chooses_part:
+    if not is_for(settings):
         return None
     example = examples_of(settings)[0]
-    report, made = stored_report(), _stored()["made"]
+    return example, shown(_stored(), example, settings)
+
+
+def shown(found: dict[str, Any], example: Example, settings: Settings) -> Update:
+    """What the page shows of a comparison as it is stored. Raises KeyError, TypeError or ValueError for one of another format."""
+    report, made = unpacked_value(found["report"]), found["made"]
     key = ClipKey.of(media.digest(example.path, settings), settings)
     answers = [run.answer.text for run in report.runs]
     turns = tuple((Turn(report.question, text),) for text in answers)
-    chat = Chat(ClipHandle(example.path, key), arm_of(METHOD, RETENTION, _options()), (turns[FULL], turns[COMPRESSED]), report)
-    return example, {**_answers(report, answers, made), "chat": chat, **decisions.show_answered(chat)}
+    chat = Chat(ClipHandle(example.path, key), first_arm(), (turns[FULL], turns[COMPRESSED]), report)
+    return {**_answers(report, answers, made), "chat": chat, **decisions.show_answered(chat)}
+
+
+def first_arm() -> Arm:
+    """The method and its settings as the page starts."""
+    return arm_of(METHOD, RETENTION, _options())
 
 
 def _options() -> dict[str, Any]:
@@ -132,12 +154,12 @@ def _options() -> dict[str, Any]:
     return {item.name: item.default for item in COMPRESSORS[METHOD].options()}
 
 
-def lens(settings: Settings, look: Update) -> dict[str, Any]:
-    """The clip and the decision of what `first_look` gives, by the names the lens has for them."""
+def lens(settings: Settings, look: Update, found: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The clip and the decision of what `first_look`, or `shown` of a comparison, gives; by the names the lens has for them."""
     engine: Any = _Settled(settings)
     chat = look["chat"]
     maps = lens_view.maps(engine, chat, look["kept"], METHOD, RETENTION, _options(), "")
-    return {"clip": {**_stored()["clip"], "source": chat.path}, "maps": maps}
+    return {"clip": {**(found or _stored())["clip"], "source": chat.path}, "maps": maps}
 
 
 class _Settled:

@@ -194,6 +194,11 @@ class ModelHost:
         return engine
 
     @property
+    def lent(self) -> bool:
+        """Whether the device is only lent for a call, so that nothing but answers may use it."""
+        return self._lend is not None
+
+    @property
     def knows_choices(self) -> bool:
         """Whether `choices` is answered at once: not before torch is imported."""
         return self._here.is_set()

@@ -28,6 +28,7 @@ from .chat import Update, empty_page  # noqa: E402
 from .columns import METHODS, Asked, answer_column, ask_column, follow_section, kept_section, more_section  # noqa: E402
 from .examples import examples_of, folder_of  # noqa: E402
 from .gate import Door  # noqa: E402
+from .kept_looks import KeptLooks  # noqa: E402
 from .lens import component  # noqa: E402
 from .lens import view as lens_view
 from .methods.tab import methods_tab  # noqa: E402
@@ -101,7 +102,7 @@ def build_page(engine: Engine | ModelHost, stops: Stops | None = None) -> gr.Blo
         by_name = {**states, **asked.pieces, **answered, **shown, **asking_on, **costs, **taken}
         pieces = _Pieces(by_name, (views, follow, more), empty, clock)
         stops = stops or Stops()
-        answers = _wire_answers(page, engine, asked, pieces, stops)
+        answers = _wire_answers(page, engine, asked, pieces, stops, KeptLooks())
         _wire_charts(engine, pieces, charts, [*answers, *_wire_lens(engine, asked, pieces, answers)])
         _wire_choices(engine, asked, pieces)
         methods_tab(page, engine, asked, ON_MODEL)
@@ -145,7 +146,7 @@ class _Pieces:
         return placed
 
 
-def _wire_answers(page: gr.Blocks, engine: ModelHost, asked: Asked, pieces: _Pieces, stops: Stops) -> list[Any]:
+def _wire_answers(page: gr.Blocks, engine: ModelHost, asked: Asked, pieces: _Pieces, stops: Stops, looks: KeptLooks) -> list[Any]:
     """Compare, ask on, stop, begin anew. Returns the events that end with an answer."""
 
     def show_run(request: gr.Request, path: str | None, updates: Any) -> Iterator[dict[Any, Any]]:
@@ -166,7 +167,14 @@ def _wire_answers(page: gr.Blocks, engine: ModelHost, asked: Asked, pieces: _Pie
 
     def on_compare(request: gr.Request, path, question, method, retention, *values):
         options = asked.controls.options(method, values)
-        yield from show_run(request, path, lambda flag: handlers.compare(engine, path, question, method, retention, options, flag))
+
+        def updates(flag):
+            for update in handlers.compare(engine, path, question, method, retention, options, flag):
+                yield update
+                if update.get("chat") is not None:
+                    looks.keep(engine, update["chat"])  # the answer is shown by now
+
+        yield from show_run(request, path, updates)
 
     def on_ask(request: gr.Request, chat, question):
         yield from show_run(request, chat and chat.path, lambda flag: handlers.ask_on(engine, chat, question, flag))
@@ -199,7 +207,7 @@ def _wire_answers(page: gr.Blocks, engine: ModelHost, asked: Asked, pieces: _Pie
     cuts = queueing.CutOff(asked.stop, patiently, stops.wished), queueing.CutOff(pieces["new_chat"], stops.stop, stops.wished)
     busy = {"fn": on_busy, "outputs": [*pieces.outputs, *(cut.timer for cut in cuts)], "queue": False, **QUIET}
     failed = {"fn": on_failure, "outputs": pieces.outputs, "queue": False, **QUIET}
-    followed = _wire_link(page, engine, asked, pieces)
+    followed = _wire_link(page, engine, asked, pieces, looks)
     compare = gr.on([asked.compare.click, asked.question.submit, followed.change], **busy).then(
         on_compare, [asked.video, asked.question, *asked.choices], pieces.outputs, **ON_MODEL, **QUIET
     )
@@ -322,7 +330,7 @@ def _wire_charts(engine: ComparisonEngine, pieces: _Pieces, charts: gr.Accordion
         event.then(on_event, [unfolded, pieces["kept"]], outputs, **drawing)
 
 
-def _wire_link(page: gr.Blocks, engine: ModelHost, asked: Asked, pieces: _Pieces) -> gr.Textbox:
+def _wire_link(page: gr.Blocks, engine: ModelHost, asked: Asked, pieces: _Pieces, looks: KeptLooks) -> gr.Textbox:
     """A link that is followed puts example, question and settings in place; the unseen text it changes then presses Compare."""
     followed = gr.Textbox(visible="hidden", elem_id="followed")
     outputs = list(dict.fromkeys([followed, asked.question, *pieces.outputs, *asked.choices]))
@@ -333,6 +341,10 @@ def _wire_link(page: gr.Blocks, engine: ModelHost, asked: Asked, pieces: _Pieces
         except OmniZipError as problem:
             return {pieces["status"]: markup.problem(str(problem))}
         if view is None:
+            if found := looks.shown(engine):
+                example, look, lens = found
+                placed = {**pieces.place({**empty_page(), **look, "talking": True}), pieces["lens"]: component.update(**lens)}
+                return placed | {asked.video: str(example.path), asked.question: example.question}
             # what was computed earlier is the embedded model's, and by now another may answer
             return gr.skip() if engine.state.name == engine.settings.model else {**pieces.place(empty_page()), asked.video: None}
         placed = {followed: str(request.query_params), asked.video: str(view.path), asked.question: view.question}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from time import perf_counter
 
@@ -27,6 +27,7 @@ from ..windows import window_of
 from .conditions import model_conditions
 from .encode_subset import window_side
 from .encoders import Ahead, EncodedClip, Encoder
+from .fingerprint import weights_digest
 from .generate import LanguageModel, Prefilled
 from .joint_attention import joint_attention
 from .loading import Loaded, Parts, embedded, load, text_shape
@@ -233,6 +234,11 @@ class QwenOmni:
             self.language_model.advance(prefilled, self._text_id, 0)
             self._warmed.add(length)
         self.synchronize()
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """Tells these weights from others; see fingerprint.py."""
+        return weights_digest(self.parts.thinker)
 
     def synchronize(self) -> None:
         """Wait until every device has done what it was given."""
