@@ -3,11 +3,14 @@
 import os
 
 import pytest
+import tiny
 from browsing import BOTH, opened
 from gradio_client import Client, handle_file
 from served import ROOT, free_port, served
 
+from omnizip.settings import Settings
 from ui import words
+from ui.examples import examples_of
 
 pytestmark = pytest.mark.browser
 
@@ -50,7 +53,7 @@ def test_a_comparison_asked_for_before_the_model_is_there_waits_and_is_answered(
         called = Client(url, verbose=False).submit(video=handle_file(str(EXAMPLE)), question="What?", api_name="/compare")
         held.unlink()
         page.wait_for_function("document.querySelector('#status').innerText.includes('Done')")
-        assert page.locator("#origin").inner_text() == "" and page.locator("#answer-full .oz-said").inner_text() == "purple"
+        assert page.locator("#origin .oz-hint").count() == 0 and page.locator("#answer-full .oz-said").inner_text() == "purple"
         page.wait_for_function(LOADED)
         assert len(called.result(timeout=120)[2]["runs"]) == 2, "programs wait alike"
         assert page.complaints == []
@@ -88,3 +91,32 @@ def test_nothing_moves_under_a_visitors_eyes(browser, url, size):
     page.wait_for_function("document.querySelector('.lens-veil')?.style.width")
     assert page.evaluate("window.shift") < MOST_SHIFT
     page.close()
+
+
+@pytest.mark.slow
+def test_the_page_of_a_checkpoint_begins_with_it_once_somebody_has_asked(browser, tmp_path):
+    folder, port = tiny.save(tmp_path / "tiny", seed=1), free_port()
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "OMNIZIP_MAX_NEW_TOKENS": "4", "OMNIZIP_MAX_FRAMES": "4"}
+    flags = ["--port", str(port), "--model", folder, "--device", "cpu"]
+    with served(tmp_path, environment, *flags, address=f"http://127.0.0.1:{port}/") as url:
+        page = browser.new_page(viewport={"width": 1360, "height": 900})
+        page.set_default_timeout(60_000)
+        page.goto(url)
+        page.wait_for_selector("#headline .oz-empty")
+        assert page.locator("#origin .oz-hint").count() == 0
+        page.locator("#examples button").first.click()
+        page.wait_for_selector("#clip video")
+        page.locator("#compare").click()
+        page.wait_for_function("document.querySelector('#status').innerText.includes('Done')")
+        page.wait_for_function(BOTH)
+        said = page.locator("#answer-full .oz-said").inner_text()
+        page.close()
+        page = opened(browser, url)
+        page.wait_for_function(BOTH)
+        assert "computed earlier" in page.locator("#origin").inner_text()
+        assert page.locator("#answer-full .oz-said").inner_text() == said
+        page.wait_for_function("document.querySelector('.lens-video')?.readyState >= 2")
+        page.wait_for_function("document.querySelector('.lens-facts tr')")
+        assert page.locator("#question textarea").input_value() == examples_of(Settings())[0].question
+        assert page.complaints == []
+        page.close()

@@ -7,8 +7,6 @@ from threading import Event as Flag
 import pytest
 import tiny
 import torch
-from browsing import BOTH, opened
-from served import free_port, served
 
 from omnizip.engine import Engine
 from omnizip.model.fingerprint import weights_digest
@@ -33,9 +31,7 @@ def asked(host, question=None, retention=first_look.RETENTION, path=None):
     """The conversation that Compare ends with."""
     example = examples_of(host.settings)[0]
     options = first_look._options()
-    updates = handlers.compare(
-        host, path or str(example.path), question or example.question, first_look.METHOD, retention, options, Flag()
-    )
+    updates = handlers.compare(host, path or str(example.path), question or example.question, first_look.METHOD, retention, options, Flag())
     return [update["chat"] for update in updates if "chat" in update][-1]
 
 
@@ -57,8 +53,9 @@ def test_what_was_asked_is_shown_again_as_it_was(host, chat, tmp_path):
 
 def test_other_questions_shares_and_clips_are_nobodys_first_look(host, chat, tmp_path):
     looks = KeptLooks(tmp_path)
-    for other in (asked(host, question="And now?"), asked(host, retention="25 %"), asked(host, path=str(examples_of(host.settings)[1].path))):
-        assert not looks.keep(host, other)
+    another = str(examples_of(host.settings)[1].path)
+    for given in ({"question": "And now?"}, {"retention": "25 %"}, {"path": another}):
+        assert not looks.keep(host, asked(host, **given))
     stopped = dataclasses.replace(chat.report.runs[1], answer=dataclasses.replace(chat.report.runs[1].answer, finish="stopped"))
     report = dataclasses.replace(chat.report, runs=(chat.report.runs[0], stopped))
     assert not looks.keep(host, dataclasses.replace(chat, report=report))
@@ -120,34 +117,3 @@ def test_weights_are_told_apart_by_values_names_and_types():
     with torch.no_grad():
         made.bias[-1] += 1
     assert weights_digest(made) != digest
-
-
-@pytest.mark.browser
-@pytest.mark.slow
-def test_the_page_of_a_checkpoint_begins_with_it_once_somebody_has_asked(browser, folder, tmp_path):
-    port = free_port()
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "OMNIZIP_MAX_NEW_TOKENS": "4", "OMNIZIP_MAX_FRAMES": "4"}
-    flags = ["--port", str(port), "--model", folder, "--device", "cpu"]
-    with served(tmp_path, environment, *flags, address=f"http://127.0.0.1:{port}/") as url:
-        page = browser.new_page(viewport={"width": 1360, "height": 900})
-        page.set_default_timeout(60_000)
-        page.goto(url)
-        page.wait_for_selector("#headline .oz-empty")
-        assert page.locator("#origin").inner_text() == ""
-        page.locator("#examples button").first.click()
-        page.wait_for_selector("#clip video")
-        page.locator("#compare").click()
-        page.wait_for_function("document.querySelector('#status').innerText.includes('Done')")
-        page.wait_for_function(BOTH)
-        said = page.locator("#answer-full .oz-said").inner_text()
-        page.close()
-        page = opened(browser, url)
-        page.wait_for_function(BOTH)
-        assert "computed earlier" in page.locator("#origin").inner_text()
-        assert page.locator("#answer-full .oz-said").inner_text() == said
-        page.wait_for_function("document.querySelector('.lens-video')?.readyState >= 2")
-        page.wait_for_function("document.querySelector('.lens-facts tr')")
-        assert page.locator("#question textarea").input_value() == examples_of(Settings())[0].question
-        page.locator("#method-about").wait_for()
-        assert page.complaints == []
-        page.close()
