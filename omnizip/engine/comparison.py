@@ -263,6 +263,7 @@ class Comparison:
         peak = model.peak_memory_bytes()
         peak = None if peak is None else peak - self.prefixes.nbytes  # what other chats keep is not this run's
         agreement = None if self.alone else model.score(prefilled, ids if full_ids is None else full_ids)
+        looks = model.first_token_attention(prefilled, prompt, stream)
         if not compressor.reads_question:  # another question would choose otherwise
             self.prefixes.put(key, model.prefix(prefilled, prompt, ids))
         if prefilled.kept is not None:
@@ -270,7 +271,7 @@ class Comparison:
         finish = "stopped" if self.stop.heard else "length" if len(ids) >= self.sampling.max_new_tokens else "end of turn"
         timing = self._timing(plan, choose_ms, prefill_ms, times_ms, len(ids))
         answer = Answer(text, tuple(ids), finish)
-        return self._run(plan, compression, prefilled, answer, timing, peak, agreement)
+        return self._run(plan, compression, prefilled, answer, timing, peak, agreement, looks)
 
     def _timing(self, plan: Plan, choose_ms: float, prefill_ms: float, times_ms: list[float], tokens: int) -> Timing:
         """Put a run's measurements together; `times_ms` has one entry per token and one for the end of the answer."""
@@ -301,6 +302,7 @@ class Comparison:
         timing: Timing,
         peak: int | None,
         agreement: Agreement | None,
+        looks: tuple[float, ...] | None,
     ) -> Run:
         arm, compressor, encoding = plan.arm, plan.compressor, plan.encoding.clip
         layers = prefilled.kept.layers if prefilled.kept else ()
@@ -327,6 +329,7 @@ class Comparison:
             flops_encode=encoder_flops(self.model.encoder_shape, encoding.grid, encoding.seen, plan.stream.n_audio),
             reused_tokens=prefilled.reused,
             agreement=agreement,
+            first_token_attention=looks,
         )
 
     def _report(self, runs: list[Run], stream: TokenStream, settings: Settings) -> RunReport:

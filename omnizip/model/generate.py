@@ -27,6 +27,7 @@ from ..compressors.layer_pruner import LayerPruner, Rows
 from ..stream import Prompt, placed
 from ..types import Agreement, Sampling
 from .caching import with_cache
+from .first_token import LastRow, noting_last_row
 from .layer_pruning import KeptRows, pruned, uneven
 from .loading import Parts
 
@@ -43,6 +44,14 @@ class Prefilled:
     reused: int = 0  # rows that had been read before
     kept: KeptRows | None = None  # what a method inside the model left
     lengths: tuple[int, ...] = ()  # rows of the prompt in each layer's cache
+    last_row: LastRow | None = None  # as the last layer read it
+
+    @property
+    def first_token_attention(self) -> Tensor | None:
+        """(N,) what the first token is chosen from looks at: of the rows of the prompt that the last layer read, on any device."""
+        if self.last_row is None:
+            return None
+        return self.last_row.attention(self.cache.layers[-1].keys[0][:, : self.lengths[-1]])
 
     @property
     def uneven(self) -> bool:
@@ -79,13 +88,14 @@ class LanguageModel:
         cache = DynamicCache(config=self.parts.language.config)
         embeds = prompt.embeds.to(self.parts.device)
         positions = prompt.positions.to(self.parts.device)
-        if pruner is None or rows is None:
-            logits, kept = self._forward(embeds, positions, cache), None
-        else:
-            with pruned(self.parts.language, pruner, rows.to(self.parts.device), media, cache) as outcome:
-                logits = self._forward(embeds, positions, cache)
-                kept = outcome()
-        return Prefilled(cache, logits, prompt.next_position, kept=kept, lengths=_lengths(cache))
+        with noting_last_row(self.parts.language) as noted:
+            if pruner is None or rows is None:
+                logits, kept = self._forward(embeds, positions, cache), None
+            else:
+                with pruned(self.parts.language, pruner, rows.to(self.parts.device), media, cache) as outcome:
+                    logits = self._forward(embeds, positions, cache)
+                    kept = outcome()
+        return Prefilled(cache, logits, prompt.next_position, kept=kept, lengths=_lengths(cache), last_row=noted[0])
 
     @torch.inference_mode()
     def resume(self, cache: Any, shared: int, prompt: Prompt) -> Prefilled:
@@ -93,8 +103,9 @@ class LanguageModel:
         if surplus := cache.get_seq_length() - shared:
             cache.crop(-surplus)  # the number to remove; releases differ in how they take the number to keep
         embeds, positions = prompt.embeds[shared:].to(self.parts.device), prompt.positions[:, shared:].to(self.parts.device)
-        logits = self._forward(embeds, positions, cache)
-        return Prefilled(cache, logits, prompt.next_position, shared, lengths=_lengths(cache))
+        with noting_last_row(self.parts.language) as noted:
+            logits = self._forward(embeds, positions, cache)
+        return Prefilled(cache, logits, prompt.next_position, shared, lengths=_lengths(cache), last_row=noted[0])
 
     @torch.inference_mode()
     def embed(self, ids: Sequence[int]) -> Tensor:

@@ -106,7 +106,7 @@ class _Pruning:
             kwargs = {**kwargs, **_arguments_for(self.index, kwargs)}
         self.read.append(self.index)
         if number + 1 in self.cuts:
-            self.query = _query(layer, hidden[:, -1:], kwargs["position_embeddings"])
+            self.query = last_query(layer, hidden[:, -1:], kwargs["position_embeddings"])
         return ((hidden, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": hidden})
 
     def _cut(self, number: int, hidden: Tensor) -> Tensor:
@@ -118,7 +118,7 @@ class _Pruning:
         if cut.by == "all":
             keep = rows.modality == Modality.TEXT
         else:
-            glance = _last_row_products(self.query, self.cache.layers[number - 1].keys[0])
+            glance = last_row_products(self.query, self.cache.layers[number - 1].keys[0])
             keep = self.pruner.select(cut, rows, Glance(glance.logits.to(self.index.device)), count)
         places = keep.nonzero().flatten()  # the only wait for the device
         self.index = self.index[places]
@@ -226,7 +226,7 @@ def _arguments_for(index: Tensor, kwargs: dict[str, Any]) -> dict[str, Any]:
     return short
 
 
-def _query(layer: nn.Module, last: Tensor, position_embeddings: tuple[Tensor, Tensor]) -> Tensor:
+def last_query(layer: nn.Module, last: Tensor, position_embeddings: tuple[Tensor, Tensor]) -> Tensor:
     """(H, d) float32 query of the last row (1, 1, D), rotated and scaled, as the layer's attention makes it."""
     attention = layer.self_attn
     query = attention.q_proj(layer.input_layernorm(last)).view(-1, attention.head_dim).float()
@@ -235,7 +235,7 @@ def _query(layer: nn.Module, last: Tensor, position_embeddings: tuple[Tensor, Te
     return (query * cos + torch.cat([-second, first], dim=-1) * sin) * attention.scaling
 
 
-def _last_row_products(query: Tensor, keys: Tensor) -> Glance:
+def last_row_products(query: Tensor, keys: Tensor) -> Glance:
     """The last row's products with every key, from (H, d) and (G, N, d), where H / G heads share keys."""
     grouped = query.view(keys.shape[0], -1, query.shape[-1]).to(keys.device)
     return Glance(torch.cat([q @ k.float().T for q, k in zip(grouped, keys, strict=True)]))

@@ -28,6 +28,7 @@ from .conditions import model_conditions
 from .encode_subset import window_side
 from .encoders import Ahead, EncodedClip, Encoder
 from .fingerprint import weights_digest
+from .first_token import by_window
 from .generate import LanguageModel, Prefilled
 from .joint_attention import joint_attention
 from .loading import Loaded, Parts, embedded, load, text_shape
@@ -201,6 +202,11 @@ class QwenOmni:
     def score(self, prefilled: Prefilled, ids: Sequence[int]) -> Agreement | None:
         """How likely `ids` are as the answer to a prompt that was read; see `LanguageModel.score`."""
         return self.language_model.score(prefilled, ids)
+
+    def first_token_attention(self, prefilled: Prefilled, prompt: Prompt, stream: TokenStream) -> tuple[float, ...] | None:
+        """(W,) how much each window of two seconds is looked at as the first token is chosen, see first_token.py; None if unknown."""
+        attention = prefilled.first_token_attention
+        return None if attention is None else by_window(attention, prompt, stream, prefilled.kept)
 
     def resume(self, prefix: Prefix, prompt: Prompt) -> Prefilled:
         """Read of a prompt only what `prefix` does not have; its cache is used up. Synchronised like `prefill`."""

@@ -16,6 +16,8 @@ from .decision import CompressionRecord, ratio
 from .report import Run, ratios_of
 
 Spans = Sequence[tuple[int, int]]
+SHORT_STRIP = 60  # windows, two minutes: more are too narrow to be told apart, and folded away
+NAMED = 2  # windows that are named in words
 
 
 def heading(title: str, hint: str = "") -> str:
@@ -150,6 +152,41 @@ def _cost_rows(on_cpu: bool, reused: bool) -> tuple[CostRow, ...]:
     )
 
 
+def first_word(runs: Sequence[Run]) -> str:
+    """Which windows the first word of each answer looked at, as strips on one scale; folded away for a long clip, empty where unknown."""
+    looks = [run.first_token_attention for run in runs]
+    most = max((share for look in looks for share in look or ()), default=0.0)
+    if not most:
+        return ""
+    rows = []
+    for run, look in zip(runs, looks, strict=True):
+        cells = "".join(
+            f'<i style="--share:{100 * share / most:.0f}%" title="{escape(_window_share(run, window, share))}"></i>'
+            for window, share in enumerate(look or ())
+        )
+        rows.append(f'<div class="oz-look" aria-hidden="true">{cells}</div><p class="oz-hint">{escape(_looked_most(run))}</p>')
+    opened = " open" if len(runs[0].windows) <= SHORT_STRIP else ""
+    return (
+        f'<details class="oz-looks"{opened}><summary>{escape(wording.FIRST_WORD)}</summary>{"".join(rows)}'
+        f"{hint(wording.FIRST_WORD_HINT)}</details>"
+    )
+
+
+def _window_share(run: Run, window: int, share: float) -> str:
+    record = run.windows[window]
+    return wording.FIRST_WORD_SPAN.format(start=record.start_s, end=record.end_s, share=formats.share(share))
+
+
+def _looked_most(run: Run) -> str:
+    """The windows that got most, in words."""
+    look = run.first_token_attention or ()
+    if not sum(look):
+        return wording.FIRST_WORD_NONE.format(label=run.label)
+    best = sorted(range(len(look)), key=lambda window: -look[window])[:NAMED]
+    named = ", ".join(_window_share(run, window, look[window]) for window in best if look[window])
+    return wording.FIRST_WORD_MOST.format(label=run.label, most=named, all=formats.share(sum(look)))
+
+
 def costs(runs: Sequence[Run], on_cpu: bool, load: MachineLoad | None = None) -> str:
     """Each run's cost, side by side, and how the last compares with the first; `load` is the machine's, once all is done."""
     if not runs:
@@ -170,7 +207,8 @@ def costs(runs: Sequence[Run], on_cpu: bool, load: MachineLoad | None = None) ->
         name, explained = row.words
         small = f"<small>{escape(explained)}</small>" if explained else ""
         rows.append(f'<tr{" class=oz-part" if row.part else ""}><th scope="row">{escape(name)}{small}</th>{cells}</tr>')
-    return (
+    looked = first_word([runs[0], runs[-1]]) if both else ""
+    return looked + (
         f'<table class="oz-costs"><caption class="oz-sr">{escape(wording.COSTS)}</caption><thead><tr><th></th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>{''.join(map(hint, _cost_notes(runs, reused, load)))}"
     )

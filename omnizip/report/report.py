@@ -75,6 +75,7 @@ class Run:
     flops_encode: int  # of both encoders, on what this run needs encoded
     reused_tokens: int = 0  # of the prompt, read for an earlier question: prefill time and operations are of the rest
     agreement: Agreement | None = None  # with the full model's answer; None where that is empty
+    first_token_attention: tuple[float, ...] | None = None  # (W,) of the last layer, what each window gets as the first token is chosen
 
     @property
     def tokens(self) -> dict[str, int]:
@@ -103,6 +104,7 @@ class Run:
                 "answer_tokens": len(self.answer.token_ids),
                 "agreement": None if self.agreement is None else asdict(self.agreement),
                 "finish": self.answer.finish,
+                "first_token_attention": self.first_token_attention,
                 "reused_tokens": self.reused_tokens,
                 "timing": {**asdict(self.timing), "ttft_encoded_ms": self.timing.ttft_encoded_ms},
                 "peak_memory_bytes": self.peak_memory_bytes,

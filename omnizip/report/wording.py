@@ -99,6 +99,16 @@ REUSED = "{time}, reused"
 ENCODING_REUSED = "Where an answer needs the very same looking or listening as another, it was done once; each is billed the time it takes."
 READ_BEFORE, READ_NOW = "the file was read before", "reading the file {decode}"
 
+# Where the first word looked
+FIRST_WORD = "Where each first word looked"
+FIRST_WORD_HINT = (
+    "What every two seconds got of the attention in the model's last layer when the first word was chosen; darker is more, on one scale "
+    "for both. The rest went to the question and other text. It says what was looked at, not why."
+)
+FIRST_WORD_MOST = "{label}: most at {most}; {all} of all went to the clip"
+FIRST_WORD_NONE = "{label}: nothing of the clip"
+FIRST_WORD_SPAN = "{start:g}–{end:g} s ({share})"
+
 # Where every token went
 REASONS = "Where every token went"
 REASON_WORDS = {

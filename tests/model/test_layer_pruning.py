@@ -383,14 +383,14 @@ def test_no_tensor_made_while_reading_grows_with_the_square_of_the_prompt(deep, 
 
 def test_a_glance_never_holds_a_matrix():
     """At 7B head sizes and 20,000 rows nothing made for a choice has more numbers than the keys themselves."""
-    from omnizip.model.layer_pruning import _last_row_products
+    from omnizip.model.layer_pruning import last_row_products
 
     n = 20_000
     keys, query = torch.randn(4, n, 128).bfloat16(), torch.randn(28, 128)
     rows = Rows((torch.arange(n) % 7 > 0).to(torch.uint8), torch.arange(n) // 250)
     with Largest() as watch:
-        keep = FastV().select(Cut(2, 0.4), rows, _last_row_products(query, keys), 8000)
+        keep = FastV().select(Cut(2, 0.4), rows, last_row_products(query, keys), 8000)
     assert int(keep[rows.media].sum()) == 8000
     assert watch.numbers <= keys.numel()
     expected = torch.einsum("hd,hnd->hn", query, keys.float().repeat_interleave(7, dim=0)).softmax(-1).mean(0)
-    torch.testing.assert_close(_last_row_products(query, keys).attention, expected, atol=1e-5, rtol=1e-3)
+    torch.testing.assert_close(last_row_products(query, keys).attention, expected, atol=1e-5, rtol=1e-3)

@@ -64,6 +64,30 @@ def test_how_often_reading_was_timed_and_how_busy_the_machine_was_stand_below():
     assert "timed" not in once.replace(wording.BEYOND_ONCE, "") and "Load of the machine" not in once
 
 
+def looked(run, *shares):
+    return dataclasses.replace(run, first_token_attention=shares)
+
+
+def test_where_each_first_word_looked_is_drawn_on_one_scale_and_said_in_words():
+    full, small = make_report().runs
+    assert len(full.windows) == 3
+    html = fragments.first_word([looked(full, 0.1, 0.2, 0.05), looked(small, 0.0, 0.4, 0.0)])
+    assert re.findall(r"--share:(\d+)%", html) == ["25", "50", "12", "0", "100", "0"]
+    assert "Full model: most at 2–4 s (20 %), 0–2 s (10 %); 35 % of all went to the clip" in html
+    assert "OmniZip: most at 2–4 s (40 %); 40 % of all went to the clip" in html
+    assert '<details class="oz-looks" open>' in html and html in fragments.costs(
+        [looked(full, 0.1, 0.2, 0.05), looked(small, 0.0, 0.4, 0.0)], True
+    )
+    assert "OmniZip: nothing of the clip" in fragments.first_word([looked(full, 0.1, 0.2, 0.05), looked(small, 0.0, 0.0, 0.0)])
+
+
+def test_on_a_long_clip_it_is_folded_away_and_where_nothing_is_known_there_is_none(monkeypatch):
+    full, small = make_report().runs
+    assert fragments.first_word([full, small]) == "" and "oz-looks" not in fragments.costs([full, small], on_cpu=True)
+    monkeypatch.setattr(fragments, "SHORT_STRIP", 2)
+    assert '<details class="oz-looks">' in fragments.first_word([looked(full, 0.1, 0.2, 0.05), looked(small, 0.0, 0.4, 0.0)])
+
+
 def test_an_encoding_that_was_there_already_is_said_to_be():
     full, small = make_report().runs
     assert wording.ENCODING_REUSED not in fragments.costs([full, small], on_cpu=True)
