@@ -151,3 +151,16 @@ def test_the_library_never_imports_the_page():
     library = [path for path in SOURCES if path.is_relative_to(ROOT / "omnizip")]
     found = [(module_of(path), name) for path in library for name in imports_of(path, module_of(path)) if name.split(".")[0] == "ui"]
     assert len(library) > 60 and found == []
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*(ROOT / "omnizip" / "compressors").rglob("*.py"), *(ROOT / "omnizip").glob("*.py")]), ids=module_of
+)
+def test_methods_take_torch_from_deferred(path):
+    """The page shows every method's options before torch is there."""
+    if path.name in ("deferred.py", "omnisift_selector.py"):  # the latter is a module of torch's, and imported when it is needed
+        return
+    at_once = [node for node in ast.parse(path.read_text()).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    named = {alias.name for node in at_once if isinstance(node, ast.Import) for alias in node.names}
+    named |= {node.module for node in at_once if isinstance(node, ast.ImportFrom) and not node.level}
+    assert not {name for name in named if name and name.split(".")[0] == "torch"}, "take torch and Tensor from omnizip/deferred.py"

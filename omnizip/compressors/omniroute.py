@@ -22,10 +22,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-
 from ..budget import rates_for, solve_rates
+from ..deferred import Tensor, torch
 from ..stream import Compression, Modality, TokenStream, placed
 from .base import Compressor, option
 from .omnirefine import SPATIAL, TEMPORAL, likeness_over_threshold, merge_video
