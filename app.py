@@ -31,31 +31,38 @@ def main() -> int:
         signal.signal(
             number, lambda number, _: told.append(number)
         )  # by hand, since a container's first process ignores what it does not handle
-    folder = None
+    folder = copies = None
     try:
         settings = Settings.from_environment(os.environ).override(parser.parse_args())
         options = launch_options(settings, door)
         options["server_port"] = check_port(options["server_name"], settings.port)
+        if settings.replicas or settings.ray:
+            from omnizip.replicas.ray_cluster import RayCluster
+
+            copies = RayCluster(settings, lambda sentence: sys.stderr.write(f"{sentence}\n"))  # before temporary files go elsewhere
         folder = RunFolder(settings.keep_files_s)
         folder.use()
         if os.environ.get("SPACES_ZERO_GPU"):
             host = ModelHost(settings, spaces.GPU)
             host.load(settings.model)  # the GPU is lent only to what was there when the page was launched
         else:
-            host = ModelHost(settings)
+            host = ModelHost(settings, copies=copies)
         page = build_page(host, stops)
         launch(page, options)
         if host.state.loading:
             host.start()  # torch and the model come while people look at the page
     except OmniZipError as problem:
-        if folder is not None:
-            folder.close()
+        for opened in (folder, copies):
+            if opened is not None:
+                opened.close()
         sys.stderr.write(f"{problem}\n")
         return 2
     folder.start()
     while not told:
         sleep(LOOK_S)
     stop_serving(page, door, stops, folder)
+    if copies is not None:
+        copies.close()
     return 0
 
 

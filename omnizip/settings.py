@@ -122,6 +122,24 @@ class Settings:
         False, "fetch a clip that a request in OpenAI's form names by its http(s) address; from private networks never", scope="page"
     )
     fetch_timeout_s: float = setting(60.0, "seconds such a clip may take to come", scope="page", lowest=0.001)
+    replicas: int = setting(
+        0,
+        "copies of the model that answer, each on a GPU or a share of the CPU (needs requirements-ray.txt); 0 is one, without Ray",
+        scope="page",
+        lowest=0,
+    )
+    replicas_most: int = setting(0, "copies there may be while many visitors wait; 0 for as many as replicas", scope="page", lowest=0)
+    ray: str = setting(
+        "",
+        "address of a Ray cluster that this machine is a node of, or auto; empty to start Ray here where replicas are asked for",
+        scope="page",
+    )
+    shared_folder: str = setting(
+        "", "folder that all machines of the cluster see, where clips are laid for the copies; empty to send them", scope="page"
+    )
+    replica_silence_s: float = setting(
+        300.0, "seconds without a sign after which a copy that works counts as hung and is replaced", scope="page", lowest=0.001
+    )
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -137,6 +155,8 @@ class Settings:
             raise OmniZipError(f"end is {self.end:g} s, not behind start, {self.start:g} s; give a later end, or 0 for the clip's own.")
         if self.audio_track not in ("main", "none") and not _is_track(self.audio_track):
             raise OmniZipError(f"audio_track is {self.audio_track!r}; give the number of a sound track, counted from 1, main or none.")
+        if self.replicas_most and self.replicas > self.replicas_most:
+            raise OmniZipError(f"replicas is {self.replicas}, more than replicas_most, {self.replicas_most}; raise that, or leave it out.")
         if not 0 < self.top_p <= 1:
             raise OmniZipError(f"top_p is {self.top_p}; it must lie above 0 and up to 1.")
         for field in dataclasses.fields(self):

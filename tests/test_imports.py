@@ -22,6 +22,7 @@ ROWS = [
     (["omnizip.report"], {"numpy", "PIL"}),
     (["omnizip.engine"], TORCH),
     (["omnizip.serving"], {"httpcore", "httpx"}),
+    (["omnizip.replicas"], {"ray"}),
     (["omnizip.bench"], {"numpy", "torch", "transformers", "gradio_client", "playwright"}),
     (["omnizip.evaluation"], {"numpy", "torch", "transformers", "tqdm", "av", "pyarrow"}),
     (["training"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),

@@ -39,10 +39,9 @@ def register(page: gr.Blocks, engine: ComparisonEngine, stops: Stops, on_model: 
 @contextmanager
 def _wanted(page: gr.Blocks, stops: Stops, request: gr.Request) -> Iterator[Callable[[], bool]]:
     """Whether a call is to end: its client has left, or the server stops. What goes wrong inside becomes a gr.Error of one sentence."""
-    session = request.session_hash or uuid4().hex
-    with stops.run(session) as wish:
+    with stops.run(uuid4().hex) as wish:  # a client may have several calls answered at the same time, none of which ends another
         try:
-            yield lambda: wish.is_set() or queueing.has_left(page, session)
+            yield lambda: wish.is_set() or queueing.has_left(page, request.session_hash or "")
         except OmniZipError as problem:
             raise gr.Error(words.SERVER_STOPS if stops.closing else str(problem), print_exception=False) from None
         except Exception as failure:

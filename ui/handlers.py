@@ -142,11 +142,11 @@ class _Drawing:
     def updates(self, event: Event) -> Iterator[Update]:
         """What an event changes on the page."""
         if isinstance(event, Stage):
-            stage = (event.name, event.arm, int(10 * (event.fraction or 0)))
+            stage = (event.name, event.arm, event.ahead + int(10 * (event.fraction or 0)))
             if stage == self._stage:
                 return  # tenths are enough to look at, and every update costs the browser's time
             self._stage = stage
-            yield {"status": markup.progress(words.stage(event.name, event.arm), event.fraction)}
+            yield {"status": markup.progress(words.stage(event.name, event.arm, event.ahead), event.fraction)}
             if event.name == "answer" and event.arm is not None:
                 yield {
                     **self._begin(event.arm),

@@ -83,4 +83,5 @@ def describe_model(host: ModelHost) -> str:
         return notice + markup.progress(doing.format(name=words.model_name(state.name)), state.fraction)
     free = host.free()
     room = [] if free is None else [words.MEMORY_FREE.format(size=formats.size(free))]
+    room += [words.COPIES.format(n=host.at_once)] if host.at_once > 1 else []
     return fragments.model_notice(state.conditions, *room) + (markup.problem(state.refused) if state.refused else "")

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event as Flag
 from threading import Lock, Thread
 from time import sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from omnizip import media
 from omnizip.engine import Arm, ClipHandle, Event, Stage
@@ -26,9 +26,9 @@ from omnizip.types import Conditions, Turn
 from . import words
 
 if TYPE_CHECKING:
-    from omnizip.engine import Engine, Preview
+    from omnizip.engine import ComparisonEngine, Engine
+    from omnizip.engine.protocol import Previewed, Viewed
     from omnizip.engine.zerogpu import Lend
-    from omnizip.model.qwen import EncodedClip
 
 EMBEDDED = ""
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -52,6 +52,17 @@ class HostState:
         return self.conditions is None and not self.problem
 
 
+class Copies(Protocol):
+    """Where several copies of the model answer instead of one engine here."""
+
+    most: int  # copies that may answer at the same time
+    here: bool  # on this machine, whose memory says which models find room
+
+    def open(self, settings: Settings, on_progress: Callable[[str, float | None], None]) -> ComparisonEngine:
+        """Have all of them answer with the model of `settings`. Raises ModelError in one sentence."""
+        ...
+
+
 class _SetAside(Exception):
     """Another model was chosen while one was on its way."""
 
@@ -59,11 +70,16 @@ class _SetAside(Exception):
 class ModelHost:
     """One engine, or the reason there is none."""
 
-    def __init__(self, settings: Settings, lend: Lend | None = None) -> None:
+    def __init__(self, settings: Settings, lend: Lend | None = None, copies: Copies | None = None) -> None:
+        """
+        Args:
+            lend: what makes a call of a function where the device is only lent for a call.
+            copies: who answers where several copies of the model do.
+        """
         self.settings = settings
-        self._lend = lend
+        self._lend, self._copies = lend, copies
         self._chosen = settings.model  # by whoever chose last
-        self._engine: Engine | None = None
+        self._engine: ComparisonEngine | None = None
         self._answered: str | None = None  # which model did last
         self._state = HostState(settings.model, None)
         self._lock = Lock()
@@ -127,7 +143,11 @@ class ModelHost:
             release_cached_blocks()
             self.choices()  # while nothing takes the memory that they are chosen by
             self._here.set()
-            engine = Engine.open(replace(self.settings, model=name), self._report_progress, self._lend)
+            settings = replace(self.settings, model=name)
+            if self._copies is not None:
+                engine: ComparisonEngine = self._copies.open(settings, self._report_progress)
+            else:
+                engine = Engine.open(settings, self._report_progress, self._lend)
         except _SetAside:
             return
         except OmniZipError as problem:
@@ -137,7 +157,7 @@ class ModelHost:
             raise
         else:
             self._engine, self._answered = engine, name
-            self._state = HostState(name, engine.model.conditions)
+            self._state = HostState(name, engine.conditions)
         finally:
             self._here.set()
 
@@ -160,7 +180,10 @@ class ModelHost:
         return self._choices
 
     def _find_choices(self) -> list[str]:
+        if self._copies is not None and not self._copies.here:
+            return list(dict.fromkeys([EMBEDDED, self.settings.model]))
         try:
+            from omnizip.engine import Engine
             from omnizip.model.loading import dtype_for
             from omnizip.model.memory import SHAPES, free_bytes, has_cuda, needs, released_weights
         except ImportError:
@@ -168,7 +191,7 @@ class ModelHost:
         device = "cuda" if self.settings.device != "cpu" and has_cuda() else "cpu"
         itemsize = BYTES[dtype_for(self.settings.dtype, device)]
         free = free_bytes(device) or 0
-        held = 0 if self._engine is None else self._engine.model.parts.thinker.get_memory_footprint()  # freed by a change
+        held = self._engine.model.parts.thinker.get_memory_footprint() if isinstance(self._engine, Engine) else 0  # freed by a change
         fitting = []
         for name, shape in SHAPES.items():
             weights = released_weights(name, itemsize, self.settings.four_bit)
@@ -177,16 +200,17 @@ class ModelHost:
         return list(dict.fromkeys([EMBEDDED, *fitting, self.settings.model]))
 
     def free(self) -> int | None:
-        """Memory still free where the model is."""
-        if self._lend is not None:
+        """Memory still free where the model is; None where that is not known here."""
+        if self._lend is not None or self._copies is not None:
             return None
+        from omnizip.engine import Engine
         from omnizip.model.memory import free_bytes
 
-        on_cuda = self._engine is not None and self._engine.model.parts.device.type == "cuda"
+        on_cuda = isinstance(self._engine, Engine) and self._engine.model.parts.device.type == "cuda"
         return free_bytes("cuda" if on_cuda else "cpu")
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> ComparisonEngine:
         """The engine. Raises ModelError while there is none."""
         engine, state = self._engine, self._state
         if engine is None:
@@ -197,6 +221,11 @@ class ModelHost:
     def lent(self) -> bool:
         """Whether the device is only lent for a call, so that nothing but answers may use it."""
         return self._lend is not None
+
+    @property
+    def at_once(self) -> int:
+        """How many questions are answered at the same time."""
+        return 1 if self._copies is None else self._copies.most
 
     @property
     def knows_choices(self) -> bool:
@@ -223,7 +252,7 @@ class ModelHost:
             return ClipHandle(Path(path), ClipKey.of(media.digest(Path(path), self.settings), self.settings))
         return self.engine.open_clip(path)
 
-    def encode(self, clip: str | Path | ClipHandle) -> EncodedClip:
+    def encode(self, clip: str | Path | ClipHandle) -> Viewed:
         """Encode a clip with the engine."""
         return self.engine.encode(clip)
 
@@ -236,7 +265,7 @@ class ModelHost:
         *,
         stop: Callable[[], bool] | None = None,
         **named: Any,
-    ) -> Preview:
+    ) -> Previewed:
         """Preview a method with the engine. Who can say stop waits for one that is on its way; who cannot hears that it is."""
         if stop is not None:
             for _ in self._arrival(stop):

@@ -42,7 +42,7 @@ from .theme import page_theme  # noqa: E402
 if TYPE_CHECKING:
     from omnizip.engine import Engine
 
-ON_MODEL = {"concurrency_id": "model", "concurrency_limit": 1}
+LINE = "model"  # the queue of whatever has the model answer
 IDLE = {"busy": False, "waiting": False}
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -83,10 +83,10 @@ def build_page(engine: Engine | ModelHost, stops: Stops | None = None) -> gr.Blo
         start |= look[1]
         shown_first = first_look.lens(engine.settings, start)
     gr.set_static_paths(folder_of(examples_of(engine.settings)))  # served from where they lie: thumbnails, and no copy for every visitor
-    keep_s = engine.settings.keep_files_s
+    keep_s, on_model = engine.settings.keep_files_s, {"concurrency_id": LINE, "concurrency_limit": engine.at_once}
     with gr.Blocks(title=wording.TITLE, fill_width=True, delete_cache=(keep_s, keep_s), analytics_enabled=False, elem_id="page") as page:
         gr.HTML(markup.masthead(), elem_id="masthead")
-        model_bar(engine, ON_MODEL)
+        model_bar(engine, on_model)
         with gr.Row(elem_id="desk"):
             with gr.Column(scale=5, min_width=320, elem_id="ask"):
                 asked = ask_column(engine.settings, first, start["clip_notes"])
@@ -102,12 +102,12 @@ def build_page(engine: Engine | ModelHost, stops: Stops | None = None) -> gr.Blo
         by_name = {**states, **asked.pieces, **answered, **shown, **asking_on, **costs, **taken}
         pieces = _Pieces(by_name, (views, follow, more), empty, clock)
         stops = stops or Stops()
-        answers = _wire_answers(page, engine, asked, pieces, stops, KeptLooks())
+        answers = _wire_answers(page, engine, asked, pieces, stops, KeptLooks(), on_model)
         _wire_charts(engine, pieces, charts, [*answers, *_wire_lens(engine, asked, pieces, answers)])
         _wire_choices(engine, asked, pieces)
-        methods_tab(page, engine, asked, ON_MODEL)
-        endpoints.register(page, engine, stops, ON_MODEL)
-        offer(page, engine, stops, ON_MODEL)
+        methods_tab(page, engine, asked, on_model)
+        endpoints.register(page, engine, stops, on_model)
+        offer(page, engine, stops, on_model)
     page.queue(max_size=engine.settings.queue_size, default_concurrency_limit=1, api_open=False)  # nobody goes past the queue
     return page
 
@@ -146,7 +146,9 @@ class _Pieces:
         return placed
 
 
-def _wire_answers(page: gr.Blocks, engine: ModelHost, asked: Asked, pieces: _Pieces, stops: Stops, looks: KeptLooks) -> list[Any]:
+def _wire_answers(
+    page: gr.Blocks, engine: ModelHost, asked: Asked, pieces: _Pieces, stops: Stops, looks: KeptLooks, on_model: dict[str, Any]
+) -> list[Any]:
     """Compare, ask on, stop, begin anew. Returns the events that end with an answer."""
 
     def show_run(request: gr.Request, path: str | None, updates: Any) -> Iterator[dict[Any, Any]]:
@@ -209,10 +211,10 @@ def _wire_answers(page: gr.Blocks, engine: ModelHost, asked: Asked, pieces: _Pie
     failed = {"fn": on_failure, "outputs": pieces.outputs, "queue": False, **QUIET}
     followed = _wire_link(page, engine, asked, pieces, looks)
     compare = gr.on([asked.compare.click, asked.question.submit, followed.change], **busy).then(
-        on_compare, [asked.video, asked.question, *asked.choices], pieces.outputs, **ON_MODEL, **QUIET
+        on_compare, [asked.video, asked.question, *asked.choices], pieces.outputs, **on_model, **QUIET
     )
     ask = gr.on([pieces["ask_on"].click, pieces["follow_up"].submit], **busy).then(
-        on_ask, [pieces["chat"], pieces["follow_up"]], pieces.outputs, **ON_MODEL, **QUIET
+        on_ask, [pieces["chat"], pieces["follow_up"]], pieces.outputs, **on_model, **QUIET
     )
     for run in (compare, ask):
         run.failure(**failed)
@@ -220,7 +222,7 @@ def _wire_answers(page: gr.Blocks, engine: ModelHost, asked: Asked, pieces: _Pie
         cut.wire([compare, ask], after, pieces.outputs, **QUIET)
     pieces["new_chat"].click(on_new, None, pieces.outputs, queue=False, **QUIET)  # at once, and again when a run is cut off
     asked.video.change(on_clip, [pieces["chat"], asked.video], pieces.outputs, queue=False, **QUIET)
-    queueing.show_place(page, pieces.clock, pieces["place"], ON_MODEL["concurrency_id"], stops.wished, **QUIET)
+    queueing.show_place(page, pieces.clock, pieces["place"], LINE, stops.wished, **QUIET)
     page.unload(on_leave)
     return [compare, ask]
 
@@ -269,15 +271,15 @@ def _wire_lens(engine: ComparisonEngine, asked: Asked, pieces: _Pieces, answers:
 
     def on_answer(chat, kept, over, method, retention, *values):
         if chat is None or kept is None:
-            return gr.skip(), gr.skip()
+            return gr.skip()
         try:
             options = asked.controls.options(method, values)
-            decision = decisions.redraw(engine, chat, chat.path, method, retention, options).get("kept", kept)
-            return component.update(
-                lens_view.clip(engine, chat), lens_view.maps(engine, chat, decision, method, retention, options, over)
-            ), gr.skip()
+            update = decisions.redraw(engine, chat, chat.path, method, retention, options)
+            maps = lens_view.maps(engine, chat, update.get("kept", kept), method, retention, options, over)
+            # the line too: a preview of the clip's earlier answer may have come to the page after this answer
+            return {**pieces.place(update), pieces["lens"]: component.update(lens_view.clip(engine, chat), maps)}
         except OmniZipError as problem:
-            return gr.skip(), markup.problem(str(problem))
+            return {pieces["status"]: markup.problem(str(problem))}
 
     def on_choice(chat, over, method, retention, *values):
         options = asked.controls.options(method, values)
@@ -295,7 +297,7 @@ def _wire_lens(engine: ComparisonEngine, asked: Asked, pieces: _Pieces, answers:
         answer.success(
             on_answer,
             [pieces["chat"], pieces["kept"], pieces["over"], *asked.choices],
-            [pieces["lens"], pieces["status"]],
+            [pieces["lens"], *shown],
             concurrency_id="lens",
             concurrency_limit=2,
             **QUIET,

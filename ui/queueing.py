@@ -16,7 +16,7 @@ CUT_S = 1.0  # from a stopped run to the cut: longer than an answer of a loaded 
 
 
 def runs_ahead(page: gr.Blocks, visitor: str, line: str) -> int | None:
-    """Runs that end or start before the visitor's, in the queue of `line`; None for one who does not wait there.
+    """Runs that have to end or start before the visitor's, in the queue of `line`; None for one who does not wait there.
 
     Args:
         visitor: session hash of a browser's tab.
@@ -26,7 +26,10 @@ def runs_ahead(page: gr.Blocks, visitor: str, line: str) -> int | None:
     if queue is None:
         return None
     places = [place for place, event in enumerate(queue.queue) if event.session_hash == visitor]
-    return places[0] + queue.current_concurrency if places else None
+    if not places:
+        return None
+    together = queue.concurrency_limit or 1
+    return places[0] + max(0, queue.current_concurrency - together + 1)
 
 
 def waiting(app: Any, theirs: Callable[[Any], bool]) -> int:

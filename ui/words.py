@@ -22,6 +22,7 @@ MODEL_STAGES = {  # what a comparison says that waits for it
 MODEL_OTHER = "Choose another model at the top of the page; the built-in one always works."
 MODEL_FAILED = "{name} could not be loaded, for a reason that the server's log tells."
 MEMORY_FREE = "{size} of memory free"
+COPIES = "{n} copies answer"
 
 # The left column: the clip
 CLIP = "Clip"
@@ -64,6 +65,7 @@ STOP = "Stop"
 ANSWERING = "{stage}: {arm}"
 ARMS = ("the full model", "the compressed one")
 QUEUED = "Waiting for its turn"
+COPY_BUSY = "Waiting for the copy of the model that this clip goes to."
 BEFORE_ONE, BEFORE = "One comes before you.", "{n} come before you."
 STOPPED = "Stopped. What is written so far stays."
 DONE = "Done."
@@ -245,8 +247,10 @@ def place(before: int) -> str:
     return "" if before < 1 else BEFORE_ONE if before == 1 else BEFORE.format(n=before)
 
 
-def stage(name: str, arm: int | None) -> str:
-    """What is being done now; while answering, by whom."""
+def stage(name: str, arm: int | None, ahead: int = 0) -> str:
+    """What is being done now; while answering, by whom; while waiting for a copy of the model, how many come before."""
     if name in MODEL_STAGES:
         return MODEL_STAGES[name]
+    if name == "wait":
+        return f"{COPY_BUSY} {place(ahead)}".strip()
     return STAGES[name] if name != "answer" or arm is None else ANSWERING.format(stage=STAGES[name], arm=ARMS[min(arm, 1)])

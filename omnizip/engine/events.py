@@ -52,9 +52,12 @@ class Arm:
 class Stage:
     """What is being done now."""
 
-    name: str  # "decode", "encode", "compress", "warm up", "answer" or "repeat"; of a model that is still to come "download" or "load"
+    # "decode", "encode", "compress", "warm up", "answer" or "repeat"; of a model that is still to come "download" or "load"; "wait" where
+    # several copies of the model answer and the clip's own is busy
+    name: str
     fraction: float | None = None  # of this stage, where it is known
     arm: int | None = None  # 0 is the full model
+    ahead: int = 0  # runs that come before, while it waits
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,12 @@ def test_a_space_and_an_image_never_install_the_folder_itself(path):
 
 @pytest.mark.parametrize(
     ("file", "extras"),
-    [("requirements.txt", ("model", "report", "demo")), ("requirements-gpu.txt", ("gpu",)), ("requirements-mcp.txt", ("mcp",))],
+    [
+        ("requirements.txt", ("model", "report", "demo")),
+        ("requirements-gpu.txt", ("gpu",)),
+        ("requirements-mcp.txt", ("mcp",)),
+        ("requirements-ray.txt", ("ray",)),
+    ],
 )
 def test_the_lock_lies_within_the_packages_ranges(file, extras):
     locked = pins(ROOT / file)

@@ -92,7 +92,7 @@ def test_nobody_waits_where_nobody_asked(served):
 
 def test_who_has_given_up_is_told_no_place_any_more():
     """Between the wish to stop and the cut the visitor still stands in the queue; a place told then would outlast "Stopped"."""
-    waiting = SimpleNamespace(queue=[SimpleNamespace(session_hash="me")], current_concurrency=1)
+    waiting = SimpleNamespace(queue=[SimpleNamespace(session_hash="me")], current_concurrency=1, concurrency_limit=1)
     page = SimpleNamespace(_queue=SimpleNamespace(event_queue_per_concurrency_id={"model": waiting}))
     ticks, given_up = [], set()
     clock = SimpleNamespace(tick=lambda look, *_, **__: ticks.append(look))

@@ -61,10 +61,10 @@ def run(
         check_question(question, engine.settings)
         clip = engine.open_clip(path)
         for event in engine.compare(clip, question.strip(), arms, stop=stop):
-            if isinstance(event, Stage) and (event.name, event.arm) != shown:
-                shown = (event.name, event.arm)
+            if isinstance(event, Stage) and (event.name, event.arm, event.ahead) != shown:
+                shown = (event.name, event.arm, event.ahead)
                 done = None if event.name != "answer" else len(runs) / (len(arms) + 1)
-                yield {"status": markup.progress(words.stage(event.name, None), done)}
+                yield {"status": markup.progress(words.stage(event.name, None, event.ahead), done)}
             elif isinstance(event, ArmDone):
                 runs.append(event.run)
                 yield {"table": table(runs)}
