@@ -13,7 +13,7 @@ CATALOGUES = (words, wording)
 
 
 def test_every_stage_has_words():
-    assert list(wording.STAGES) == ["decode", "encode", "compress", "warm up", "answer"]
+    assert list(wording.STAGES) == ["decode", "encode", "compress", "warm up", "answer", "repeat"]
     assert words.stage("decode", None) == words.stage("decode", 1) == wording.STAGES["decode"]
     assert words.stage("answer", 0) == "Answering: the full model"
     assert words.stage("answer", 1) == words.stage("answer", 3) == "Answering: the compressed one"
