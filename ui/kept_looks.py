@@ -71,9 +71,9 @@ class KeptLooks:
             return None
 
     def _path(self, host: ModelHost, example: Example) -> Path | None:
-        """The file of what the model that answers now says of the example; None while none does, where its device
-        is only lent, and for the model that has a first look without being asked."""
-        if host.state.conditions is None or host.lent or (host.state.name == host.settings.model and first_look.is_for(host.settings)):
+        """The file of what the model that answers now says of the example; None while none does, where it is not
+        this process's own, and for the model that has a first look without being asked."""
+        if host.state.conditions is None or host.elsewhere or (host.state.name == host.settings.model and first_look.is_for(host.settings)):
             return None
         engine = host.engine
         known = {

@@ -201,7 +201,7 @@ class ModelHost:
 
     def free(self) -> int | None:
         """Memory still free where the model is; None where that is not known here."""
-        if self._lend is not None or self._copies is not None:
+        if self.elsewhere:
             return None
         from omnizip.engine import Engine
         from omnizip.model.memory import free_bytes
@@ -218,9 +218,9 @@ class ModelHost:
         return engine
 
     @property
-    def lent(self) -> bool:
-        """Whether the device is only lent for a call, so that nothing but answers may use it."""
-        return self._lend is not None
+    def elsewhere(self) -> bool:
+        """Whether the model is not this process's own: the device is only lent for a call, or copies answer."""
+        return self._lend is not None or self._copies is not None
 
     @property
     def at_once(self) -> int:
