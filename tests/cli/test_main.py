@@ -235,13 +235,22 @@ def test_a_question_that_is_no_text_is_one_line(loaded, clip, capsys):
     refused(capsys, ["compare", clip, "--question", "what \udcff?"], "no text")
 
 
-@pytest.mark.parametrize("command", [["methods"], ["compare", "x.mp4", "--question", "What?"], ["eval", "nano"], ["bench", "compress"]])
-def test_a_package_that_is_not_installed_is_named_with_its_cure(command):
+def without_transformers(command):
     without = "import runpy, sys; sys.modules['transformers'] = None; sys.argv[0] = 'omnizip'"
     program = f"{without}; runpy.run_module('omnizip', run_name='__main__')"
-    ended = subprocess.run([sys.executable, "-c", program, *command], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-c", program, *command], cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize("command", [["compare", "{clip}", "--question", "What?"], ["eval", "nano"], ["bench", "prefill"]])
+def test_a_package_that_is_not_installed_is_named_with_its_cure(command, clip):
+    ended = without_transformers([part.format(clip=clip) for part in command])
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == 'omnizip: This command needs transformers, which is not installed; run pip install "omnizip[model]".\n'
+
+
+def test_the_methods_are_listed_without_transformers():
+    ended = without_transformers(["methods"])
+    assert (ended.returncode, ended.stderr) == (0, "") and "omnizip: OmniZip" in ended.stdout
 
 
 def test_a_model_that_cannot_be_had_is_one_line(clip, capsys, tmp_path):
