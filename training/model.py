@@ -20,7 +20,8 @@ import torch
 
 from omnizip.evaluation.world import phrasings
 from omnizip.model.loading import MARK, Parts, load
-from omnizip.model.processor import SYSTEM, Processor
+from omnizip.model.processor import Processor
+from omnizip.model.qwen2_5_omni import SYSTEM
 from omnizip.settings import Settings
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from omnizip.evaluation.packing import IGNORE, question_ids
 from omnizip.evaluation.world.questions import Question
-from omnizip.model.processor import AUDIO_STRIDE
+from omnizip.model.qwen2_5_omni import AUDIO_STRIDE
 from omnizip.types import Turn
 
 from .bank import Batch

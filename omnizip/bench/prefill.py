@@ -76,19 +76,7 @@ def build(shape: str, bench: Bench, attention: str) -> Parts:
 def layout_of(config: Qwen2_5OmniThinkerConfig) -> Processor:
     """What the encoders need to know; there is no tokenizer, since no text is read."""
     extractor = WhisperFeatureExtractor(feature_size=128, sampling_rate=16000, hop_length=160, chunk_length=300, n_fft=400)
-    vision, audio = config.vision_config, config.audio_config
-    return Processor(
-        None,
-        extractor,
-        *(config.audio_token_id, config.video_token_id, -1, -1, -1, -1),
-        patch=vision.patch_size,
-        merge=vision.spatial_merge_size,
-        temporal_patch=vision.temporal_patch_size,
-        block_frames=2 * audio.n_window,
-        positions_per_second=config.position_id_per_seconds,
-        seconds_per_window=config.seconds_per_chunk,
-        vocabulary=config.text_config.vocab_size,
-    )
+    return Processor.sized(config, extractor)
 
 
 def noise(seconds: int, seed: int) -> Clip:

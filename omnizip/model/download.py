@@ -30,6 +30,7 @@ from huggingface_hub.utils import tqdm as hub_bar
 from transformers.utils import logging
 
 from ..errors import ModelError
+from .families import FAMILIES, NAMES
 from .load_errors import came_from_network, is_offline, status_of
 from .memory import UNREAD
 
@@ -97,9 +98,7 @@ def _find(name: str, waits: Collection[float]) -> Snapshot:
                 _persistently(partial(hf_hub_download, name, file, revision=info.sha), AGAIN_S if waits else ())
     wanted = weight_files(listed, folder)
     if not wanted:
-        raise ModelError(
-            f"The checkpoint {name} has no weights ({WEIGHTS[0]}); give a Qwen2.5-Omni checkpoint such as Qwen/Qwen2.5-Omni-3B."
-        )
+        raise ModelError(f"The checkpoint {name} has no weights ({WEIGHTS[0]}); give a {NAMES} checkpoint such as {FAMILIES[0].example}.")
     return Snapshot(name, info.sha, folder, {file: listed[file] for file in wanted if not (folder / file).exists()})
 
 

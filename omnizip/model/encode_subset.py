@@ -30,9 +30,8 @@ def window_order(rows: int, columns: int, side: int) -> Tensor:
     return window_labels(rows, columns, side).argsort(stable=True)
 
 
-def window_side(vision: nn.Module) -> int:
-    """Groups that a window of the encoder is wide and high."""
-    config: Any = vision.config
+def window_side(config: Any) -> int:
+    """Groups that a window of the vision encoder of this config is wide and high."""
     return config.window_size // config.spatial_merge_size // config.patch_size
 
 
@@ -59,7 +58,7 @@ def encode_subset(vision: nn.Module, pixels: Tensor, columns: int, keep: Tensor)
     merge = encoder.config.spatial_merge_size
     unit, device = merge * merge, pixels.device
     n = keep.shape[1]
-    labels = window_labels(n // columns, columns, window_side(vision))
+    labels = window_labels(n // columns, columns, window_side(vision.config))
     order = labels.argsort(stable=True)
     step, place = keep[:, order].nonzero().unbind(1)  # in window order, and the encoder's steps follow each other
     place = order[place]

@@ -1,6 +1,6 @@
-"""Encodes a clip with both encoders of Qwen2.5-Omni, and scores how much attention its audio and video tokens receive there.
+"""Encodes a clip with both encoders of a thinker, and scores how much attention its audio and video tokens receive there.
 
-The encoders are called as they are. Both work within bounds of their own (a step of video, two seconds of sound), so a clip
+The encoders are called as they are. Both work within bounds of their own (a step of video, some seconds of sound), so a clip
 is encoded in batches that bound memory and give what all at once would. A hook, gone afterwards, reads what the last audio
 layer attends with; queries and keys are projected from that once more, so no attention backend has to hand out its weights.
 
@@ -25,14 +25,13 @@ from ..media import Clip
 from ..media.frame_buffer import FrameBuffer
 from .block_attention import batched_blocks
 from .captured_input import captured_input
-from .encode_subset import encode_subset, window_order, window_side
 from .loading import Parts
-from .processor import Processor, mean_of_tokens
+from .processor import Processor
 from .saliency import attention_received, attention_received_windowed, per_token
 
 PATCHES_PER_BATCH = 8192  # 16 steps of 128 tokens
 SPARSEST = 1 / 8  # share of the groups below which a batch of a subset holds fewer patches, since its frames need room, too
-BLOCKS_PER_BATCH = 30  # of two seconds of sound
+MEL_PER_BATCH = 6000  # frames, a minute of sound
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +113,7 @@ class Encoder:
             encode_ms=audio_ms,
             saliency_kind="uniform" if clip.silent and audio is not None else "attention",
             audio_ms=audio_ms,
-            log_mel=None if mel is None or audio is None else mean_of_tokens(mel, audio.shape[0]),
+            log_mel=None if mel is None or audio is None else self.processor.family.mean_of_tokens(mel, audio.shape[0]),
             seen=torch.zeros(steps, rows * columns, dtype=torch.bool),
         )
 
@@ -192,7 +191,8 @@ class Encoder:
             frames_per_step = self.processor.temporal_patch
             pixels = self.processor.patches(frames[first * frames_per_step : last * frames_per_step], rows, columns, keep)
             with batched_blocks(self.parts.vision):
-                made.append(_to_host(encode_subset(self.parts.vision, _to_device(pixels, device), columns, keep)))
+                features, _ = self.processor.family.encode_subset(self.parts.vision, _to_device(pixels, device), columns, keep)
+                made.append(_to_host(features))
         self.parts.synchronize()
         return made
 
@@ -215,9 +215,10 @@ class Encoder:
         return mel if mel is not None and self.processor.audio_tokens(mel.shape[1]) else None
 
     def _encode_audio(self, mel: Tensor, report: Callable[[float], None]) -> Tensor:
-        """(A, D). The audio encoder works in blocks of two seconds, so blocks in batches give what all at once would."""
+        """(A, D). The audio encoder works in blocks, so whole blocks in batches give what all at once would."""
         device, made = _device(self.parts.audio), []
-        batches = list(mel.split(BLOCKS_PER_BATCH * self.processor.block_frames, dim=1))
+        block = self.processor.block_frames
+        batches = list(mel.split(max(1, MEL_PER_BATCH // block) * block, dim=1))
         if len(batches) > 1 and not self.processor.audio_tokens(batches[-1].shape[1]):
             batches.pop()  # a few milliseconds that make no token
         for i, batch in enumerate(batches, start=1):
@@ -231,21 +232,21 @@ class Encoder:
 
     def _saliency(self, hidden: list[Tensor], silent: bool, *, windowed: bool) -> tuple[Tensor, float]:
         """(A,) float32 on the CPU, and the milliseconds it took, projections included."""
-        started = self._now()
+        started, merged = self._now(), self.processor.family.frames_per_token
         if not hidden:
             return torch.zeros(0), 0.0
         if silent:
             frames = sum(part.shape[0] for part in hidden)
-            return torch.full((frames // 2,), 1 / frames), 0.0
+            return torch.full((frames // merged,), 1 / frames), 0.0
         attention = self.parts.last_audio_attention
         heads = self.parts.audio.config.encoder_attention_heads
         states = torch.cat(hidden)  # (T, d)
         queries, keys = (project(states).unflatten(1, (heads, -1)).transpose(0, 1) for project in (attention.q_proj, attention.k_proj))
         if windowed:
-            received = attention_received_windowed(queries, keys, self.processor.block_frames // 2)
+            received = attention_received_windowed(queries, keys, merged * self.processor.audio_tokens(self.processor.block_frames))
         else:
             received = attention_received(queries, keys)
-        score = per_token(received).cpu()
+        score = per_token(received, merged).cpu()
         return score, 1000 * (self._now() - started)
 
     @torch.inference_mode()
@@ -266,9 +267,9 @@ class Encoder:
                 received.append(self._video_attention_received(states, named["position_embeddings"], rows * columns).cpu())
                 spent_ms += 1000 * (self._now() - started)
 
-            with captured_input(self.parts.last_full_vision_attention, score):
+            with captured_input(self.parts.watched_vision_attention, score):
                 self._encode_video(encoded.clip.frames, encoded.grid, lambda part: None)
-            order = window_order(rows, columns, window_side(self.parts.vision))
+            order = self.processor.family.token_order(self.parts.vision, rows, columns)
             saliency = torch.empty(steps, rows * columns)
             saliency[:, order] = torch.cat(received).view(steps, -1)
             self._video_saliency[encoded] = saliency.flatten() / steps, spent_ms
@@ -280,15 +281,16 @@ class Encoder:
         Args:
             states: (T, d) what the layer is given; rotation: cosines and sines (T, dh) of its rotary positions.
         """
-        attention, merged = self.parts.last_full_vision_attention, self.processor.merge**2
+        attention, merged = self.parts.watched_vision_attention, self.processor.merge**2
         cosine, sine = (part.float() for part in rotation)
 
-        def rotated(project: nn.Module) -> Tensor:
-            x = project(states).unflatten(1, (attention.num_heads, -1)).transpose(0, 1).float()  # (H, T, dh)
+        def rotated(made: Tensor) -> Tensor:
+            x = made.transpose(0, 1).float()  # (H, T, dh)
             left, right = x.chunk(2, dim=-1)
             return x * cosine + torch.cat([-right, left], dim=-1) * sine
 
-        received = attention_received_windowed(rotated(attention.q), rotated(attention.k), tokens_per_step * merged)
+        queries, keys = self.processor.family.vision_queries_keys(attention, states)
+        received = attention_received_windowed(rotated(queries), rotated(keys), tokens_per_step * merged)
         return per_token(received, merged) * (received.numel() / (tokens_per_step * merged))
 
     def _now(self) -> float:

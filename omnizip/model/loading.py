@@ -1,4 +1,4 @@
-"""Loads the thinker of a Qwen2.5-Omni checkpoint: which device, which precision, which files, and whether it fits.
+"""Loads the thinker of an omni checkpoint: which device, which precision, which files, and whether it fits.
 
 Only the thinker is read: of a full checkpoint's file, the talker and the vocoder (about a fifth of it) stay on the disk, or on the hub.
 Requests that cannot be met raise a ModelError of one sentence before any weight is read, where that can be known.
@@ -21,7 +21,6 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import SafetensorsParsingError
 from torch import Tensor, nn
 from transformers import AutoTokenizer, BitsAndBytesConfig, PreTrainedConfig, WhisperFeatureExtractor
-from transformers import Qwen2_5OmniThinkerForConditionalGeneration as Thinker
 from transformers.utils import is_flash_attn_2_available, logging
 
 from ..assets import asset
@@ -30,11 +29,12 @@ from ..settings import Settings
 from ..types import ModelShape
 from . import download
 from .cuda import before_ampere, driver_problem
+from .families import FAMILIES, NAMES, family_of
+from .family import Family
 from .load_errors import as_model_errors, came_from_network
 from .memory import PARAMETERS, Needs, free_by_gpu, free_bytes, needs, released_weights, tensors_in, weight_bytes
 
 MARK = "omnizip.json"  # what a checkpoint says of itself: name, embedded
-MODEL_TYPES = ("qwen2_5_omni", "qwen2_5_omni_thinker")
 CONFIGS = ("config.json", "preprocessor_config.json", "tokenizer_config.json")
 
 
@@ -59,10 +59,15 @@ class Parts:
         """The self-attention whose queries and keys give the saliency."""
         return self.audio.layers[-1].self_attn
 
+    @cached_property
+    def family(self) -> Family:
+        """What the thinker is one of."""
+        return family_of(self.thinker.config)
+
     @property
-    def last_full_vision_attention(self) -> nn.Module:
-        """The last attention of the vision encoder that sees a whole step; others see a window of it."""
-        return self.vision.blocks[max(self.vision.config.fullatt_block_indexes)].attn
+    def watched_vision_attention(self) -> nn.Module:
+        """The last attention of the vision encoder that sees a whole step."""
+        return self.family.watched_layer(self.vision)
 
     @property
     def device(self) -> torch.device:
@@ -100,7 +105,7 @@ def load(settings: Settings, on_progress: Callable[[str, float | None], None] | 
         host_rows: keep the embeddings of text on the CPU as well; the weights then reach the device by way of the CPU.
 
     Raises:
-        ModelError: it does not exist, is not complete, is no Qwen2.5-Omni, or cannot run here as asked.
+        ModelError: it does not exist, is not complete, is of no known family, or cannot run here as asked.
     """
     device = _device(settings)
     options = _options(settings, device)
@@ -109,8 +114,8 @@ def load(settings: Settings, on_progress: Callable[[str, float | None], None] | 
         if not Path(source).is_dir():
             snapshot = download.find(source)
         folder = Path(source) if snapshot is None else snapshot.folder
-        _check_kind(source, PreTrainedConfig.get_config_dict(folder)[0])
-        config = Thinker.config_class.from_pretrained(folder)
+        kind = _kind(source, PreTrainedConfig.get_config_dict(folder)[0]).thinker
+        config = kind.config_class.from_pretrained(folder)
         needed = _needs(source, snapshot, config.get_text_config(), settings, options["dtype"])
         if not host_rows:  # a GPU that is lent later cannot be asked now
             _check_fits(source, needed, device)
@@ -126,11 +131,11 @@ def load(settings: Settings, on_progress: Callable[[str, float | None], None] | 
         if not tokenizer.chat_template and template:
             tokenizer.chat_template = template["chat_template"]
         with download.thinker_only(folder) as readable:
-            thinker, report = Thinker.from_pretrained(readable, output_loading_info=True, **options)
+            thinker, report = kind.from_pretrained(readable, output_loading_info=True, **options)
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"The checkpoint {source} lacks {len(missing)} of the model's tensors ({missing[0]} and others); "
-            "download it again or use a complete Qwen2.5-Omni checkpoint."
+            "download it again or use a complete checkpoint."
         )
     if report["mismatched_keys"]:
         raise ModelError(f"The checkpoint {source} has weights of other sizes than its config says; download it again.")
@@ -252,7 +257,7 @@ def unquantised_modules(config: Any) -> list[str]:
     """Names of what stays in its own precision: both encoders and the output layer. They are small, and features, saliency and
     logits come from them. Read off the modules, since releases of transformers name them differently."""
     with torch.device("meta"):
-        thinker = Thinker(config)
+        thinker = family_of(config).thinker(config)
     parts = Parts.of(thinker)
     kept = {parts.audio, parts.vision, thinker.get_output_embeddings()}
     return [name for name, module in thinker.named_modules() if module in kept]
@@ -291,7 +296,8 @@ def _source(model: str) -> str:
         return str(folder)
     if folder.exists() or model.startswith(("/", ".", "~")) or model.count("/") != 1:
         raise ModelError(
-            f"{model} is neither a folder with a checkpoint nor a hub id such as Qwen/Qwen2.5-Omni-3B; check the path or leave --model out."
+            f"{model} is neither a folder with a checkpoint nor a hub id such as {FAMILIES[0].example}; "
+            "check the path or leave --model out."
         )
     return model
 
@@ -305,7 +311,7 @@ def checked_folder(folder: Path) -> Path:
 def _check_complete(folder: Path) -> None:
     """Raise ModelError unless the config and every file of weights are there in full length."""
     if not (folder / "config.json").is_file():
-        raise ModelError(f"The folder {folder} has no config.json; give the folder of a downloaded Qwen2.5-Omni checkpoint.")
+        raise ModelError(f"The folder {folder} has no config.json; give the folder of a downloaded {NAMES} checkpoint.")
     for name in CONFIGS:
         if (folder / name).is_file() and not _json(folder / name):
             raise ModelError(f"{folder / name} is empty; download the checkpoint again.")
@@ -349,12 +355,12 @@ def _optional_json(file: Path) -> dict[str, Any] | None:
     return _json(file) if file.is_file() else None
 
 
-def _check_kind(source: str, config: dict[str, Any]) -> None:
-    kind = config.get("model_type")
-    if kind not in MODEL_TYPES:
-        raise ModelError(
-            f"{source} holds a model of type {kind}, not Qwen2.5-Omni; give a Qwen2.5-Omni checkpoint such as Qwen/Qwen2.5-Omni-3B."
-        )
+def _kind(source: str, config: dict[str, Any]) -> Family:
+    """The family of a checkpoint. Raises ModelError for one that is of none."""
+    try:
+        return family_of(config)
+    except ModelError as error:
+        raise ModelError(f"{source} holds {error}") from None
 
 
 @contextmanager

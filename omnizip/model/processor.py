@@ -1,15 +1,13 @@
 """Turns a clip and a conversation into the model's input: token ids, pixel patches, log-mel frames.
 
-What is here follows the stock Qwen2.5-Omni processor of transformers 5.23 to the number (tests/golden/prompt holds its
-output), without torchvision, torchcodec or librosa, which it asks for. Every size and id is read off the checkpoint.
+What is here follows the stock processors of transformers 5.23 to the number (tests/golden/prompt holds the output of one), without
+torchvision, torchcodec or librosa, which they ask for. Every size and id is read off the checkpoint; how picture and sound
+alternate inside a clip, and what else differs, its family says.
 
-The prompt: Qwen's system line, a user turn with the clip before the question, then the conversation so far. Inside the clip
-picture and sound alternate in chunks of two seconds; without sound there is one run of video tokens. The processor cuts at
-most one chunk per two seconds of picture time from the next, so a step longer than that may be split between two chunks;
-this is kept as it is, since the model's positions are computed by the same rule.
+The prompt: the family's system line, if any, a user turn with the clip before the question, then the conversation so far.
 
-Departures: sound is padded to the clip, not to 300 s (the frames of the clip are equal); sound past the extractor's 300 s,
-which the stock processor cuts off, is transformed in pieces that join without a seam; markup quoted in a question is
+Departures: sound is padded to the clip, not to 300 s (the frames of the clip are equal); sound past the extractor's length,
+which a stock processor may cut off, is transformed in pieces that join without a seam; markup quoted in a question is
 disarmed.
 """
 
@@ -28,58 +26,22 @@ from torch import Tensor
 
 from ..errors import ModelError
 from ..types import Turn
+from ..windows import WINDOW_S
+from .families import family_of
+from .family import Family, Grid
 
-SYSTEM = (
-    "You are Qwen, a virtual human developed by the Qwen Team, Alibaba Group, capable of perceiving auditory and visual inputs, "
-    "as well as generating text and speech."
-)
 MIN_TOKENS_PER_STEP = 4  # smaller pictures are enlarged to this, as the checkpoint's own lower bound has it
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the pictures the vision encoder was trained on, red, green, blue
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+POSITION_SLACK = 1e-3  # positions that are fractions come in float32
 LOG_MEL_RANGE = 2.0  # Whisper's frames span this from the loudest of a sound to the floor: 8 decades / 4
 POOLED_BYTES = 32 << 20  # of pixels in float32, averaged at once
-AUDIO_STRIDE = 4  # mel frames per audio token: a convolution and a pooling, each of stride two
-VISION_START, VISION_END = "<|vision_bos|>", "<|vision_eos|>"
 END_OF_TURN = ("<|im_end|>", "<|endoftext|>")
-
-
-def media_chunks(
-    grid: tuple[int, int, int], n_audio: int, second_per_step: float, positions_per_second: int, seconds_per_window: int
-) -> tuple[list[int], list[int]]:
-    """How many video and how many audio tokens each chunk of a clip holds, in turn; equally many chunks, the last ones maybe empty.
-
-    Args:
-        grid: steps, rows and columns of video tokens.
-        n_audio: audio tokens, 0 without sound; then all video is one chunk.
-        second_per_step: seconds of clip between steps as sampled.
-    """
-    steps, rows, columns = grid
-    if not n_audio:
-        return [steps * rows * columns], [0]
-    # In float32 like the model's own positions: where the processor's float64 falls on the other side of a chunk's edge,
-    # ids and positions would disagree.
-    time = (torch.arange(steps) * torch.tensor(second_per_step).float() * positions_per_second).long()
-    window = positions_per_second * seconds_per_window
-    video = _chunks(time.repeat_interleave(rows * columns).tolist(), window)
-    audio = _chunks(range(n_audio), window)
-    chunks = max(len(video), len(audio))
-    return video + [0] * (chunks - len(video)), audio + [0] * (chunks - len(audio))
-
-
-def _chunks(times: Sequence[int], window: int) -> list[int]:
-    """How many tokens each chunk holds. A token that is late for the chunk opens the next one, which ends a window later."""
-    counts = [0]
-    for time in times:
-        if time >= len(counts) * window:
-            counts.append(0)
-        counts[-1] += 1
-    return counts
 
 
 @dataclass(frozen=True, eq=False)
 class Processor:
     """Makes the input of one checkpoint. Sizes in pixels, frames per second, tokens."""
 
+    family: Family = field(repr=False)
     tokenizer: Any = field(repr=False)  # transformers' fast tokenizer
     extractor: Any = field(repr=False)  # transformers' WhisperFeatureExtractor
     audio_id: int
@@ -91,34 +53,40 @@ class Processor:
     patch: int  # pixels a patch is wide and high
     merge: int  # patches merged into one token, per axis
     temporal_patch: int  # frames per step
-    block_frames: int  # mel frames the audio encoder attends within: two seconds
-    positions_per_second: int
-    seconds_per_window: int
+    block_frames: int  # mel frames the audio encoder attends within
+    positions_per_second: float
     vocabulary: int  # rows of the output layer
 
     @classmethod
     def of(cls, config: Any, tokenizer: Any, extractor: Any) -> Processor:
         """Read the sizes off a thinker's config. Raises ModelError if the tokenizer does not know the clip's markers."""
-        vision, audio = config.vision_config, config.audio_config
-        known = tokenizer.get_vocab()
-        for name in (VISION_START, VISION_END):
+        family, known = family_of(config), tokenizer.get_vocab()
+        for name in (family.vision_start, family.vision_end, family.audio_end):
             if name not in known:
-                raise ModelError(f"The checkpoint's tokenizer has no {name} token; use the tokenizer of a Qwen2.5-Omni checkpoint.")
+                raise ModelError(f"The checkpoint's tokenizer has no {name} token; use the tokenizer of a {family.name} checkpoint.")
+        markers = (config.audio_start_token_id, *(known[name] for name in (family.audio_end, family.vision_start, family.vision_end)))
+        return cls.sized(config, extractor, tokenizer, markers)
+
+    @classmethod
+    def sized(cls, config: Any, extractor: Any, tokenizer: Any = None, markers: tuple[int, int, int, int] = (-1, -1, -1, -1)) -> Processor:
+        """The sizes of a thinker's config; without a tokenizer and its markers for the encoders alone.
+
+        Args:
+            markers: ids of audio start and end, vision start and end.
+        """
+        vision, family = config.vision_config, family_of(config)
         return cls(
+            family,
             tokenizer,
             extractor,
-            audio_id=config.audio_token_id,
-            video_id=config.video_token_id,
-            audio_start_id=config.audio_start_token_id,
-            audio_end_id=config.audio_end_token_id,
-            vision_start_id=known[VISION_START],
-            vision_end_id=known[VISION_END],
+            config.audio_token_id,
+            config.video_token_id,
+            *markers,
             patch=vision.patch_size,
             merge=vision.spatial_merge_size,
             temporal_patch=vision.temporal_patch_size,
-            block_frames=2 * audio.n_window,
+            block_frames=family.block_mel_frames(config.audio_config),
             positions_per_second=config.position_id_per_seconds,
-            seconds_per_window=config.seconds_per_chunk,
             vocabulary=config.text_config.vocab_size,
         )
 
@@ -187,7 +155,8 @@ class Processor:
 
     @property
     def _colours(self) -> tuple[Any, Any]:
-        return getattr(self.extractor, "image_mean", None) or CLIP_MEAN, getattr(self.extractor, "image_std", None) or CLIP_STD
+        mean, deviation = self.family.colours
+        return getattr(self.extractor, "image_mean", None) or mean, getattr(self.extractor, "image_std", None) or deviation
 
     def log_mel(self, waveform: np.ndarray) -> Tensor:
         """(mel_bins, M) float32 log-mel frames, 100 per second, of a waveform (S,) of any length at the extractor's rate.
@@ -221,10 +190,9 @@ class Processor:
 
     def audio_tokens(self, mel_frames: int) -> int:
         """Audio tokens that `mel_frames` become."""
-        after_convolution = (mel_frames + 1) // 2
-        return after_convolution // 2
+        return self.family.audio_tokens(mel_frames)
 
-    def media_ids(self, grid: tuple[int, int, int], n_audio: int, second_per_step: float) -> Tensor:
+    def media_ids(self, grid: Grid, n_audio: int, second_per_step: float) -> Tensor:
         """(M,) int64 ids of the clip from vision start to vision end.
 
         Args:
@@ -232,35 +200,39 @@ class Processor:
             n_audio: audio tokens, 0 without sound.
             second_per_step: seconds of clip between steps as sampled.
         """
-        video, audio = media_chunks(grid, n_audio, second_per_step, self.positions_per_second, self.seconds_per_window)
-        if not n_audio:
-            return torch.tensor([self.vision_start_id, *[self.video_id] * sum(video), self.vision_end_id])
-        ids = [self.vision_start_id, self.audio_start_id]
-        for seen, heard in zip(video, audio, strict=True):
-            ids += [self.video_id] * seen + [self.audio_id] * heard
-        return torch.tensor([*ids, self.audio_end_id, self.vision_end_id])
+        return self.family.media_ids(self, grid, n_audio, second_per_step)
 
-    def prompt_ids(self, turns: Sequence[Turn], media: Tensor, system: str = SYSTEM) -> tuple[Tensor, Tensor]:
+    def media_windows(self, grid: Grid, n_audio: int, second_per_step: float) -> tuple[Tensor, Tensor]:
+        """(V,) and (A,) int64 two-second window of each video and audio token, by the time it stands for."""
+        steps, rows, columns = grid
+        time = self.family.step_times(steps, second_per_step, self.positions_per_second)
+        step_window = torch.floor((time + POSITION_SLACK) / (WINDOW_S * self.positions_per_second)).long()
+        return step_window.repeat_interleave(rows * columns), torch.arange(n_audio) // round(WINDOW_S * self.family.audio_tokens_per_s)
+
+    def prompt_ids(self, turns: Sequence[Turn], media: Tensor, system: str | None = None) -> tuple[Tensor, Tensor]:
         """(B,) ids up to the end of the clip and (E,) those behind it, ready for an answer to the last turn.
+
+        Args:
+            system: what the chat begins with; by default what the family's chats do, empty for nothing.
 
         Raises:
             ModelError: a conversation without an open question at its end.
         """
         if not turns or turns[-1].answer is not None or any(turn.answer is None for turn in turns[:-1]):
             raise ModelError("The conversation has no open question at its end; every turn but the last needs its answer.")
-        before, after = self._rendered(turns, system)
+        before, after = self._rendered(turns, self.family.system if system is None else system)
         encoded = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (before, after)]
         return torch.cat([torch.tensor(encoded[0], dtype=torch.int64), media]), torch.tensor(encoded[1], dtype=torch.int64)
 
     def _rendered(self, turns: Sequence[Turn], system: str) -> tuple[str, str]:
         """The chat's text before and behind the clip, by the checkpoint's template where it has one that fits."""
-        messages: list[dict[str, Any]] = [{"role": "system", "content": [{"type": "text", "text": system}]}]
+        messages: list[dict[str, Any]] = [{"role": "system", "content": [{"type": "text", "text": system}]}] if system else []
         for i, turn in enumerate(turns):
             clip = [] if i else [{"type": "video", "video": "clip"}]
             messages.append({"role": "user", "content": [*clip, {"type": "text", "text": self._plain(turn.question)}]})
             if turn.answer is not None:
                 messages.append({"role": "assistant", "content": [{"type": "text", "text": self._plain(turn.answer)}]})
-        marker = VISION_START + self.tokenizer.convert_ids_to_tokens(self.video_id) + VISION_END
+        marker = self.family.vision_start + self.tokenizer.convert_ids_to_tokens(self.video_id) + self.family.vision_end
         text = ""
         if self.tokenizer.chat_template:
             text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
@@ -291,7 +263,8 @@ class Processor:
     @cached_property
     def suppressed_ids(self) -> Tensor:
         """Ids an answer never has: markers, and rows of the output layer that no token belongs to."""
-        markers = set(self.tokenizer.all_special_ids) | set(self.tokenizer.get_added_vocab().values())
+        added = {i for word, i in self.tokenizer.get_added_vocab().items() if word not in self.family.sayable}
+        markers = set(self.tokenizer.all_special_ids) | added
         unknown = set(range(self.vocabulary)) - set(self.tokenizer.get_vocab().values())
         ids = sorted((markers | unknown) - self.end_ids)
         return torch.tensor([i for i in ids if i < self.vocabulary], dtype=torch.int64)
@@ -300,10 +273,3 @@ class Processor:
         """The words of `ids`, without markers; bytes of a character that is not complete yet are held back."""
         words = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return words.rstrip("\ufffd")
-
-
-def mean_of_tokens(mel: Tensor, tokens: int) -> Tensor:
-    """(A, bins) log-mel frames (bins, M) averaged over the four of each token; a last one that lacks frames repeats its last."""
-    missing = max(0, AUDIO_STRIDE * tokens - mel.shape[1])
-    frames = torch.cat([mel, mel[:, -1:].expand(-1, missing)], dim=1)[:, : AUDIO_STRIDE * tokens]
-    return frames.unflatten(1, (tokens, AUDIO_STRIDE)).mean(dim=2).T.contiguous()

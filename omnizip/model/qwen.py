@@ -1,4 +1,4 @@
-"""QwenOmni: one checkpoint of Qwen2.5-Omni that encodes clips, builds prompts, reads them and answers.
+"""QwenOmni: one checkpoint of an omni model that encodes clips, builds prompts, reads them and answers.
 
 No modelling code of transformers is copied and no class is patched: the encoders and the language model are called as they
 are. This package is all that knows how transformers' Qwen-Omni classes are called; it runs on releases 5.17 to 5.24.
@@ -23,9 +23,7 @@ from ..media import Clip
 from ..settings import Settings
 from ..stream import Modality, Prompt, TokenStream
 from ..types import Agreement, EncoderShape, ModelShape, Sampling, Turn
-from ..windows import window_of
 from .conditions import model_conditions
-from .encode_subset import window_side
 from .encoders import Ahead, EncodedClip, Encoder
 from .fingerprint import weights_digest
 from .first_token import by_window
@@ -33,7 +31,7 @@ from .generate import LanguageModel, Prefilled
 from .joint_attention import joint_attention
 from .loading import Loaded, Parts, embedded, load, text_shape
 from .prefix_cache import Prefix
-from .processor import AUDIO_STRIDE, SYSTEM, Processor
+from .processor import Processor
 
 SMALL_MODEL = 50_000_000  # parameters below which one CPU thread is faster than several
 
@@ -83,12 +81,12 @@ class QwenOmni:
         return self.encoder.encode(clip, on_progress, ahead)
 
     @torch.no_grad()
-    def stream(self, encoded: EncodedClip, turns: Sequence[Turn], host: bool = False, system: str = SYSTEM) -> TokenStream:
+    def stream(self, encoded: EncodedClip, turns: Sequence[Turn], host: bool = False, system: str | None = None) -> TokenStream:
         """The unpruned prompt of a clip and a conversation whose last turn is open. On the model's device.
 
         Args:
             host: on the CPU, without touching the device; for a model loaded with `host_rows`.
-            system: what the chat begins with.
+            system: what the chat begins with; by default what chats of the model's family do.
         """
         ids, positions, modality = self._prompt(encoded, turns, system)
         device = torch.device("cpu") if host else self.parts.device
@@ -121,7 +119,7 @@ class QwenOmni:
         seen = compressor.look(self.sight(encoded))
         return seen, 1000 * (perf_counter() - start)
 
-    def _prompt(self, encoded: EncodedClip, turns: Sequence[Turn], system: str = SYSTEM) -> tuple[Tensor, Tensor, Tensor]:
+    def _prompt(self, encoded: EncodedClip, turns: Sequence[Turn], system: str | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """(L,) ids, (3, L) positions and (L,) uint8 modality of the unpruned prompt, on the CPU."""
         n_audio = 0 if encoded.audio is None else encoded.audio.shape[0]
         media = self.processor.media_ids(encoded.grid, n_audio, encoded.second_per_step)
@@ -129,25 +127,28 @@ class QwenOmni:
         ids = torch.cat([before, after])
         start = before.numel() - media.numel()
         positions = self._positions_cached(start, encoded.grid, n_audio, encoded.second_per_step)
-        behind = torch.arange(after.numel()) + int(positions.max()) + 1
+        behind = torch.arange(after.numel()) + positions[:, -1].max() + 1
         modality = torch.zeros(ids.numel(), dtype=torch.uint8)
         modality[ids == self.processor.audio_id] = Modality.AUDIO
         modality[ids == self.processor.video_id] = Modality.VIDEO
         return ids, torch.cat([positions, behind.expand(3, -1)], dim=1), modality
 
-    @staticmethod
-    def _stream_of(encoded: EncodedClip, embeds: Tensor, positions: Tensor, modality: Tensor) -> TokenStream:
+    def _stream_of(self, encoded: EncodedClip, embeds: Tensor, positions: Tensor, modality: Tensor) -> TokenStream:
         """The prompt of a clip with the given embeddings, on their device."""
         device = embeds.device
         saliency, windowed = (torch.full((modality.numel(),), torch.nan) for _ in range(2))
         heard, mel = modality == Modality.AUDIO, encoded.log_mel
+        window = torch.full((modality.numel(),), -1)
+        window[modality == Modality.VIDEO], window[heard] = self.processor.media_windows(
+            encoded.grid, int(heard.sum()), encoded.second_per_step
+        )
         if encoded.audio is not None:
             saliency[heard], windowed[heard] = encoded.saliency, encoded.saliency_windowed
         return TokenStream(
             embeds=embeds,
             positions=positions.to(device),
             modality=modality.to(device),
-            window=window_of(positions[0], modality != Modality.TEXT).to(device),
+            window=window.to(device),
             grid=encoded.grid,
             saliency=saliency.to(device),
             saliency_windowed=windowed.to(device),
@@ -173,15 +174,16 @@ class QwenOmni:
     def positions(self, ids: Tensor, grid: tuple[int, int, int], n_audio: int, second_per_step: float) -> Tensor:
         """(3, L) mRoPE positions of unpruned ids (L,) by the model's own rule: time, height, width."""
         steps, rows, columns = grid
-        merge = self.processor.merge
+        merge, family = self.processor.merge, self.processor.family
         positions, _ = self.parts.thinker.get_rope_index(
             ids[None],
+            attention_mask=torch.ones_like(ids[None]),
             video_grid_thw=torch.tensor([[steps, rows * merge, columns * merge]]),
             use_audio_in_video=n_audio > 0,
-            audio_seqlens=torch.tensor([AUDIO_STRIDE * n_audio]) if n_audio else None,
+            audio_seqlens=torch.tensor([family.mel_frames(n_audio)]) if n_audio else None,
             second_per_grids=torch.tensor([second_per_step]),
         )
-        return positions[:, 0].to(torch.int64)
+        return family.as_positions(positions[:, 0])
 
     def prefill(self, prompt: Prompt, compressor: Compressor | None = None, stream: TokenStream | None = None) -> Prefilled:
         """Read a prompt; the device is synchronised when this returns.
@@ -262,22 +264,7 @@ class QwenOmni:
 
 def encoder_shape_of(parts: Parts) -> EncoderShape:
     """The sizes of a thinker's encoders."""
-    vision, audio = parts.vision.config, parts.audio.config
-    return EncoderShape(
-        vision_layers=vision.depth,
-        vision_full_layers=len(vision.fullatt_block_indexes),
-        vision_width=vision.hidden_size,
-        vision_ffn=vision.intermediate_size,
-        patch_values=vision.in_channels * vision.temporal_patch_size * vision.patch_size**2,
-        merged=vision.spatial_merge_size**2,
-        window_side=window_side(parts.vision),
-        audio_layers=audio.encoder_layers,
-        audio_width=audio.d_model,
-        audio_ffn=audio.encoder_ffn_dim,
-        mel_bins=audio.num_mel_bins,
-        block_tokens=2 * audio.n_window // AUDIO_STRIDE,
-        output=vision.out_hidden_size,
-    )
+    return parts.family.encoder_shape(parts.vision.config, parts.audio.config)
 
 
 def shape_of(parts: Parts) -> ModelShape:

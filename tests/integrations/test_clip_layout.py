@@ -7,8 +7,8 @@ import torch
 from omnizip.integrations.vllm.clip_layout import ClipLayout
 from omnizip.integrations.vllm.position_channels import placed_positions, positions_of, with_positions
 from omnizip.model.loading import Loaded, Parts
-from omnizip.model.processor import AUDIO_STRIDE
 from omnizip.model.qwen import QwenOmni
+from omnizip.model.qwen2_5_omni import AUDIO_STRIDE
 from omnizip.settings import Settings
 from omnizip.types import Turn
 

@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration as Thinker
 
-from omnizip.model import encoders
+from omnizip.model import encoders, qwen2_5_omni
 from omnizip.model.block_attention import batched_blocks
 from omnizip.model.encode_subset import encode_subset, window_labels, window_side
 from omnizip.model.loading import Loaded, Parts, embedded
@@ -68,7 +68,7 @@ def dense(vision, pixels, grid, keep):
     config, unit = vision.config, vision.config.spatial_merge_size**2
     n, merge, heads = rows * columns, config.spatial_merge_size, config.num_heads
     step = torch.arange(steps).repeat_interleave(n * unit)
-    window = window_labels(rows, columns, window_side(vision)).repeat(steps).repeat_interleave(unit)
+    window = window_labels(rows, columns, window_side(vision.config)).repeat(steps).repeat_interleave(unit)
     kept = keep.flatten().repeat_interleave(unit)
     place = torch.arange(n).repeat(steps).repeat_interleave(unit)
     inner = torch.arange(unit).repeat(steps * n)
@@ -189,8 +189,8 @@ def test_a_clip_in_batches_is_the_clip_at_once(qwen, frames, monkeypatch):
     keep = some(heard.grid, 0.5)
     at_once = qwen.encoder.encode_seen(heard, keep)
     sizes = []
-    counted = encoders.encode_subset
-    monkeypatch.setattr(encoders, "encode_subset", lambda v, p, c, k: sizes.append(k.sum(dim=1) * 4) or counted(v, p, c, k))
+    counted = qwen2_5_omni.encode_subset
+    monkeypatch.setattr(qwen2_5_omni, "encode_subset", lambda v, p, c, k: sizes.append(k.sum(dim=1) * 4) or counted(v, p, c, k))
     monkeypatch.setattr(encoders, "PATCHES_PER_BATCH", 60)
     in_batches = qwen.encoder.encode_seen(heard, keep)
     assert len(sizes) > 1 and all(int(size.sum()) <= 60 or size.numel() == 1 for size in sizes)

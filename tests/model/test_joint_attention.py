@@ -51,7 +51,7 @@ def test_video_saliency_is_the_last_full_layers_own_attention(height, width):
     parts = qwen.parts
     parts.vision.set_attn_implementation("eager")
     layer = parts.vision.blocks[1].attn
-    assert parts.last_full_vision_attention is layer
+    assert parts.watched_vision_attention is layer
     weights = eager_weights(layer, lambda: qwen.encode(encoded.clip))
     assert len(weights) == steps and weights[0].shape[-1] == 4 * rows * columns
     order, _ = get_vision_window_index(

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from omnizip.errors import ModelError
 from omnizip.model.loading import Loaded, Parts
-from omnizip.model.processor import SYSTEM, Processor
+from omnizip.model.processor import Processor
 from omnizip.model.qwen import QwenOmni
+from omnizip.model.qwen2_5_omni import SYSTEM
 from omnizip.settings import Settings
 from omnizip.types import Turn
 

@@ -113,7 +113,7 @@ def test_a_pruned_prompt_continues_as_stock_generate_does(qwen):
 def test_encoding_in_batches_equals_encoding_at_once(qwen, monkeypatch, seconds):
     clip = tiny.clip(frames=11, sound_s=seconds, seed=4)
     monkeypatch.setattr(encoders, "PATCHES_PER_BATCH", 100)
-    monkeypatch.setattr(encoders, "BLOCKS_PER_BATCH", 2)
+    monkeypatch.setattr(encoders, "MEL_PER_BATCH", 400)
     heard = []
     encoded = qwen.encode(clip, heard.append)
     assert heard == sorted(heard) and heard[-1] == 1.0 and len(heard) > 3
@@ -129,9 +129,10 @@ def test_encoding_in_batches_equals_encoding_at_once(qwen, monkeypatch, seconds)
     assert encoded.encode_ms > 0 and encoded.saliency_ms > 0 and encoded.saliency_windowed_ms > 0
 
 
-@pytest.mark.parametrize(("sound_s", "frames"), [(5.3, 7), (1.0, 12), (9.0, 3), (None, 6)])
-def test_the_stream_says_what_each_token_is_and_where(qwen, sound_s, frames):
-    encoded = qwen.encode(tiny.clip(frames=frames, sound_s=sound_s))
+@pytest.mark.parametrize(("sound_s", "frames", "height"), [(5.3, 7, 60), (1.0, 12, 60), (9.0, 3, 60), (None, 6, 60), (0.08, 2, 800)])
+def test_the_stream_says_what_each_token_is_and_where(qwen, sound_s, frames, height):
+    """The last clip's picture reaches farther down than its sound does in time; the text behind it goes on where the clip's end is."""
+    encoded = qwen.encode(tiny.clip(frames=frames, sound_s=sound_s, height=height))
     turns = [Turn("What is it?", "A dog."), Turn("And then?")]
     stream = qwen.stream(encoded, turns)
     inputs = stock_inputs(qwen, encoded.clip, turns)

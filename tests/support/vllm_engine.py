@@ -21,8 +21,8 @@ from omnizip.compressors import COMPRESSORS
 from omnizip.media import load
 from omnizip.model.full_layout import write_full_layout
 from omnizip.model.loading import embedded
-from omnizip.model.processor import SYSTEM
 from omnizip.model.qwen import QwenOmni
+from omnizip.model.qwen2_5_omni import SYSTEM
 from omnizip.settings import Settings
 from omnizip.stream import Compression, Prompt, TokenStream
 from omnizip.types import Sampling, Turn

@@ -21,7 +21,7 @@ def test_rates_and_windows_are_those_of_the_real_model(student):
     layout = student.layout
     assert layout.audio_tokens(100) == 25
     assert layout.block_frames == 200
-    assert (layout.temporal_patch, layout.merge, layout.positions_per_second, layout.seconds_per_window) == (2, 2, 25, 2)
+    assert (layout.temporal_patch, layout.merge, layout.positions_per_second) == (2, 2, 25)
     assert sum(student.thinker.config.text_config.rope_parameters["mrope_section"]) * 2 == 256 // 4
 
 

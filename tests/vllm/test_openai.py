@@ -19,7 +19,7 @@ from omnizip.integrations.vllm.clip_layout import ClipLayout
 from omnizip.integrations.vllm.pruning import Pruning
 from omnizip.model.full_layout import write_full_layout
 from omnizip.model.loading import embedded
-from omnizip.model.processor import SYSTEM
+from omnizip.model.qwen2_5_omni import SYSTEM
 
 START_S = 600  # on a loaded machine
 

@@ -8,7 +8,7 @@ import torch
 from vllm_engine import EXAMPLES, Served, example
 
 from omnizip.integrations.vllm.pruning import COUNTED
-from omnizip.model.processor import AUDIO_STRIDE
+from omnizip.model.qwen2_5_omni import AUDIO_STRIDE
 from omnizip.stream import Modality
 
 QUESTIONS = {

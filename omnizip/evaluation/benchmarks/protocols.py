@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import UsageError
-from ...model.processor import SYSTEM
+from ...model.qwen2_5_omni import SYSTEM
 from ...settings import Settings
 from .items import BenchmarkClip, BenchmarkQuestion
 from .videomme import read_subtitles

@@ -1,6 +1,6 @@
 """How the tokens of a clip lie in the prompt, and where in time and picture, known from sizes alone.
 
-The order of picture and sound is `omnizip.model.processor`'s. Positions follow transformers' `get_rope_index`, counted from the clip's
+The order of picture and sound is `omnizip.model.qwen2_5_omni`'s. Positions follow transformers' `get_rope_index`, counted from the clip's
 first token: a video token has its step's time (25 a second), row and column, an audio token its number on all axes.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...model.processor import AUDIO_STRIDE, media_chunks
+from ...model.qwen2_5_omni import AUDIO_STRIDE, media_chunks
 from ...stream import Modality, TokenStream
 from ...windows import window_of
 

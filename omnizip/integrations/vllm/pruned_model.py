@@ -30,7 +30,7 @@ from ...compressors.base import Sight
 from ...compressors.omnisift_selector import AudioSelector
 from ...errors import ModelError
 from ...model.captured_input import captured_input
-from ...model.processor import mean_of_tokens
+from ...model.qwen2_5_omni import mean_of_tokens
 from ...model.saliency import attention_received, attention_received_windowed, per_token
 from ...stream import Modality, TokenStream
 from .clip_layout import ClipLayout
