@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from vllm_engine import EXAMPLES, Served, example
 
 from omnizip.integrations.vllm.pruning import COUNTED
@@ -179,6 +180,17 @@ def test_what_is_no_clip_is_read_as_before(product, served, clips):
     audio = product.encode(clips["bell"]).audio
     assert torch.allclose(embeds[1 : 1 + len(audio)], audio, rtol=0, atol=1e-5)
     assert torch.equal(positions, torch.arange(len(result.prompt_token_ids)).expand(3, -1))
+
+    picture = {
+        "prompt": "<|vision_bos|><|IMAGE|><|vision_eos|>What?",
+        "multi_modal_data": {"image": Image.fromarray(clips["bell"].frames[0][:192, :256])},
+    }
+    result, _, positions = served.read(picture)
+    rows, columns = 7, 9  # 112 x 144: as near to the picture's sides as 18432 pixels allow
+    assert result.prompt_token_ids.count(product.model.parts.thinker.config.image_token_id) == rows * columns
+    grid = torch.stack(torch.meshgrid(torch.arange(1), torch.arange(rows), torch.arange(columns), indexing="ij")).reshape(3, -1)
+    after = torch.arange(len(result.prompt_token_ids) - 1 - rows * columns).expand(3, -1) + max(rows, columns) + 1
+    assert torch.equal(positions, torch.cat([torch.zeros(3, 1), grid + 1, after], dim=1).long())
 
 
 @pytest.mark.parametrize(
