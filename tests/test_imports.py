@@ -27,7 +27,7 @@ ROWS = [
     (["omnizip.evaluation"], {"numpy", "torch", "transformers", "tqdm", "av", "pyarrow"}),
     (["training"], {"numpy", "torch", "transformers", "tokenizers", "safetensors", "av", "PIL", "tqdm"}),
     (["omnizip.cli", "omnizip.__main__"], TORCH),
-    (["omnizip.integrations"], {"numpy", "torch", "transformers", "vllm", "lmms_eval", "accelerate", "datasets", "tqdm"}),
+    (["omnizip.integrations"], {"numpy", "torch", "transformers", "vllm", "openai", "lmms_eval", "accelerate", "datasets", "tqdm"}),
     (["ui", "ui.words", "ui.markup"], set()),
     (["ui.frames", "ui.figures"], {"numpy", "PIL", "plotly", "moviepy", "proglog"}),  # proglog: moviepy's own progress reports
     (

@@ -17,6 +17,7 @@ from vllm_engine import EXAMPLES, PIXELS, example
 from omnizip.assets import asset
 from omnizip.integrations.vllm.clip_layout import ClipLayout
 from omnizip.integrations.vllm.pruning import Pruning
+from omnizip.integrations.vllm.throughput import Load, markdown, measure
 from omnizip.model.full_layout import write_full_layout
 from omnizip.model.loading import embedded
 from omnizip.model.qwen2_5_omni import SYSTEM
@@ -128,6 +129,24 @@ def test_several_at_once_are_answered_as_one_by_one(client):
     with ThreadPoolExecutor(6) as pool:
         together = list(pool.map(lambda request: client.chat.completions.create(**request).choices[0].message.content, requests))
     assert together == alone
+
+
+def test_many_requests_are_timed(client):
+    """Rows for each arm and number at once; every clip is new to the server, so all are read in full."""
+    load = Load([of_example(name) for name in EXAMPLES[:2]], requests=3, at_once=(1, 2), tokens=4)
+    rows = measure(client, "nano", load, [Pruning("full", 1.0), Pruning("omnizip", 0.35)])
+    assert [(row["at_once"], row["method"]) for row in rows] == [(1, "full"), (1, "omnizip"), (2, "full"), (2, "omnizip")]
+    for row in rows:
+        assert row["requests"] == 3 and 0 < row["first_word_s"] <= row["slowest_first_word_s"] <= row["seconds"]
+        assert row["answers_per_minute"] == pytest.approx(60 * 3 / row["seconds"])
+    whole, pruned = rows[:2]
+    layouts = [ClipLayout((8, 6, 12), 200, 1.0), ClipLayout((8, 10, 7), 200, 1.0)]
+    for name, row in (("full", whole), ("omnizip", pruned)):
+        share = 1.0 if name == "full" else 0.35
+        row["clip"] = sum(Pruning(name, share).kept(layout) for layout in (layouts[0], layouts[1], layouts[0])) / 3
+    assert whole["prompt_tokens"] - whole["clip"] == pytest.approx(pruned["prompt_tokens"] - pruned["clip"])
+    told = markdown({"rows": rows})
+    assert told.count("\n") == 5 and "all tokens" in told and "35% by `omnizip`" in told
 
 
 def test_a_clip_without_sound(client, tmp_path):
