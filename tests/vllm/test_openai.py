@@ -114,7 +114,7 @@ def test_the_tokens_that_are_read_are_those_counted_beforehand(client):
 
 
 def test_the_answer_is_the_products(client, product):
-    """vLLM decodes these clips to the frames that the product takes."""
+    """Of these clips, whose frames vLLM takes up to a third of a second later: from the first to the last, evenly."""
     for name in EXAMPLES:
         truth = product.read(example(name), "What is seen last?", "full")
         request = asked(of_example(name), "What is seen last?", {"method": "full"})

@@ -38,7 +38,7 @@ class ClipItems(VideoProcessorItems):
         return None if clip.frames is None else clip
 
     def get_item_for_hash(self, index: int) -> Any:
-        """Picture and sound together, and when the frames were taken."""
+        """Picture and sound together, and how long a frame is seen."""
         clip = self.clips[index]
         picture = super().get_item_for_hash(index)
         return picture, second_per_frame(clip.metadata) or 0.0, "no sound" if clip.waveform is None else clip.waveform
@@ -90,10 +90,8 @@ def put_together(items: MultiModalDataItems, sounded: bool) -> MultiModalDataIte
 
 
 def second_per_frame(metadata: Mapping[str, Any] | None) -> float | None:
-    """Seconds between the frames that were taken of a video, on average; None where it does not say."""
-    if not metadata or not metadata.get("fps"):
+    """Seconds of video a frame that was taken stands for, as Qwen's own utilities count them; None where it cannot be told."""
+    taken = (metadata or {}).get("frames_indices")
+    if not metadata or not metadata.get("fps") or not metadata.get("total_num_frames") or taken is None or not len(taken):
         return None
-    taken = metadata.get("frames_indices")
-    if taken is None or len(taken) < 2:
-        return None
-    return float(taken[-1] - taken[0]) / (len(taken) - 1) / float(metadata["fps"]) or None
+    return float(metadata["total_num_frames"]) / float(metadata["fps"]) / len(taken)

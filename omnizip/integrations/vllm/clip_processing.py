@@ -140,7 +140,7 @@ class ClipProcessor(Qwen2_5OmniThinkerMultiModalProcessor):
         return data
 
     def _time_steps(self, data: BatchFeature, hf_kwargs: Mapping[str, object]) -> None:
-        """Seconds between steps by when the frames were taken, unless the request says at how many a second they were."""
+        """Seconds of a step by how many frames were taken of the video, unless the request says how many a second."""
         taken = data.pop("clip_seconds", None)
         if taken is None or "fps" in self.info.ctx.get_merged_mm_kwargs(hf_kwargs):
             return
