@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from browsing import BOTH, DESK, PHONE, clear, kept_line, opened, shot, upload, wide
+from browsing import BOTH, DESK, PHONE, clear, fits, given, kept_line, opened, shot, upload, wide
 from clips import gif, make_clip, text, thirty_seconds
 
 pytestmark = pytest.mark.browser
@@ -130,8 +130,7 @@ def test_dark_mode_and_phone(answered):
     ink = page.evaluate("getComputedStyle(document.querySelector('#chart .ytick text')).fill")
     assert min(map(int, re.findall(r"\d+", ink)[:3])) > 130, "the chart's ink must be light on dark"
     page.set_viewport_size(PHONE)
-    page.wait_for_timeout(600)
-    assert wide(page) <= 0
+    fits(page)
     shot(page, "phone-dark")
     page.evaluate("document.body.classList.remove('dark')")
     shot(page, "phone-after")
@@ -196,8 +195,7 @@ def test_an_unreadable_file_and_missing_things_cost_one_sentence(browser, url, t
     page.locator("#compare").click()
     page.wait_for_selector("#status .oz-problem")
     assert "Pick a clip" in page.locator("#status").inner_text()
-    page.locator("#clip input[type=file]").set_input_files(str(text(tmp_path)))
-    page.wait_for_timeout(1500)
+    given(page, str(text(tmp_path)))
     page.locator("#question textarea").fill(QUESTION)
     page.locator("#compare").click()
     page.wait_for_function("document.querySelector('#status .oz-problem')?.innerText.includes('text.mp4')")

@@ -58,8 +58,26 @@ def upload(page, path):
 
 def shot(page, name):
     SHOTS.mkdir(parents=True, exist_ok=True)
-    page.wait_for_timeout(400)  # for figures to settle
+    page.evaluate("document.fonts.ready")
+    page.wait_for_function("[...document.images].every((image) => image.complete)")
+    drawn(page)
     page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+def drawn(page):
+    """Wait until the browser has drawn twice: whatever waited for a frame has had it."""
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def fits(page):
+    """Wait until the page, after a change of its window, cannot be scrolled sideways."""
+    page.wait_for_function("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def given(page, path):
+    """Give a file that browsers may not play, and wait until the page has it."""
+    page.locator("#clip input[type=file]").set_input_files(path)
+    page.wait_for_selector("#clip video", state="attached")
 
 
 def wide(page):
