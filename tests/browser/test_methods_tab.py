@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from browsing import DESK, PHONE, ROOT, drawn, fits, opened, shot, upload
+from browsing import DESK, PHONE, ROOT, fits, opened, shot, two_frames, upload
 from PIL import Image
 
 from omnizip.engine import Arm, Engine
@@ -28,7 +28,7 @@ def unfold(page):
     """Open the section and wait until it can be clicked: gradio puts first values in a frame after it has shown it."""
     page.locator("#methods > button").click()
     page.wait_for_function("getComputedStyle(document.querySelector('#methods-shares')).pointerEvents === 'auto'")
-    drawn(page)
+    two_frames(page)
 
 
 def tick(page, wanted):
@@ -52,7 +52,7 @@ def test_nothing_can_be_ticked_before_gradio_has_put_in_its_first_values(browser
     unfold(page)
     assert page.evaluate("window.seen") == ["none"]
     tick(page, {"OmniZip"})
-    drawn(page)
+    two_frames(page)
     tick(page, {"OmniZip"})
     page.close()
 

@@ -60,11 +60,11 @@ def shot(page, name):
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.evaluate("document.fonts.ready")
     page.wait_for_function("[...document.images].every((image) => image.complete)")
-    drawn(page)
+    two_frames(page)
     page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
 
 
-def drawn(page):
+def two_frames(page):
     """Wait until the browser has drawn twice: whatever waited for a frame has had it."""
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
