@@ -20,6 +20,7 @@ from omnizip.compressors.base import Option
 from omnizip.engine import ComparisonEngine
 from omnizip.engine.out_of_memory import is_out_of_memory
 from omnizip.errors import OmniZipError
+from omnizip.media import AS_SET, Part
 from omnizip.report.report import plain
 
 from . import handlers, queueing, words
@@ -65,6 +66,9 @@ def _compare(page: gr.Blocks, engine: ComparisonEngine, stops: Stops) -> Callabl
         rho_audio: float | None = None,
         rho_video: float | None = None,
         options: dict | None = None,
+        start: float | None = None,
+        end: float | None = None,
+        audio_track: str | None = None,
     ) -> Iterator[tuple[str, str, dict]]:
         """Answer a question about a clip twice, with the full model and with a compressed prompt; streams as it goes.
 
@@ -77,6 +81,9 @@ def _compare(page: gr.Blocks, engine: ComparisonEngine, stops: Stops) -> Callabl
             rho_audio: share of audio tokens to prune; given with rho_video it replaces retention.
             rho_video: share of video tokens to prune.
             options: other fields of the method, name to value.
+            start: second of the clip to begin at.
+            end: second of the clip to end at; 0 for its own end.
+            audio_track: number of the sound track to hear, counted from 1; main for the one a player would choose, none for silence.
 
         Returns:
             The full model's answer, the compressed one's, and the report, which is empty until both are done.
@@ -85,8 +92,8 @@ def _compare(page: gr.Blocks, engine: ComparisonEngine, stops: Stops) -> Callabl
             chosen, fields = _rates(retention, rho_audio, rho_video, options)
             _check("question", question, str, "a text")
             _check("method", method, str, "the name of a method")
-            path = _uploaded(video)
-            for full, compressed, report in handlers.compare_plain(engine, path, question, method, chosen, fields, gone):
+            path, part = _uploaded(video), _part(start, end, audio_track)
+            for full, compressed, report in handlers.compare_plain(engine, path, question, method, chosen, fields, gone, part):
                 yield full, compressed, report or {}
 
     return compare
@@ -104,6 +111,9 @@ def _compress(page: gr.Blocks, engine: ComparisonEngine, stops: Stops) -> Callab
         rho_video: float | None = None,
         options: dict | None = None,
         question: str = "",
+        start: float | None = None,
+        end: float | None = None,
+        audio_track: str | None = None,
     ) -> dict:
         """Choose what to keep of a clip, with one method or several, without asking the model for an answer.
 
@@ -116,6 +126,9 @@ def _compress(page: gr.Blocks, engine: ComparisonEngine, stops: Stops) -> Callab
             rho_video: share of video tokens to prune.
             options: other fields of the methods, name to value.
             question: for methods whose choice depends on it; the others ignore it.
+            start: second of the clip to begin at.
+            end: second of the clip to end at; 0 for its own end.
+            audio_track: number of the sound track to hear, counted from 1; main for the one a player would choose, none for silence.
 
         Returns:
             The model, the clip, and per method: parameters, tokens kept of text, sound and picture, the shares measured, times in
@@ -128,7 +141,8 @@ def _compress(page: gr.Blocks, engine: ComparisonEngine, stops: Stops) -> Callab
             _check("methods", names, list, "a list of names")
             for name in names:
                 _check("methods", name, str, "names of methods")
-            return compress_plain(engine, _uploaded(video), names, chosen, fields, question or "", gone)
+            part = _part(start, end, audio_track)
+            return compress_plain(engine, _uploaded(video), names, chosen, fields, question or "", gone, part)
 
     return compress
 
@@ -169,6 +183,7 @@ def compress_plain(
     options: dict[str, Any],
     question: str = "",
     stop: Callable[[], bool] | None = None,
+    part: Part = AS_SET,
 ) -> dict[str, Any]:
     """What every method would keep of a clip, in plain values; nothing is answered.
 
@@ -181,7 +196,7 @@ def compress_plain(
     arms = [arm_of(name, retention, options) for name in names]
     for arm in arms:
         arm.method_class()  # all are looked at before any is run
-    handle, clip, found = engine.open_clip(path), None, []
+    handle, clip, found = engine.open_clip(path, part), None, []
     for arm in arms:
         preview = engine.preview(handle, arm, question, stop=stop)
         clip, kept = preview.clip, preview.record
@@ -213,6 +228,18 @@ def _rates(retention: float, rho_audio: float | None, rho_video: float | None, o
     for name, value in rates.items():
         _check(name, value, (int, float), "a share from 0 to 1")
     return (words.CUSTOM if rates else retention), {**(options or {}), **rates}
+
+
+def _part(start: float | None, end: float | None, audio_track: str | None) -> Part:
+    """What is read of the clip, checked as far as its kind goes."""
+    for name, value in (("start", start), ("end", end)):
+        if value is not None:
+            _check(name, value, (int, float), "a number of seconds")
+    if isinstance(audio_track, int) and not isinstance(audio_track, bool):
+        audio_track = f"{audio_track:d}"
+    if audio_track is not None:
+        _check("audio_track", audio_track, str, "the number of a sound track, main or none")
+    return Part(*(None if at is None else float(at) for at in (start, end)), audio_track)
 
 
 def _check(name: str, value: Any, kind: type | tuple[type, ...], wanted: str) -> None:

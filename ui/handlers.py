@@ -19,6 +19,7 @@ from omnizip.compressors import COMPRESSORS
 from omnizip.engine import ClipHandle, ComparisonEngine
 from omnizip.engine.events import Arm, ArmDone, Event, Finished, Piece, Stage
 from omnizip.errors import OmniZipError
+from omnizip.media import AS_SET, Part
 from omnizip.report import fragments, wording
 from omnizip.report.report import Run, RunReport, differing_words
 from omnizip.types import Turn
@@ -30,9 +31,16 @@ REFRESH_S = 0.08  # text is shown as it is written, at most so often: a slow bro
 
 
 def compare(
-    engine: ComparisonEngine, path: str | None, question: str, method: str, retention: str, options: Mapping[str, Any], flag: Flag
+    engine: ComparisonEngine,
+    path: str | None,
+    question: str,
+    method: str,
+    retention: str,
+    options: Mapping[str, Any],
+    flag: Flag,
+    part: Part = AS_SET,
 ) -> Iterator[Update]:
-    """A new conversation: both models answer, with progress by stage and text as it is written."""
+    """A new conversation about a clip, or a part of it: both models answer, with progress by stage and text as it is written."""
     if not path:
         yield {"status": markup.problem(words.NO_CLIP)}
     elif not (question or "").strip():
@@ -42,7 +50,7 @@ def compare(
             check_question(question, engine.settings)
             arm = arm_of(method, retention, options)
             yield {"status": markup.progress(wording.STAGES["decode"], None)}
-            yield from _converse(engine, engine.open_clip(path), question.strip(), arm, ((), ()), flag)
+            yield from _converse(engine, engine.open_clip(path, part), question.strip(), arm, ((), ()), flag)
         except OmniZipError as problem:
             yield {"status": markup.problem(str(problem))}
 
@@ -70,6 +78,7 @@ def compare_plain(
     retention: str | float,
     options: Mapping[str, Any],
     stop: Callable[[], bool] | None = None,
+    part: Part = AS_SET,
 ) -> Iterator[tuple[str, str, dict[str, Any] | None]]:
     """The same comparison for programs: (full answer, compressed answer, report) as they grow; the report comes last.
 
@@ -78,7 +87,7 @@ def compare_plain(
     """
     check_question(question, engine.settings)
     texts = ["", ""]
-    for event in engine.compare(path, question, (arm_of(method, retention, options),), stop=stop):
+    for event in engine.compare(engine.open_clip(path, part), question, (arm_of(method, retention, options),), stop=stop):
         if isinstance(event, Piece):
             texts[event.arm] = event.text
             yield texts[FULL], texts[COMPRESSED], None

@@ -20,6 +20,7 @@ from omnizip import media
 from omnizip.engine import Arm, ClipHandle, Event, Stage
 from omnizip.engine.clips import ClipKey
 from omnizip.errors import ModelError, OmniZipError
+from omnizip.media import AS_SET, Part
 from omnizip.settings import Settings
 from omnizip.types import Conditions, Turn
 
@@ -246,11 +247,11 @@ class ModelHost:
         """The engine's."""
         return self.engine.conditions
 
-    def open_clip(self, path: str | Path) -> ClipHandle:
+    def open_clip(self, path: str | Path, part: Part = AS_SET) -> ClipHandle:
         """Open a clip, which needs no model unless that is what cannot be had."""
         if self._engine is None and self._state.loading:
-            return ClipHandle(Path(path), ClipKey.of(media.digest(Path(path), self.settings), self.settings))
-        return self.engine.open_clip(path)
+            return ClipHandle(Path(path), ClipKey.of(media.digest(Path(path), self.settings), part.of(self.settings)))
+        return self.engine.open_clip(path, part)
 
     def encode(self, clip: str | Path | ClipHandle) -> Viewed:
         """Encode a clip with the engine."""

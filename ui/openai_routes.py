@@ -108,7 +108,12 @@ class Turns:
         asked, run = call.asked, None
         try:
             for event in self.engine.answer(
-                call.path, asked.question, asked.arm, history=asked.history, sampling=asked.sampling, stop=stop
+                self.engine.open_clip(call.path, asked.part),
+                asked.question,
+                asked.arm,
+                history=asked.history,
+                sampling=asked.sampling,
+                stop=stop,
             ):
                 if isinstance(event, Piece):
                     call.say(event.text)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from ..deferred import Tensor
+from ..media.part import Part
 from ..settings import Settings
 from .cache import Cache
 
@@ -46,6 +47,11 @@ class ClipKey:
         """The key of the file with this digest as `settings` have it read."""
         s = settings
         return cls(digest, s.fps, s.tokens_per_step, s.max_frames, s.decode_pixels, s.start, s.end, s.audio_track)
+
+    @property
+    def part(self) -> Part:
+        """What is read of the file."""
+        return Part(self.start_s, self.end_s, self.audio_track)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from .. import media
 from ..compressors.base import Compressor
 from ..compressors.layer_pruner import LayerPruner
 from ..errors import BusyError, MediaError, OmniZipError
-from ..media import Clip
+from ..media import AS_SET, Clip, Part
 from ..media.frame_buffer import FrameBuffer, load_while
 from ..model.encoders import Ahead
 from ..model.layer_pruning import checked
@@ -105,14 +105,17 @@ class Engine:
         s = self.settings
         return Sampling(s.max_new_tokens, s.temperature, s.top_p, s.seed)
 
-    def open_clip(self, path: str | Path) -> ClipHandle:
+    def open_clip(self, path: str | Path, part: Part = AS_SET) -> ClipHandle:
         """Return the handle of the file as it is now, without reading more than its digest; keeping it keeps the clip encoded.
 
+        Args:
+            part: what is read of it, where this is not what the settings say.
+
         Raises:
-            MediaError: the file cannot be opened; in one sentence.
+            MediaError: the file cannot be opened. OmniZipError: there is no such part. In one sentence.
         """
         path = Path(path)
-        return ClipHandle(path, ClipKey.of(self._digest(path), self.settings))
+        return ClipHandle(path, ClipKey.of(self._digest(path), part.of(self.settings)))
 
     def encode(self, clip: str | Path | ClipHandle, on_progress: Callable[[Stage], None] | None = None) -> EncodedClip:
         """Decode and encode a clip, or take it from memory. Raises MediaError in one sentence for a file that cannot be used."""
@@ -251,7 +254,7 @@ class Engine:
                     comparison = Comparison(
                         self.model, encoded, handle.name, question, asked, wish, self._prefixes, alone, partial(self._clips.part, handle)
                     )
-                    report = yield from comparison.run(arms, history, self.settings)
+                    report = yield from comparison.run(arms, history, self._read_as(handle))
         except Stopped:
             return
         except GeneratorExit:
@@ -295,7 +298,7 @@ class Engine:
         else:
             clip, decode_ms = yield from yield_progress(partial(self._decode, handle, stop=stop), "decode", stop.check)
             crossing = None
-        task = Task(clip, crossing, decode_ms, handle.name, question, arms, history, sampling, self.settings, alone)
+        task = Task(clip, crossing, decode_ms, handle.name, question, arms, history, sampling, self._read_as(handle), alone)
         for event in lent.answer(task, stop):
             if isinstance(event, EncodedClip):
                 self._clips.get(handle, partial(TimedClip, event, decode_ms))
@@ -305,10 +308,14 @@ class Engine:
     def _handle(self, clip: str | Path | ClipHandle) -> ClipHandle:
         return clip if isinstance(clip, ClipHandle) else self.open_clip(clip)
 
+    def _read_as(self, handle: ClipHandle) -> Settings:
+        """The settings, with the part that this handle is of."""
+        return handle.key.part.of(self.settings)
+
     def _decode(self, handle: ClipHandle, report: Callable[[Stage], None], stop: Stop) -> tuple[Clip, float]:
         report(Stage("decode", 0.0))
         start = perf_counter()
-        clip = media.load(handle.path, self.settings, lambda fraction: report(Stage("decode", fraction)), cancelled=stop)
+        clip = media.load(handle.path, self._read_as(handle), lambda fraction: report(Stage("decode", fraction)), cancelled=stop)
         return _same(clip, handle), ms_since(start)
 
     def _encode(self, handle: ClipHandle, report: Callable[[Stage], None], stop: Stop) -> TimedClip:
@@ -316,11 +323,11 @@ class Engine:
             if self._lent is not None:
                 clip, decode_ms = self._decode(handle, report, stop)
                 report(Stage("encode"))
-                return TimedClip(self._lent.encode(clip, decode_ms, self.settings), decode_ms)
+                return TimedClip(self._lent.encode(clip, decode_ms, self._read_as(handle)), decode_ms)
             report(Stage("decode", 0.0))
             clip, ahead, decode_ms = load_while(
                 handle.path,
-                self.settings,
+                self._read_as(handle),
                 lambda arriving: self._encode_ahead(arriving, stop),
                 lambda fraction: report(Stage("decode", fraction)),
                 cancelled=stop,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..media.part import AS_SET, Part
 from ..settings import Settings
 from ..types import Conditions, Sampling, Turn
 from .clips import ClipHandle
@@ -120,8 +121,8 @@ class ComparisonEngine(Protocol):
         """What every number of a run depends on."""
         ...
 
-    def open_clip(self, path: str | Path) -> ClipHandle:
-        """Return the handle of a file; keeping it keeps the clip encoded."""
+    def open_clip(self, path: str | Path, part: Part = AS_SET) -> ClipHandle:
+        """Return the handle of a file, or of a part of it; keeping it keeps the clip encoded."""
         ...
 
     def encode(self, clip: str | Path | ClipHandle) -> Viewed:

@@ -2,5 +2,7 @@
 
 from .clip import SUFFIXES, Clip, digest, join_sound, load, transcode_preview
 from .decoder_process import Cancelled
+from .part import AS_SET, Part
+from .tracks import Tracks, tracks
 
-__all__ = ["SUFFIXES", "Cancelled", "Clip", "digest", "join_sound", "load", "transcode_preview"]
+__all__ = ["AS_SET", "SUFFIXES", "Cancelled", "Clip", "Part", "Tracks", "digest", "join_sound", "load", "tracks", "transcode_preview"]

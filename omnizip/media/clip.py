@@ -77,8 +77,8 @@ def load(
         Cancelled: `cancelled` said so.
     """
     path = Path(path)
-    name = _display_name(path)
-    with _open(path, settings) as source:
+    name = display_name(path)
+    with opened(path, settings) as source:
         job = {"mode": "frames", "source": source, "fps": settings.fps, "max_frames": settings.max_frames}
         job |= {"pixels": settings.decode_pixels, "max_clip_s": settings.max_clip_s} | _part(settings)
         with DecoderProcess(job, (source,), name, settings, cancelled) as decoder:
@@ -110,7 +110,7 @@ def load(
 
 def digest(path: str | os.PathLike, settings: Settings) -> str:
     """`Clip.digest` of a file, without decoding it. Raises MediaError where `load` would before decoding."""
-    with _open(Path(path), settings) as source:
+    with opened(Path(path), settings) as source:
         return _digest(source)
 
 
@@ -131,12 +131,12 @@ def transcode_preview(
     settings = settings or Settings()
     partial = Path(f"{out_path}.part")
     try:
-        with _open(Path(path), settings) as source, partial.open("wb") as target:
+        with opened(Path(path), settings) as source, partial.open("wb") as target:
             job = {"mode": "preview", "source": source, "target": target.fileno(), "small": small}
             job["pixels"] = SMALL_PREVIEW_PIXELS if small else PREVIEW_PIXELS
             job["target_bytes"] = int(settings.max_file_mb * MEGABYTE)
             job |= {"max_clip_s": settings.max_clip_s} | _part(settings)
-            with DecoderProcess(job, (source, target.fileno()), _display_name(Path(path)), settings, cancelled) as decoder:
+            with DecoderProcess(job, (source, target.fileno()), display_name(Path(path)), settings, cancelled) as decoder:
                 try:
                     decoder.read_json(*decoder.read_message())
                 except MediaError as problem:
@@ -163,11 +163,11 @@ def join_sound(
     settings = settings or Settings()
     partial = Path(f"{out_path}.part")
     try:
-        with _open(Path(path), settings) as source, _open(Path(sound_path), settings) as sound, partial.open("wb") as target:
+        with opened(Path(path), settings) as source, opened(Path(sound_path), settings) as sound, partial.open("wb") as target:
             job = {"mode": "join", "source": source, "sound": sound, "target": target.fileno()}
             job["target_bytes"] = 2 * int(settings.max_file_mb * MEGABYTE)
             descriptors = (source, sound, target.fileno())
-            with DecoderProcess(job, descriptors, _display_name(Path(path)), settings, cancelled) as decoder:
+            with DecoderProcess(job, descriptors, display_name(Path(path)), settings, cancelled) as decoder:
                 decoder.read_json(*decoder.read_message())
         partial.replace(out_path)
     finally:
@@ -191,16 +191,16 @@ def _chosen(settings: Settings, duration_s: float) -> Iterator[str]:
 # ---- the file
 
 
-def _display_name(path: Path) -> str:
+def display_name(path: Path) -> str:
     """The file's name as messages may show it: no folder, no control characters, not endless."""
     name = "".join(c if c.isprintable() else "?" for c in path.name)
     return name if len(name) <= 80 else f"{name[:60]}...{name[-16:]}"
 
 
 @contextmanager
-def _open(path: Path, settings: Settings) -> Iterator[int]:
+def opened(path: Path, settings: Settings) -> Iterator[int]:
     """A descriptor of the regular file at `path`. The decoder gets the descriptor, so what was checked is what is read."""
-    name = _display_name(path)
+    name = display_name(path)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # NONBLOCK: opening a pipe must not wait for a writer
     except FileNotFoundError:

@@ -22,6 +22,7 @@ from ..engine.comparison import History
 from ..engine.engine import GIVEN_UP, check_text
 from ..engine.progress import yield_progress
 from ..errors import BusyError, ModelError, OmniZipError
+from ..media import AS_SET, Part
 from ..settings import Settings
 from ..types import Conditions, Sampling, Turn
 from .asking import ReplicaLost, ask_again
@@ -79,8 +80,8 @@ class RemoteEngine:
         self._views = Cache(s.clip_memory_mb * MEGABYTE, lambda view: view.nbytes)
         self._shared = ClipFolder(s.shared_folder, s) if s.shared_folder else None
 
-    def open_clip(self, path: str | Path) -> ClipHandle:
-        """The handle of the file as it is now. Raises MediaError for one that cannot be opened; in one sentence."""
+    def open_clip(self, path: str | Path, part: Part = AS_SET) -> ClipHandle:
+        """The handle of the file, or a part of it, as it is now. Raises OmniZipError for one that cannot be had; in one sentence."""
         path = Path(path)
         try:
             status = path.stat()
@@ -89,7 +90,7 @@ class RemoteEngine:
         else:
             key = (path, status.st_ino, status.st_size, status.st_mtime_ns)
             digest = self._digests.get(key, lambda: media.digest(path, self.settings))[0]
-        return ClipHandle(path, ClipKey.of(digest, self.settings))
+        return ClipHandle(path, ClipKey.of(digest, part.of(self.settings)))
 
     def encode(self, clip: str | Path | ClipHandle) -> ClipView:
         """What can be looked at of a clip; the replica decodes and encodes it unless it has."""

@@ -1,8 +1,8 @@
 """What a program asks by `POST /v1/chat/completions`: checked, and turned into a clip, a question, earlier turns and a method.
 
 The form is OpenAI's (https://platform.openai.com/docs/api-reference/chat), with `video_url` parts as vLLM takes them. Beyond it there
-are `method`, `retention` and `options`. What this server cannot do is refused by name and never passed over in silence, save where
-the value that was sent asks for nothing.
+are `method`, `retention` and `options`, and `start`, `end` and `audio_track` of the clip. What this server cannot do is refused by name
+and never passed over in silence, save where the value that was sent asks for nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from ..engine import Arm
 from ..errors import OmniZipError
+from ..media.part import AS_SET, Part
 from ..settings import Settings
 from ..types import Sampling, Turn
 
@@ -45,7 +46,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 UNREAD = ("user", "metadata", "service_tier", "safety_identifier", "prompt_cache_key")  # notes of the client's that change no answer
 TAKEN = (
     *("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature", "top_p", "seed"),
-    *("method", "retention", "options"),
+    *("method", "retention", "options", "start", "end", "audio_track"),
 )
 DATA_URL = re.compile(r"data:(?P<kind>[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+=[^;,]*)*;base64,", re.ASCII)
 
@@ -86,6 +87,7 @@ class ChatRequest:
     sampling: Sampling
     stream: bool
     with_usage: bool  # a last piece of the stream says what was read
+    part: Part = AS_SET  # of the clip, and its sound
 
     @classmethod
     def of(cls, body: Any, model: str, settings: Settings) -> ChatRequest:
@@ -112,6 +114,7 @@ class ChatRequest:
             _sampling(body, settings),
             stream,
             stream and _bool(extras, "include_usage"),
+            _part(body, settings),
         )
 
 
@@ -159,6 +162,23 @@ def _arm(body: Mapping[str, Any]) -> Arm:
         sentence = f"An option of {method} is of the wrong kind; give each a value as /methods lists them."
         raise RequestError(sentence, param="options") from problem
     return arm
+
+
+def _part(body: Mapping[str, Any], settings: Settings) -> Part:
+    """What is read of the clip. A track may come as a number, too."""
+    start, end, track = _number(body, "start", None), _number(body, "end", None), body.get("audio_track")
+    if isinstance(track, int) and not isinstance(track, bool):
+        track = str(track) if 0 <= track < LARGEST else ""
+    part = Part(*(None if at is None else float(at) for at in (start, end)), track)
+    try:
+        if track is not None and not isinstance(track, str):
+            raise RequestError(f"audio_track is {_shown(track)}; give the number of a sound track, main or none.", param="audio_track")
+        part.of(settings)
+    except RequestError:
+        raise
+    except OmniZipError as problem:
+        raise RequestError(str(problem), param=str(problem).split(" ", 1)[0]) from None
+    return part
 
 
 def _sampling(body: Mapping[str, Any], settings: Settings) -> Sampling:

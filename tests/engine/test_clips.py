@@ -11,7 +11,7 @@ from clips import make_clip
 from omnizip import media
 from omnizip.engine import Arm, Engine, Finished, Stage
 from omnizip.engine.clips import ClipStore, TimedClip
-from omnizip.errors import MediaError
+from omnizip.errors import MediaError, OmniZipError
 from omnizip.model.encoders import Encoder
 from omnizip.settings import Settings
 
@@ -146,3 +146,24 @@ def test_a_file_that_changed_behind_a_handle_is_not_taken_for_the_clip(opened, p
         with pytest.raises(MediaError, match=r"clip\.mp4 has changed since it was opened"):
             attempt()
     assert engine.encode(path).clip.digest != clip.key.digest
+
+
+def test_a_part_is_a_clip_of_its_own_and_decoded_as_it_was_opened(opened, paths, work):
+    engine = Engine(opened.model, opened.settings)
+    parts = [media.Part(), media.Part(end=1), media.Part(start=1), media.Part(audio_track="none")]
+    handles = [engine.open_clip(paths[0], part) for part in parts]
+    assert len({handle.key for handle in handles}) == 4 and handles[0].key == engine.open_clip(paths[0]).key
+    read = [engine.encode(handle).clip for handle in handles]
+    assert len(work) == 8, "each was decoded and encoded"
+    assert [len(clip.frames) for clip in read] == [4, 2, 2, 4] and [clip.whole for clip in read] == [True, False, False, False]
+    assert (read[1].frames == read[0].frames[:2]).all() and (read[2].frames == read[0].frames[2:]).all()
+    assert read[3].waveform is None and read[0].waveform is not None
+    report = [*engine.compare(handles[2], QUESTION, (ARM,))][-1].report
+    assert (report.settings["start"], report.settings["end"]) == (1, 0) and report.clip.duration_s == pytest.approx(1, abs=0.1)
+
+
+def test_what_a_call_leaves_open_is_as_the_settings_have_it(opened, paths):
+    engine = Engine(opened.model, replace(opened.settings, start=0.5, audio_track="none"))
+    assert engine.open_clip(paths[0], media.Part(end=1)).key.part == media.Part(0.5, 1, "none")
+    with pytest.raises(OmniZipError, match="end is 0.2 s, not behind start, 0.5 s"):
+        engine.open_clip(paths[0], media.Part(end=0.2))

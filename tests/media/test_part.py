@@ -140,3 +140,13 @@ def test_a_part_of_a_file_with_decoding_times_alone_begins_where_the_whole_is_at
     shown = [[clips.time_shown(frame) for frame in frames] for frames in (whole.frames[6:], part.frames)]
     count = min(map(len, shown))
     np.testing.assert_allclose(shown[0][:count], shown[1][:count], atol=1 / 15)
+
+
+def test_what_there_is_to_choose_from_is_read_from_the_headers(two_tracks, tmp_path):
+    found = media.tracks(two_tracks, Settings())
+    assert found.duration_s == pytest.approx(4, abs=0.1) and found.sounds == ("", "ger Kommentar")
+    mute = media.tracks(clips.make_clip(tmp_path / "mute.mp4", seconds=3, sound=None), Settings(max_clip_s=1))
+    assert mute.duration_s == pytest.approx(3, abs=0.05) and mute.sounds == ()
+    (tmp_path / "text.mp4").write_text("no film")
+    with pytest.raises(MediaError, match="is not a video this program can read"):
+        media.tracks(tmp_path / "text.mp4", Settings())

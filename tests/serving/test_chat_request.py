@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnizip.engine import Arm
+from omnizip.media import Part
 from omnizip.serving.chat_request import ChatRequest, MediaPart, RequestError
 from omnizip.settings import Settings
 from omnizip.types import Sampling, Turn
@@ -62,6 +63,9 @@ def test_everything_that_can_be_asked():
         method="random",
         retention=0.3,
         options={"seed": 4},
+        start=1,
+        end=2.5,
+        audio_track=2,
         user="ada",
         n=1,
         frequency_penalty=0.0,
@@ -71,6 +75,7 @@ def test_everything_that_can_be_asked():
     assert asked.history == (Turn("What rings?", "A bell."),) and asked.question == "And then?"
     assert asked.stream and asked.with_usage
     assert asked.sampling == Sampling(5, 0.7, 0.9, 3) and asked.arm == Arm("random", 0.3, {"seed": 4})
+    assert asked.part == Part(1.0, 2.5, "2")
 
 
 @pytest.mark.parametrize(
@@ -154,6 +159,12 @@ def test_the_method_reads_a_share_or_by_its_own_rates(extra, arm):
         ({"options": {"speed": 11}}, "method", "speed"),
         ({"options": {"rho_audio": "half"}}, None, "rho_audio|options|option"),
         ({"options": []}, "options", "an object"),
+        ({"start": -1}, "start", "at least 0"),
+        ({"start": 3, "end": 2}, "end", "not behind start"),
+        ({"start": "1:30"}, "start", "a number"),
+        ({"audio_track": 0}, "audio_track", "counted from 1"),
+        ({"audio_track": ["main"]}, "audio_track", "main or none"),
+        ({"audio_track": "loud"}, "audio_track", "main or none"),
         ({"messages": []}, "messages", "empty or no list"),
         ({"messages": {}}, "messages", "empty or no list"),
         ({"messages": ["hello"]}, "messages[0].role", "role"),
@@ -231,7 +242,10 @@ JSON = st.recursive(
 
 
 @settings(max_examples=200, deadline=None)
-@given(name=st.sampled_from(["messages", "method", "options", "retention", "seed", "n", "stream_options", "stop"]), value=JSON)
+@given(
+    name=st.sampled_from(["messages", "method", "options", "retention", "seed", "n", "stream_options", "stop", "start", "audio_track"]),
+    value=JSON,
+)
 def test_nothing_that_json_can_say_is_anything_but_taken_or_refused(name, value):
     try:
         read(**{name: value})

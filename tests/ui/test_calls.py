@@ -35,7 +35,7 @@ class Slow(ModelHost):
     def conditions(self):
         return SimpleNamespace(device="cpu")
 
-    def open_clip(self, path):
+    def open_clip(self, path, part=None):
         if self.failure:
             raise self.failure
         return ClipHandle(Path(path), None)

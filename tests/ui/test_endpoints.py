@@ -42,7 +42,18 @@ def info(client):
 
 def test_compress_is_typed_and_every_parameter_has_its_default(info):
     parameters = {p["parameter_name"]: p for p in info["/compress"]["parameters"]}
-    assert list(parameters) == ["video", "methods", "retention", "rho_audio", "rho_video", "options", "question"]
+    assert list(parameters) == [
+        "video",
+        "methods",
+        "retention",
+        "rho_audio",
+        "rho_video",
+        "options",
+        "question",
+        "start",
+        "end",
+        "audio_track",
+    ]
     assert not parameters["video"]["parameter_has_default"] and parameters["retention"]["parameter_default"] == 0.45
     assert parameters["retention"]["python_type"]["type"] == "float" and "filepath" in parameters["video"]["python_type"]["type"]
     assert all(p["parameter_has_default"] for name, p in parameters.items() if name != "video")
@@ -125,3 +136,29 @@ def test_an_unreadable_file_is_one_sentence(client, tmp_path):
 def test_only_uploads_can_be_named(client, clip):
     with pytest.raises(exceptions.AppError, match=words.NOT_UPLOADED[:20]):
         client.predict(video={"path": clip}, api_name="/compress")
+
+
+def test_a_part_and_its_sound_are_chosen_by_call(client, clip):
+    def said(**given):
+        return client.predict(video=handle_file(clip), **given, api_name="/compress")["clip"]
+
+    assert said()["duration_s"] == pytest.approx(5, abs=0.1)
+    part = said(start=1, end=3.5, audio_track="none")
+    assert part["duration_s"] == pytest.approx(2.5, abs=0.1) and not part["has_sound"] and "from 1 s to 3.5 s" in part["warnings"][0]
+    _, _, report = client.predict(video=handle_file(clip), question="What?", start=4, api_name="/compare")
+    assert report["clip"]["duration_s"] == pytest.approx(1, abs=0.1) and report["conditions"]["settings"]["start"] == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"start": 3, "end": 2}, "end is 2 s, not behind start, 3 s"),
+        ({"start": 50}, "nothing is left from 50 s on"),
+        ({"start": -1}, "start is -1"),
+        ({"audio_track": "9"}, "has no sound track 9"),
+        ({"audio_track": "loud"}, "audio_track is 'loud'"),
+    ],
+)
+def test_a_part_that_is_none_is_one_sentence(client, clip, change, sentence):
+    with pytest.raises(exceptions.AppError, match=sentence):
+        client.predict(video=handle_file(clip), **change, api_name="/compress")

@@ -303,7 +303,7 @@ class NeverDone(ModelHost):
     def conditions(self):
         return self._state.conditions
 
-    def open_clip(self, path):
+    def open_clip(self, path, part=None):
         return ClipHandle(Path(path), None)
 
     def answer(self, clip, question, arm, *, history, sampling, stop):

@@ -28,7 +28,7 @@ class Slow(ModelHost):
     def conditions(self):
         return SimpleNamespace(device="cpu")
 
-    def open_clip(self, path):
+    def open_clip(self, path, part=None):
         return ClipHandle(Path(path), None)
 
     def compare(self, clip, question, arms, *, stop, history=()):

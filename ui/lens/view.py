@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from omnizip.engine import ComparisonEngine
+from omnizip.engine.clips import ClipKey
 from omnizip.engine.events import Arm
 from omnizip.media import transcode_preview
 from omnizip.report import packed, wording
@@ -27,10 +29,15 @@ def clip(engine: ComparisonEngine, chat: Chat) -> dict[str, Any]:
     film, note = Path(chat.path), ""
     if not encoded.clip.shows_as_it_is:
         note = words.LENS_COPY if encoded.clip.whole else words.LENS_PART
-        film = film.with_name(f"{film.stem}-{encoded.clip.digest}-copy.mp4")
+        film = film.with_name(f"{film.stem}-{_copy_of(chat.clip.key)}-copy.mp4")
         if not film.exists():
-            transcode_preview(chat.path, film, engine.settings)
+            transcode_preview(chat.path, film, chat.clip.key.part.of(engine.settings))
     return packed.pack_clip(encoded.clip, encoded.grid, encoded.second_per_step, str(film), chat.clip.name, note)
+
+
+def _copy_of(key: ClipKey) -> str:
+    """What a copy is of, for its name: the file's bytes, the part and the sound."""
+    return sha256(repr((key.digest, key.part)).encode()).hexdigest()[:16]
 
 
 def maps(

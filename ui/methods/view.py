@@ -19,6 +19,7 @@ from omnizip.compressors.layer_pruner import LayerPruner
 from omnizip.engine import ClipHandle, ComparisonEngine
 from omnizip.engine.events import Arm, ArmDone, Finished, Stage
 from omnizip.errors import OmniZipError
+from omnizip.media import AS_SET, Part
 from omnizip.report import formats, fragments, packed, wording
 from omnizip.report.report import Run
 
@@ -38,6 +39,7 @@ def run(
     methods: Sequence[str],
     shares: Sequence[str],
     stop: Callable[[], bool],
+    part: Part = AS_SET,
 ) -> Iterator[Update]:
     """All chosen methods at all chosen shares, with one encoding: `status`, `table`, and at last `clip` and `runs` for the views below."""
     arms = [Arm(method, kept) for share, kept in words.PRESETS.items() if share in shares for method in COMPRESSORS if method in methods]
@@ -59,7 +61,7 @@ def run(
     shown, last = None, {}
     try:
         check_question(question, engine.settings)
-        clip = engine.open_clip(path)
+        clip = engine.open_clip(path, part)
         for event in engine.compare(clip, question.strip(), arms, stop=stop):
             if isinstance(event, Stage) and (event.name, event.arm, event.ahead) != shown:
                 shown = (event.name, event.arm, event.ahead)

@@ -4,7 +4,7 @@ Files from strangers are decoded by C code that may crash, hang or eat memory; h
 else. The package imports nothing but av and the standard library (numpy alone would add a third to its start). JOB is one
 JSON object:
 
-    {"mode": "frames" | "preview", "source": fd, "packages": folder of av, "cpu_s": s, "memory_bytes": n,
+    {"mode": "frames" | "preview" | "join" | "tracks", "source": fd, "packages": folder of av, "cpu_s": s, "memory_bytes": n,
      "pixels": n, "max_clip_s": s, "fps": hz, "max_frames": n, "target": fd of the preview, "target_bytes": n, "small": bool,
      "start_s": s, "end_s": s or 0 for the end, "audio_track": "main", "none" or a number from 1}
 
@@ -23,5 +23,6 @@ tag of 4 bytes, the payload's length as 8 bytes little-endian, and the payload:
 
 Everything goes by timestamps, never by index. A first pass (survey.py) reads packets without decoding, which costs
 milliseconds and tells the true length (headers lie, cut files end early). The second (reader.py) decodes and puts every
-picture and every sample at its instant; frames.py samples and sends them, preview.py encodes them again.
+picture and every sample at its instant; frames.py samples and sends them, preview.py encodes them again. listing.py tells what
+there is to choose from, by the headers alone.
 """

@@ -12,11 +12,13 @@ import threading
 
 from .frames import send_frames
 from .joining import write_joined
+from .listing import send_tracks
 from .messages import Sink, Unreadable
 from .preview import write_preview
 
 GRACE_S = 5  # between the processor limit's signal, which tells the caller why, and the kernel's kill
 ALL_BUT_USED_UP = 0.9  # of it; an allocation that failed then was of an ordinary size
+MODES = {"frames": send_frames, "preview": write_preview, "join": write_joined, "tracks": send_tracks}
 OUT_OF_MEMORY = {"kind": "memory"}
 USED_UP = 0.5  # of the memory allowed; a request refused earlier was for an absurd size
 
@@ -29,7 +31,7 @@ def main(job: dict) -> int:
     try:
         limit_resources(job)
         end_with_caller()
-        {"frames": send_frames, "preview": write_preview, "join": write_joined}[job["mode"]](job, sink)
+        MODES[job["mode"]](job, sink)
     except Unreadable as unreadable:  # what a library does not say to be for want of memory may be so all the same
         failure = OUT_OF_MEMORY if peak_memory() > ALL_BUT_USED_UP * memory_limit() else unreadable.report
     except MemoryError:

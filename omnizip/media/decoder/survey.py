@@ -149,7 +149,7 @@ def _choose(container: Any, fd: int, facts: Facts, audio_track: str) -> tuple[An
         return picture, None
     if audio_track != "main":
         if int(audio_track) > len(sounds):
-            raise Unreadable("no such track", tracks=[_title(sound) for sound in sounds[:TITLES]], count=len(sounds))
+            raise Unreadable("no such track", tracks=[title_of(sound) for sound in sounds[:TITLES]], count=len(sounds))
         sounds = [sounds[int(audio_track) - 1]]
     few = [s for s in sounds if s.codec_context is None or s.codec_context.channels <= MAX_CHANNELS]
     ordered = _preferred_first(few, container.streams.best("audio", related=picture) if sounds else None)
@@ -159,7 +159,7 @@ def _choose(container: Any, fd: int, facts: Facts, audio_track: str) -> tuple[An
     return picture, sound
 
 
-def _title(stream: Any) -> str:
+def title_of(stream: Any) -> str:
     """What the file says of a track: language and title."""
     words = (stream.metadata.get("language", ""), stream.metadata.get("title", ""))
     return " ".join("".join(c for c in word if c.isprintable())[:40] for word in words if word and word != "und")
