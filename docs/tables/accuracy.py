@@ -90,7 +90,7 @@ def beaten() -> str:
 
 def findings() -> str:
     """What came out, a sentence each, with its numbers."""
-    return "\n".join(f"- {' '.join(sentence.split())}" for sentence in (*_of_glance(), *_of_omnizip(), *_of_all(), _of_lengths()))
+    return "\n".join(f"- {' '.join(sentence.split())}" for sentence in (*_of_glance(), *_of_omnizip(), *_of_all(), *_of_newer(), _of_lengths()))
 
 
 def _points(values: Iterable[float]) -> str:
@@ -145,7 +145,7 @@ def _of_all() -> Iterable[str]:
     ranked = {share: sorted(_within(share), key=lambda row: -difference(row, "vs_full")) for share in SHARES}
     best, middle, least = (ranked[share][:n] for share, n in zip(SHARES, (4, 2, 1), strict=True))
     yield f"""With weights {_weights("nano-methods")},
-        of every method on {load("nano-methods")["conditions"]["clips"]} clips, among those that keep to their share: at
+        of {len(others(SHARES[0]))} methods on {load("nano-methods")["conditions"]["clips"]} clips, among those that keep to their share: at
         {SHARES[0]:.0%} those that keep all or most of the sound and drop what does not change in the picture lose least ({_named(best)});
         at {SHARES[1]:.0%} {_named(middle)}; at {SHARES[2]:.0%} {_named(least)}."""
     sparing = [row for row in others(SHARES[2]) if row["retained"]["audio"] == 1]
@@ -200,13 +200,29 @@ def _of_glance() -> Iterable[str]:
         drops, pays for that with what it cannot know: places that look alike in pixels, and how the picture changes."""
 
 
+def _of_newer() -> Iterable[str]:
+    for name, methods in NEWER.items():
+        result = load(name)
+        conditions = result["conditions"]
+        told = []
+        for method in methods:
+            rows = [find(result, share, method) for share in SHARES]
+            more = listed(f"{difference(row):+.1f}" for row in rows)
+            told.append(f"{rows[0]['label']} {_points(100 * row['accuracy']['all'] for row in rows)} ({more} to random choice)")
+        yield f"""On {conditions["clips"]} clips of {conditions["seconds"][0]:g} s, at {listed(f"{share:.0%}" for share in SHARES)}:
+            {"; ".join(told)}. They came after the others and are in no count of methods above."""
+
+
+NEWER = {"nano-newer": ("dash", "flashvid"), "nano-omniroute": ("omniroute",)}  # files of methods that nano-methods has not
 EVALUATIONS = (  # files in docs/results, and what they show
     ("nano-paired", "Full, random choice, OmniZip and Glance alone, each pair on the same questions"),
     ("nano-glance", "Glance, OmniZip, and what can be put in the place of their parts"),
     ("nano-glance-filmed", "The same on filmed clips, where highlights and textures move"),
     ("nano-glance-16s", "The same on clips of 16 s"),
     ("nano", "OmniZip, its parts and random choice, and S_a beside what happens"),
-    ("nano-methods", "Every method"),
+    ("nano-methods", "Every method but DASH, FlashVID and OmniRoute"),
+    ("nano-newer", "DASH and FlashVID"),
+    ("nano-omniroute", "OmniRoute"),
     ("nano-full", "All tokens on a thousand clips"),
     ("nano-lengths", "Longer clips"),
     ("nano-controls", "Controls: what is left when picture and sound are blanked or belong to different clips"),
