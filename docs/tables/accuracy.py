@@ -90,7 +90,9 @@ def beaten() -> str:
 
 def findings() -> str:
     """What came out, a sentence each, with its numbers."""
-    return "\n".join(f"- {' '.join(sentence.split())}" for sentence in (*_of_glance(), *_of_omnizip(), *_of_all(), *_of_newer(), _of_lengths()))
+    return "\n".join(
+        f"- {' '.join(sentence.split())}" for sentence in (*_of_glance(), *_of_omnizip(), *_of_all(), *_of_newer(), _of_lengths())
+    )
 
 
 def _points(values: Iterable[float]) -> str:
@@ -202,9 +204,9 @@ def _of_glance() -> Iterable[str]:
 
 def _of_newer() -> Iterable[str]:
     for name, methods in NEWER.items():
-        result = load(name)
-        conditions = result["conditions"]
-        told = []
+        if (result := load(name)) is None:
+            continue
+        conditions, told = result["conditions"], []
         for method in methods:
             rows = [find(result, share, method) for share in SHARES]
             more = listed(f"{difference(row):+.1f}" for row in rows)
