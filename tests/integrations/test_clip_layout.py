@@ -18,6 +18,7 @@ CLIPS = [
     {"frames": 2, "seconds": 0.6},
     {"frames": 6, "seconds": 9.0},  # more sound than picture
     {"frames": 16, "seconds": 2.5},  # sound that ends before the picture
+    {"frames": 16, "seconds": 6.25},  # in its last chunk
     {"frames": 9, "seconds": None},  # no sound
 ]
 
@@ -49,7 +50,7 @@ def test_a_layout_is_the_prompts(model, sizes):
     assert torch.equal(alone.saliency.nan_to_num(-1), stream.saliency[media].nan_to_num(-1))
     behind = (stream.positions[:, media[-1] + 1 :] - begin[:, None]).unique(dim=0)[0].tolist()
     markers = 1 + (layout.n_audio > 0)
-    assert behind[: markers + 1] == [layout.marker] * markers + [layout.following]
+    assert behind[: markers + 1] == [layout.marker] * markers + [layout.marker + 1]
 
 
 def test_sizes_are_read_off_what_vllm_knows(model):

@@ -135,6 +135,7 @@ class Served:
             (result,) = self.generate([request])
         length = len(result.prompt_token_ids)
         embeds, positions = torch.cat([part[0] for part in seen]), torch.cat([part[1] for part in seen], dim=1)
+        self.answered = positions[:, length:]  # where each answered token was read
         return result, embeds[:length], positions[:, :length]
 
     def media(self, clip):
@@ -163,6 +164,8 @@ class Served:
         assert torch.allclose(embeds, wanted.prompt.embeds, rtol=0, atol=1e-5), (embeds - wanted.prompt.embeds).abs().max()
         assert int((own.decision.keep != wanted.decision.keep).sum()) <= 0.1 * len(own.prompt.index)
         assert self.answer(result) == wanted.answer == own.answer
+        steps = torch.arange(self.answered.shape[1]).expand(3, -1)
+        assert torch.equal(self.answered, wanted.prompt.next_position + steps) and steps.shape[1] >= len(wanted.answer) - 1
         return result, own
 
     @contextmanager

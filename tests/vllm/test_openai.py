@@ -133,7 +133,7 @@ def test_several_at_once_are_answered_as_one_by_one(client):
 
 def test_many_requests_are_timed(client):
     """Rows for each arm and number at once; every clip is new to the server, so all are read in full."""
-    load = Load([of_example(name) for name in EXAMPLES[:2]], requests=3, at_once=(1, 2), tokens=4)
+    load = Load([of_example(name) for name in EXAMPLES[:2]], requests=3, rounds=1, at_once=(1, 2), tokens=4)
     rows = measure(client, "nano", load, [Pruning("full", 1.0), Pruning("omnizip", 0.35)])
     assert [(row["at_once"], row["method"]) for row in rows] == [(1, "full"), (1, "omnizip"), (2, "full"), (2, "omnizip")]
     for row in rows:

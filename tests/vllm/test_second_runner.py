@@ -1,5 +1,6 @@
 """What vLLM's second runner for GPUs does with the rows of clips, on the CPU: its own class asks for the positions, piece by piece."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ from vllm_engine import example
 from omnizip.integrations.vllm.clip_layout import ClipLayout
 from omnizip.integrations.vllm.clip_processing import MEL_FRAMES
 from omnizip.integrations.vllm.position_channels import with_positions
-from omnizip.model.processor import AUDIO_STRIDE
+from omnizip.model.qwen2_5_omni import AUDIO_STRIDE
 
 
 class HeldPositions:
@@ -27,14 +28,17 @@ class HeldPositions:
 
 
 @pytest.mark.parametrize("piece", [50, 400])
+@pytest.mark.parametrize("samples", [128000, 100000])  # of sound: as long as the picture, and so that the clip ends behind its markers
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_pieces_are_placed_as_the_product_places_them(piece, dtype, product):
+def test_pieces_are_placed_as_the_product_places_them(piece, samples, dtype, product):
     from vllm.multimodal.inputs import MultiModalFeatureSpec, MultiModalFieldElem, MultiModalKwargsItem, PlaceholderRange
     from vllm.v1.worker.gpu.model_states.mm_pruning import MultiModalPruner
 
     from omnizip.integrations.vllm.pruned_model import PrunedQwen2_5Omni
 
-    truth = product.read(example("bell"), "What rings?")
+    clip = example("bell")
+    truth = product.read(replace(clip, waveform=clip.waveform[:samples]), "?")
+    assert samples == 128000 or int(truth.prompt.positions[0, -1]) + 1 < truth.prompt.next_position
     stream, prompt, config = truth.stream, truth.prompt, product.model.parts.thinker.config
     width = prompt.embeds.shape[1]
     model = object.__new__(PrunedQwen2_5Omni)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from vllm_engine import EXAMPLES, example
 
-from omnizip.model.processor import AUDIO_STRIDE
+from omnizip.model.qwen2_5_omni import AUDIO_STRIDE
 from omnizip.types import Turn
 
 

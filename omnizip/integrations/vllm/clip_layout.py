@@ -67,16 +67,16 @@ class ClipLayout:
         return positions
 
     @property
+    def latest(self) -> int:
+        """The highest position of the clip."""
+        return int(self.positions.max())
+
+    @property
     def marker(self) -> int:
-        """Position of the markers behind the clip: behind its last chunk, which is not always its latest."""
+        """Position of the markers behind the clip: behind its last chunk, which is not always its latest. Words go on from there."""
         runs = self.modality.diff().nonzero().flatten()
         last = int(runs[-1]) + 1 if runs.numel() else 0
         return int(self.positions[:, last:].max()) + 1
-
-    @property
-    def following(self) -> int:
-        """Position of what comes behind the markers: behind everything."""
-        return max(int(self.positions.max()), self.marker) + 1
 
     def stream(self, embeds: Tensor, saliency: Tensor, saliency_windowed: Tensor, **known: Any) -> TokenStream:
         """The clip as a stream of its own, on the device of `embeds`.

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 from vllm.config import VllmConfig
 from vllm.model_executor.models.qwen2_5_omni_thinker import (
     Qwen2_5OmniThinkerDummyInputsBuilder,
@@ -145,10 +146,11 @@ class PrunedQwen2_5Omni(Qwen2_5OmniThinkerForConditionalGeneration):
         return stream.saliency[heard].cpu(), stream.saliency_windowed[heard].cpu()
 
     def get_mrope_input_positions(self, input_tokens: list[int], mm_features: list[Any]) -> tuple[Tensor, int]:
-        """(3, L) positions and what comes after them; those of the clips' tokens are filled in when they are known.
+        """(3, L) positions, and that of the first answered token less L; those of the clips' tokens are filled in when they are known.
 
         As transformers has it, the markers before picture and sound share one position, and so do those behind; the template puts
-        one of either beside the clip.
+        one of either beside the clip. Words go on behind the markers, and the answer behind everything, which a clip may be whose
+        sound ends before its picture. Until they are known, its tokens have the latest position of their clip.
         """
         parts: list[np.ndarray] = []
         following, done = 0, 0
@@ -169,10 +171,10 @@ class PrunedQwen2_5Omni(Qwen2_5OmniThinkerForConditionalGeneration):
                 begin = following  # the marker of sound, if any, stands where that of the picture stands; so they do behind
                 behind = 1 + sounded if done < len(input_tokens) else sounded
                 parts.append(np.full((3, sounded), begin - 1))
-                parts.append(np.full((3, length - 2 * sounded), begin))
+                parts.append(np.full((3, length - 2 * sounded), begin + layout.latest))
                 parts.append(np.full((3, behind), begin + layout.marker))
                 done += behind - sounded
-                following = begin + layout.following
+                following = begin + layout.marker + 1
             elif feature.modality == "image":
                 merge = self.config.vision_config.spatial_merge_size
                 steps, rows, columns = (int(size) for size in data["image_grid_thw"].flatten())
@@ -183,8 +185,14 @@ class PrunedQwen2_5Omni(Qwen2_5OmniThinkerForConditionalGeneration):
             else:
                 text(length)
         text(len(input_tokens) - done)
-        positions = np.concatenate(parts, axis=1)
-        return torch.from_numpy(positions.astype(np.int64)), following - len(input_tokens)
+        positions = torch.from_numpy(np.concatenate(parts, axis=1).astype(np.int64))
+        self._answered[positions] = int(positions.max()) + 1 - len(input_tokens)
+        return positions, self._answered[positions]
+
+    @cached_property
+    def _answered(self) -> WeakTensorKeyDictionary:
+        """What came of the positions of each request, which vLLM's first runner keeps and asks about at every step."""
+        return WeakTensorKeyDictionary()
 
     def recompute_mrope_positions(
         self, input_ids: list[int] | Tensor, multimodal_embeddings: Sequence[Tensor], mrope_positions: Tensor, num_computed_tokens: int
@@ -192,8 +200,10 @@ class PrunedQwen2_5Omni(Qwen2_5OmniThinkerForConditionalGeneration):
         """The embeddings without their further columns, the prompt's positions with the clips' filled in, and what comes after them."""
         token = self.config.video_token_id
         filled = placed_positions(input_ids, multimodal_embeddings, self.width, mrope_positions, num_computed_tokens, token)
-        following = int(mrope_positions.max()) + 1
-        return [part[:, : self.width] for part in multimodal_embeddings], filled, following - mrope_positions.shape[1]
+        answered = self._answered.get(mrope_positions)
+        if answered is None:  # the second runner asks with copies, and only while some of a clip is not filled in yet
+            answered = int(mrope_positions.max()) + 1 - mrope_positions.shape[1]
+        return [part[:, : self.width] for part in multimodal_embeddings], filled, answered
 
 
 def _tell_cpu_runner() -> None:
