@@ -31,10 +31,25 @@ ROWS = [
     (["ui", "ui.words", "ui.markup"], set()),
     (["ui.frames", "ui.figures"], {"numpy", "PIL", "plotly", "moviepy", "proglog"}),  # proglog: moviepy's own progress reports
     (
-        ["ui.model_host", "ui.stops", "ui.chat", "ui.decisions", "ui.examples", "ui.files", "ui.handlers", "ui.links", "ui.run_folder"],
+        [
+            "ui.model_host",
+            "ui.stops",
+            "ui.chat",
+            "ui.decisions",
+            "ui.examples",
+            "ui.files",
+            "ui.handlers",
+            "ui.links",
+            "ui.part_strip",
+            "ui.presets",
+            "ui.run_folder",
+        ],
         {"numpy", "PIL", "plotly"},
     ),
-    (["ui.lens.view", "ui.first_look", "ui.kept_looks", "ui.methods.chart", "ui.methods.view"], {"numpy", "PIL", "plotly"}),
+    (
+        ["ui.lens.view", "ui.sound_change", "ui.first_look", "ui.kept_looks", "ui.methods.chart", "ui.methods.view"],
+        {"numpy", "PIL", "plotly"},
+    ),
     (["ui.gate", "ui.limits", "ui.access", "ui.openai_door"], {"starlette", "python_multipart"}),
     (["ui.openai_routes"], {"gradio", "starlette"}),
     (

@@ -88,6 +88,7 @@ def empty_page() -> Update:
         "answer_full": fragments.answer(COMPRESSORS["full"].label, (), None, empty=words.FULL_EMPTY),
         "answer_compressed": fragments.answer(COMPRESSORS["omnizip"].label, (), None, empty=words.COMPRESSED_EMPTY),
         "difference": "",
+        "sounded": False,
         "costs": "",
         "clip_notes": "",
         "video": None,

@@ -12,11 +12,11 @@ import gradio as gr
 
 from omnizip.assets import asset
 from omnizip.compressors import COMPRESSORS
-from omnizip.media import SUFFIXES
+from omnizip.media import SUFFIXES, Tracks
 from omnizip.report import fragments, wording
 from omnizip.settings import Settings
 
-from . import examples, markup, words
+from . import examples, markup, part_strip, presets, words
 from .chat import Update
 from .controls import Controls
 from .lens import component
@@ -31,12 +31,15 @@ class Asked:
     """The left column: what a person chooses and presses."""
 
     video: gr.Video
+    part: gr.HTML  # its value is the choice, as ui/part_strip.py reads it
     examples: gr.HTML  # its event "select" says which one
     question: gr.Textbox
     retention: gr.Radio
     method: gr.Dropdown
     controls: Controls
     open_gif: gr.UploadButton  # the player above takes none
+    paper: gr.Dropdown  # the paper's settings by name
+    published: gr.HTML  # what it says of them
     compare: gr.Button
     stop: gr.Button
     pieces: dict[str, gr.components.Component]
@@ -54,6 +57,14 @@ def ask_column(settings: Settings, first: examples.Example | None = None, notes:
     """
     asked_first = {"clip": str(first.path), "question": first.question} if first else {"clip": None, "question": ""}
     video = gr.Video(asked_first["clip"], label=words.CLIP, sources=["upload", "webcam"], include_audio=True, elem_id="clip")
+    part = gr.HTML(
+        "",
+        html_template=part_strip.strip(),
+        js_on_load=asset("part.js").read_text("utf-8"),
+        apply_default_css=False,
+        elem_id="part",
+        offer=part_strip.offer(asked_first["clip"], Tracks(None, ("",))) if first else None,
+    )
     clip_notes = gr.HTML(notes, elem_id="clip-notes")
     offered = gr.HTML(
         examples.strip(examples.examples_of(settings)),
@@ -82,18 +93,24 @@ def ask_column(settings: Settings, first: examples.Example | None = None, notes:
     about = gr.HTML(fragments.hint(METHODS[FIRST_METHOD].summary), elem_id="method-about")
     controls = Controls(METHODS)
     with gr.Accordion(words.ADVANCED, open=False, elem_id="advanced"):
+        menu = [(words.PAPER_NONE, ""), *((preset.label, name) for name, preset in presets.PAPER.items())]
+        paper = gr.Dropdown(menu, value="", label=words.PAPER_MENU, filterable=False, elem_id="paper")
+        published = gr.HTML("", elem_id="published")
         controls.build(FIRST_METHOD, FIRST_RETENTION)
     with gr.Row(elem_id="limits-row"):
         gr.HTML(fragments.hint(words.limits(settings)), elem_id="limits")
         open_gif = gr.UploadButton(words.OPEN_GIF, file_types=OTHER_FILES, size="sm", scale=0, min_width=110, elem_id="open-gif")
     return Asked(
         video,
+        part,
         offered,
         question,
         retention,
         method,
         controls,
         open_gif,
+        paper,
+        published,
         compare,
         stop,
         {"clip": video, "status": status, "place": place, "clip_notes": clip_notes, "about": about, "compare": compare, "stop": stop},
@@ -107,7 +124,9 @@ def answer_column(start: Update) -> dict[str, gr.components.Component]:
     with gr.Row(elem_id="side-by-side", equal_height=True):
         pieces["answer_full"] = gr.HTML(start["answer_full"], elem_id="answer-full")
         pieces["answer_compressed"] = gr.HTML(start["answer_compressed"], elem_id="answer-compressed")
-    pieces["difference"] = gr.HTML(start["difference"], elem_id="difference")
+    with gr.Row(elem_id="difference-row"):
+        pieces["difference"] = gr.HTML(start["difference"], elem_id="difference")
+        pieces["ask_sound"] = gr.Button(words.SOUND_ASK, visible=start["sounded"], size="sm", scale=0, min_width=230, elem_id="ask-sound")
     return pieces
 
 

@@ -181,6 +181,7 @@ def _answers(report: RunReport, answers: list[str], made: dict[str, Any]) -> Upd
         "answer_full": cards[FULL],
         "answer_compressed": cards[COMPRESSED],
         "difference": fragments.hint(wording.difference(*answers, any(spans))),
+        "sounded": report.clip.has_sound,
         "costs": fragments.costs(report.runs, on_cpu=report.conditions.device == "cpu", load=report.load),
         "clip_notes": fragments.hint(wording.clip_line(report.clip)),
     }

@@ -128,6 +128,7 @@ def _converse(engine: ComparisonEngine, clip: ClipHandle, question: str, arm: Ar
             "costs": fragments.costs(report.runs, report.conditions.device == "cpu", report.load),
             "chat": chat,
             "talking": True,
+            "sounded": report.clip.has_sound,
             **drawing.compared(answers),
             **written,
             **decisions.show_answered(chat),

@@ -1,7 +1,8 @@
 """A view as a link: which example, what was asked, which settings. What comes back from a link is checked as anybody's words are.
 
-Only examples can be linked: uploads are deleted. Names of the query: example, question, method, keep, over, and set_NAME for a
-method's options that differ from their defaults; `view` and `time` are the lens's own. Other names belong to others and are left.
+Only examples can be linked: uploads are deleted. Names of the query: example, question, method, keep, over, start, end, sound, and
+set_NAME for a method's options that differ from their defaults; `view` and `time` are the lens's own. Other names belong to others and
+are left.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from omnizip.compressors import COMPRESSORS
 from omnizip.compressors.base import Option
 from omnizip.engine.events import Arm
 from omnizip.errors import MethodError, OmniZipError
+from omnizip.media import AS_SET, Part
+from omnizip.settings import Settings
 
 from . import words
 from .examples import Example
@@ -24,6 +27,7 @@ from .examples import Example
 LONGEST_QUESTION = 500  # characters
 SET = "set_"
 OURS = ("example", "question", "method", "keep", "over")
+PART = {"start": "start", "end": "end", "sound": "audio_track"}  # what stands in the query for which field of a Part
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class View:
     retention: str = "45 %"  # one of words.RETENTIONS
     options: Mapping[str, Any] = field(default_factory=dict)  # those that differ from the defaults
     over: str = ""  # what is laid over it
+    part: Part = AS_SET  # of the clip, and its sound
 
 
 def read(query: Mapping[str, str], examples: Sequence[Example]) -> View | None:
@@ -63,7 +68,17 @@ def read(query: Mapping[str, str], examples: Sequence[Example]) -> View | None:
     if over and over != words.OVER_ANSWER and (over not in COMPRESSORS or over == "full"):
         raise _broken("over")
     given = {key.removeprefix(SET): text for key, text in query.items() if key.startswith(SET)}
-    return View(example.path, question, method, retention, _options(method, given), over)
+    return View(example.path, question, method, retention, _options(method, given), over, _part(query))
+
+
+def _part(query: Mapping[str, str]) -> Part:
+    try:
+        given = {field: query[name] for name, field in PART.items() if name in query}
+        part = Part(**{field: text if field == "audio_track" else float(text) for field, text in given.items()})
+        part.of(Settings())
+    except (OmniZipError, ValueError):
+        raise _broken("part") from None
+    return part
 
 
 def _options(method: str, given: Mapping[str, str]) -> dict[str, Any]:
@@ -88,7 +103,7 @@ def _broken(what: str) -> OmniZipError:
     return OmniZipError(words.LINK_BROKEN.format(what=words.LINK_WHAT[what]))
 
 
-def write(digest: str, question: str, arm: Arm, over: str, examples: Sequence[Example]) -> dict[str, str] | None:
+def write(digest: str, question: str, arm: Arm, over: str, examples: Sequence[Example], part: Part = AS_SET) -> dict[str, str] | None:
     """The query that brings this view back; None if the clip is none of `examples`, or the question too long to travel.
 
     Args:
@@ -103,6 +118,10 @@ def write(digest: str, question: str, arm: Arm, over: str, examples: Sequence[Ex
         value = arm.options.get(item.name, item.default)
         if value != item.default and (keep == words.CUSTOM or not item.is_rate):
             query[SET + item.name] = str(value).lower() if isinstance(value, bool) else str(value)
+    for name, field_name in PART.items():
+        value = getattr(part, field_name)
+        if value not in (None, 0, "main"):
+            query[name] = value if isinstance(value, str) else f"{value:.10g}"
     return {**query, "over": over} if over else query
 
 

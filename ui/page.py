@@ -19,10 +19,11 @@ import gradio as gr  # noqa: E402
 from omnizip.assets import asset  # noqa: E402
 from omnizip.engine import ComparisonEngine  # noqa: E402
 from omnizip.errors import OmniZipError  # noqa: E402
+from omnizip.media import tracks  # noqa: E402
 from omnizip.report import fragments, wording  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
 
-from . import decisions, endpoints, files, first_look, handlers, links, markup, queueing, words  # noqa: E402
+from . import decisions, endpoints, files, first_look, handlers, links, markup, part_strip, presets, queueing, sound_change, words  # noqa: E402
 from .access import access_options, address  # noqa: E402
 from .chat import Update, empty_page  # noqa: E402
 from .columns import METHODS, Asked, answer_column, ask_column, follow_section, kept_section, more_section  # noqa: E402
@@ -138,7 +139,10 @@ class _Pieces:
                 placed[self.clock] = gr.update(active=value)
             elif name == "busy":
                 placed |= {self["compare"]: gr.update(interactive=not value), self["ask_on"]: gr.update(interactive=not value)}
+                placed[self["ask_sound"]] = gr.update(interactive=not value)
                 placed[self["stop"]] = gr.update(interactive=value)
+            elif name == "sounded":
+                placed[self["ask_sound"]] = gr.update(visible=value)
             elif name == "video":
                 placed[self[name]] = gr.update(value=value, visible=value is not None)
             else:
@@ -167,11 +171,11 @@ def _wire_answers(
         elif busy:
             yield pieces.place({"busy": False})
 
-    def on_compare(request: gr.Request, path, question, method, retention, *values):
+    def on_compare(request: gr.Request, path, question, part, method, retention, *values):
         options = asked.controls.options(method, values)
 
         def updates(flag):
-            for update in handlers.compare(engine, path, question, method, retention, options, flag):
+            for update in handlers.compare(engine, path, question, method, retention, options, flag, part_strip.read(part, path)):
                 yield update
                 if update.get("chat") is not None:
                     looks.keep(engine, update["chat"])  # the answer is shown by now
@@ -180,6 +184,9 @@ def _wire_answers(
 
     def on_ask(request: gr.Request, chat, question):
         yield from show_run(request, chat and chat.path, lambda flag: handlers.ask_on(engine, chat, question, flag))
+
+    def on_sound(request: gr.Request, chat):
+        yield from show_run(request, chat and chat.path, lambda flag: sound_change.compare(engine, chat, flag))
 
     def on_busy(request: gr.Request):
         stops.begin(request.session_hash or "")
@@ -211,15 +218,16 @@ def _wire_answers(
     failed = {"fn": on_failure, "outputs": pieces.outputs, "queue": False, **QUIET}
     followed = _wire_link(page, engine, asked, pieces, looks)
     compare = gr.on([asked.compare.click, asked.question.submit, followed.change], **busy).then(
-        on_compare, [asked.video, asked.question, *asked.choices], pieces.outputs, **on_model, **QUIET
+        on_compare, [asked.video, asked.question, asked.part, *asked.choices], pieces.outputs, **on_model, **QUIET
     )
     ask = gr.on([pieces["ask_on"].click, pieces["follow_up"].submit], **busy).then(
         on_ask, [pieces["chat"], pieces["follow_up"]], pieces.outputs, **on_model, **QUIET
     )
-    for run in (compare, ask):
+    sound = pieces["ask_sound"].click(**busy).then(on_sound, pieces["chat"], pieces.outputs, **on_model, **QUIET)
+    for run in (compare, ask, sound):
         run.failure(**failed)
     for cut, after in zip(cuts, (on_stopped, on_new), strict=True):
-        cut.wire([compare, ask], after, pieces.outputs, **QUIET)
+        cut.wire([compare, ask, sound], after, pieces.outputs, **QUIET)
     pieces["new_chat"].click(on_new, None, pieces.outputs, queue=False, **QUIET)  # at once, and again when a run is cut off
     asked.video.change(on_clip, [pieces["chat"], asked.video], pieces.outputs, queue=False, **QUIET)
     queueing.show_place(page, pieces.clock, pieces["place"], LINE, stops.wished, **QUIET)
@@ -244,6 +252,17 @@ def _wire_choices(engine: ComparisonEngine, asked: Asked, pieces: _Pieces) -> No
         for update in files.make_video(engine, kept):
             yield pieces.place(update)
 
+    def on_tracks(path):
+        """What the clip offers to choose from; one that cannot be read says so when it is asked about."""
+        if not path:
+            return gr.update(value="", offer=None)
+        try:
+            found = tracks(path, engine.settings)
+        except OmniZipError:
+            found = None
+        return gr.update(offer=part_strip.offer(path, found))
+
+    asked.video.change(on_tracks, asked.video, asked.part, queue=False, **QUIET)
     offered = examples_of(engine.settings)
 
     def on_example(event: gr.EventData):
@@ -254,6 +273,17 @@ def _wire_choices(engine: ComparisonEngine, asked: Asked, pieces: _Pieces) -> No
 
     asked.examples.select(on_example, None, [asked.video, asked.question], queue=False, **QUIET)
     asked.open_gif.upload(on_gif, asked.open_gif, pieces.outputs, concurrency_id="drawing", concurrency_limit=2, **QUIET)
+
+    def on_paper(name):
+        if name not in presets.PAPER:
+            return {asked.published: ""}
+        settings = zip(controls.components, controls.updates(presets.METHOD, presets.options_of(name)), strict=True)
+        published = fragments.hint(words.PAPER_PUBLISHED.format(figures=presets.PAPER[name].published))
+        return {asked.published: published, asked.method: presets.METHOD, asked.retention: words.CUSTOM, **dict(settings)}
+
+    asked.paper.input(on_paper, asked.paper, [asked.published, *asked.choices], queue=False, **QUIET)
+    by_hand = [asked.method.input, asked.retention.input, *(control.input for control in controls.components)]
+    gr.on(by_hand, None, None, [asked.paper, asked.published], js="() => ['', '']", queue=False, **QUIET)
     gr.on(
         [asked.method.change, asked.retention.change],
         on_method,
@@ -335,7 +365,7 @@ def _wire_charts(engine: ComparisonEngine, pieces: _Pieces, charts: gr.Accordion
 def _wire_link(page: gr.Blocks, engine: ModelHost, asked: Asked, pieces: _Pieces, looks: KeptLooks) -> gr.Textbox:
     """A link that is followed puts example, question and settings in place; the unseen text it changes then presses Compare."""
     followed = gr.Textbox(visible="hidden", elem_id="followed")
-    outputs = list(dict.fromkeys([followed, asked.question, *pieces.outputs, *asked.choices]))
+    outputs = list(dict.fromkeys([followed, asked.question, asked.part, *pieces.outputs, *asked.choices]))
 
     def on_load(request: gr.Request):
         try:
@@ -350,6 +380,7 @@ def _wire_link(page: gr.Blocks, engine: ModelHost, asked: Asked, pieces: _Pieces
             # what was computed earlier is the embedded model's, and by now another may answer
             return gr.skip() if engine.state.name == engine.settings.model else {**pieces.place(empty_page()), asked.video: None}
         placed = {followed: str(request.query_params), asked.video: str(view.path), asked.question: view.question}
+        placed[asked.part] = part_strip.written(view.part, str(view.path))
         placed |= {pieces["over"]: view.over, asked.method: view.method, asked.retention: view.retention}
         return placed | dict(zip(asked.controls.components, asked.controls.updates(view.method, view.options), strict=True))
 

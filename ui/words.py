@@ -44,6 +44,13 @@ EXAMPLES_FILE = "Entry {number} of {list} names {file}, which does not lie besid
 LIMITS = "mp4, mov, webm or mkv; up to {longest} and {size} MB. Uploads are deleted within {kept}."
 MINUTES, SECONDS = "{n} minutes", "{n} seconds"
 SPANS = ((3600, "{n} hour", "{n} hours"), (60, "{n} minute", "{n} minutes"), (1, "{n} second", "{n} seconds"))  # from how many seconds on
+PART = "Part of the clip"
+PART_START, PART_END = "Start, in minutes and seconds", "End, in minutes and seconds"
+PART_DRAG_START, PART_DRAG_END = "Start of the part", "End of the part"
+SOUND = "Sound"
+SOUND_WITH, SOUND_WITHOUT = "With sound", "Without sound"
+SOUND_MAIN = "Main sound"
+SOUND_TRACK = "Sound {n}"  # and its language and title
 OPEN_GIF = "Open a gif, MOV, ts, avi, ..."
 GIF_OPENED = "The file was turned into an mp4, so that it can be played."
 UNPLAYABLE = "This browser may not play the file; it was read all the same."
@@ -56,7 +63,32 @@ PRESETS = {"45 %": 0.45, "35 %": 0.35, "25 %": 0.25}
 CUSTOM = "custom"
 RETENTIONS = (*PRESETS, CUSTOM)
 METHOD = "Method"
-ADVANCED = "Advanced settings"
+ADVANCED = "Advanced settings, and the paper's"
+PAPER_MENU = "The paper's settings (Table 1 and ablations)"
+PAPER_NONE = "none of them"
+PAPER = {  # what the menu calls it, and what the paper says of it
+    "45": (
+        "45 % of the clip: 0.3 of the sound pruned, 0.6 of the picture",
+        "99.1 % of the full model on average (Table 1: AVUT 63.0, VideoMME 66.3, ShortVid 69.9), at 39 % of its operations.",
+    ),
+    "35": (
+        "35 % of the clip: 0.4 of the sound pruned, 0.7 of the picture",
+        "97.6 % of the full model on average (Table 1: AVUT 61.0, VideoMME 66.1, ShortVid 69.0), at 29 % of its operations.",
+    ),
+    "no-dp": (
+        "Ablation: 45 % without dynamic pruning (DP)",
+        "AVUT 62.0, WorldSense 45.0, ShortVid 69.3; the whole method: 63.0, 45.9 and 69.9.",
+    ),
+    "no-dp-ac": (
+        "Ablation: 45 % without dynamic pruning and audio anchors (DP, AC)",
+        "AVUT 61.7, WorldSense 44.8, ShortVid 69.0; the whole method: 63.0, 45.9 and 69.9.",
+    ),
+    "g15": (
+        "45 % with fifteen merged per anchor (G = 15)",
+        "AVUT 63.0 and WorldSense 45.5; with G = 3: 62.5 and 45.9.",
+    ),
+}
+PAPER_PUBLISHED = "Published, 7B: {figures} Another model, other clips: not what you see here."
 ADVANCED_NONE = "This method has nothing to set."
 COMPARE = "Compare"
 STOP = "Stop"
@@ -82,6 +114,7 @@ LINK_WHAT = {
     "keep": "there is no such share to keep",
     "over": "there is no such method to lay over it",
     "option": "a setting is unknown or out of range",
+    "part": "there is no such part or sound",
 }
 
 # The guided first visit
@@ -106,6 +139,18 @@ FOLLOW_UP_HINT = "Both models keep their own conversation. The clip is not read 
 FOLLOW_UP_EMPTY = "And what comes after that?"
 ASK_ON = "Ask on"
 NEW_CHAT = "New chat"
+
+# What the sound changed
+SOUND_ASK = "What did the sound change?"
+SOUND_HEARD, SOUND_UNHEARD = "{label}, with sound", "{label}, without sound"
+SOUND_ARMS = "{stage}: with sound", "{stage}: without sound"
+SOUND_ORIGIN = (
+    "The same clip, question and method ({method}), once with its sound and once without. Without it nothing is heard, and no sound "
+    "guides which parts of the picture are kept."
+)
+SOUND_SAME_PICTURE = "{share} of the picture that was kept with sound was kept without it, too ({n} of {total} tokens)."
+SOUND_COUNTS = "Read with sound: {with_audio} tokens of sound and {with_video} of picture; without: {without_video} of picture."
+SOUND_NONE = "This clip was read without sound; choose one and press Compare first."
 
 # What was kept: the lens
 KEPT = "What was kept"

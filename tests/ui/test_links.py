@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from omnizip.compressors import COMPRESSORS
 from omnizip.engine.events import Arm
 from omnizip.errors import OmniZipError
+from omnizip.media import Part
 from omnizip.settings import Settings
 from ui import links, words
 from ui.chat import arm_of
@@ -48,6 +49,12 @@ def test_an_upload_and_a_long_question_cannot_be_linked():
     }
 
 
+@pytest.mark.parametrize("part", [Part(), Part(1.25), Part(0, 3), Part(0.1, 0.3, "none"), Part(audio_track="2"), Part(1, 0, "main")])
+def test_a_part_and_its_sound_travel_along(part):
+    query = links.write(DIGEST, "What?", Arm("omnizip", 0.45), "", EXAMPLES, part)
+    assert links.read(query, EXAMPLES).part.of(Settings()) == part.of(Settings())
+
+
 def test_what_is_not_ours_is_no_link():
     assert links.read({}, EXAMPLES) is None and links.read({"__theme": "dark", "utm_source": "x", "view": "kept"}, EXAMPLES) is None
 
@@ -66,6 +73,10 @@ BAD = [
     {"example": STEM, "set_dynamic": "perhaps"},
     {"example": STEM, "set_merge_size": "1e3"},
     {"example": STEM, "set___class__": "x"},
+    {"example": STEM, "start": "nan"},
+    {"example": STEM, "start": "-1"},
+    {"example": STEM, "start": "3", "end": "2"},
+    {"example": STEM, "sound": "loud"},
     {"question": "What?"},
 ]
 
@@ -76,7 +87,7 @@ def test_nonsense_costs_one_sentence(query):
         links.read(query, EXAMPLES)
 
 
-NAMES = st.sampled_from(["example", "question", "method", "keep", "over", "set_rho_video", "set_seed"])
+NAMES = st.sampled_from(["start", "sound", "example", "question", "method", "keep", "over", "set_rho_video", "set_seed"])
 
 
 @settings(deadline=None)

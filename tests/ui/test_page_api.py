@@ -37,7 +37,7 @@ def test_compare_is_public_and_typed(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert set(endpoints) == {"/compare", "/compress", "/methods"}
     names = [p["parameter_name"] for p in endpoints["/compare"]["parameters"]]
-    assert names == ["video", "question", "method", "retention", "rho_audio", "rho_video", "options"]
+    assert names == ["video", "question", "method", "retention", "rho_audio", "rho_video", "options", "start", "end", "audio_track"]
 
 
 def test_answers_stream_and_the_report_comes_last(client, clip):

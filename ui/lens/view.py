@@ -67,7 +67,7 @@ def maps(
         share = arm.retention or max(0.01, kept.record.retained["total"] or 1.0)
         preview = engine.preview(chat.clip, Arm(over, share), chat.turns[FULL][-1].question)
         shown.append(packed.pack_map(preview.record, _title(preview.compressor.label, preview.record)))
-    link = links.write(chat.clip.key.digest, chat.turns[FULL][-1].question, arm, over, examples_of(engine.settings))
+    link = links.write(chat.clip.key.digest, chat.turns[FULL][-1].question, arm, over, examples_of(engine.settings), chat.clip.key.part)
     return {"shown": shown, "link": link}
 
 

@@ -12,7 +12,7 @@ from omnizip.engine import ComparisonEngine
 from omnizip.errors import OmniZipError
 from omnizip.report import fragments, wording
 
-from .. import markup, queueing, words
+from .. import markup, part_strip, queueing, words
 from ..columns import METHODS, Asked
 from ..stops import PATIENCE_S, Stops
 from . import chart as methods_chart
@@ -64,10 +64,10 @@ def _wire(
         except OmniZipError as problem:
             return markup.problem(str(problem))
 
-    def on_run(request: gr.Request, path, question, names, chosen) -> Iterator[dict[Any, Any]]:
+    def on_run(request: gr.Request, path, question, part, names, chosen) -> Iterator[dict[Any, Any]]:
         with stops.run(request.session_hash or "", path) as wish:
             yield {clock: gr.update(active=False)}
-            for update in view.run(engine, path, question, names, chosen, wish.is_set):
+            for update in view.run(engine, path, question, names, chosen, wish.is_set, part_strip.read(part, path)):
                 runs = update.pop("runs", None)
                 if runs is None:
                     yield {texts[name]: value for name, value in update.items()}
@@ -113,7 +113,7 @@ def _wire(
 
     cut = queueing.CutOff(end, partial(stops.stop, patience_s=PATIENCE_S), stops.wished)
     outputs = [*texts.values(), views, chart, a, b, moment, frame, kept, clock, start, end]
-    inputs = [asked.video, asked.question, methods, shares]
+    inputs = [asked.video, asked.question, asked.part, methods, shares]
     run = start.click(on_start, None, [*outputs, cut.timer], queue=False, **QUIET).then(on_run, inputs, outputs, **on_model, **QUIET)
     run.success(lambda: set_busy(False), None, outputs, queue=False, **QUIET)
     run.failure(on_failure, None, outputs, queue=False, **QUIET)
