@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
@@ -79,7 +79,7 @@ def measure(repeats: int, method: str = "omnizip", retention: float = 0.35) -> d
 
     def measure_once(look: Look | None) -> dict[str, float]:
         gradio_s = _import_gradio()
-        with _serve_page() as (url, started, page_s):
+        with serve_page() as (url, started, page_s):
             run = {"gradio_s": gradio_s, "page_s": page_s, "page_ratio": page_s / gradio_s}
             seen = {} if look is None else look(url)
             client = Client(url, verbose=False, httpx_kwargs={"timeout": PATIENCE_S})
@@ -143,14 +143,21 @@ def _browser() -> Iterator[Look | None]:
 
 
 @contextmanager
-def _serve_page() -> Iterator[tuple[str, float, float]]:
-    """The page's address, when it was started (monotonic seconds) and how long its first byte took."""
+def serve_page(flags: Sequence[str] = (), limits: Mapping[str, str] | None = None) -> Iterator[tuple[str, float, float]]:
+    """The page's address, when it was started (monotonic seconds) and how long its first byte took.
+
+    Args:
+        flags: of app.py, beside those that name address and device; `limits`: variables of its environment.
+
+    Raises:
+        OmniZipError: it did not come up.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMNIZIP_", "GRADIO_SERVER"))}
-    environment |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, str(APP), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
+    environment |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", **(limits or {})}
+    command = [sys.executable, str(APP), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu", *flags]
     started, url = time.monotonic(), f"http://127.0.0.1:{port}/"
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -25,6 +25,7 @@ WHAT = {
     "synchronisations": "how often each method waits for the GPU, counted by torch on one and on an emulated one elsewhere",
     "lengths": "what comes before the language model, from 10 s to an hour",
     "startup": "the page, from its start to its first answer; needs app.py, so it runs in a clone of the repository",
+    "serve": "the page when many ask at once, with one model and with copies of it (requirements-ray.txt); in a clone, too",
 }
 SETTINGS = ("device", "attention")  # precision is a flag of its own, since it has another default here
 DTYPES = ("float32", "bfloat16", "float16")
@@ -63,6 +64,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=DTYPES, help="default: float32; prefill, ttft and decode on a GPU: bfloat16")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=5, help="runs the median is taken of (default: %(default)s)")
+    text = "serve: copies of the model, 0 for one without Ray (default: %(default)s)"
+    parser.add_argument("--copies", default="0,1,2", metavar="N,N", help=text)
+    parser.add_argument("--visitors", default="1,4,16,50", metavar="N,N", help="serve: visitors at once (default: %(default)s)")
+    parser.add_argument("--questions", type=int, default=3, help="serve: questions of each visitor (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the measurements; - for standard output")
     Settings.add_flags(parser.add_argument_group("settings"), SETTINGS)
 
@@ -74,11 +79,11 @@ def run(arguments: argparse.Namespace) -> None:
     from ..bench.compress import Bench
 
     check_target("--json", arguments.json)
-    if min(arguments.repeats, arguments.threads, arguments.tokens, arguments.rows, arguments.quadratic_s) < 1:
-        raise UsageError("--repeats, --threads, --tokens, --rows and --quadratic-s are whole numbers from 1 on.")
+    if min(arguments.repeats, arguments.threads, arguments.tokens, arguments.rows, arguments.quadratic_s, arguments.questions) < 1:
+        raise UsageError("--repeats, --threads, --tokens, --rows, --quadratic-s and --questions are whole numbers from 1 on.")
     what = arguments.what
-    if what == "startup":
-        _measure_startup(arguments)
+    if what in PAGES:
+        PAGES[what](arguments)
         return
     seconds, methods = _parse_seconds(arguments.seconds or SECONDS[what]), _parse_methods(arguments.methods or METHODS[what])
     if arguments.device == "cuda" and not torch.cuda.is_available():
@@ -209,6 +214,36 @@ def _measure_startup(arguments: argparse.Namespace) -> None:
     model = result["model"]
     conditions = _conditions(arguments, torch.device("cpu"), model["dtype"]) | {"threads": model["threads"]}
     _write_json(arguments, {"conditions": conditions, **result})
+
+
+def _measure_serve(arguments: argparse.Namespace) -> None:
+    import torch
+
+    from ..bench import serve
+
+    copies = _parse_counts("--copies", arguments.copies, 0, 64)
+    visitors = _parse_counts("--visitors", arguments.visitors, 1, serve.MOST_VISITORS)
+    if any(copies):
+        from ..replicas.ray_cluster import check_can
+
+        check_can(Settings(replicas=max(copies)))
+    result = serve.measure(copies, visitors, arguments.questions)
+    if arguments.json != "-":
+        say(serve.markdown(result))
+    _write_json(arguments, {"conditions": _conditions(arguments, torch.device("cpu"), "float32"), **result})
+
+
+PAGES = {"startup": _measure_startup, "serve": _measure_serve}
+
+
+def _parse_counts(flag: str, text: str, least: int, most: int) -> list[int]:
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        counts = []
+    if not counts or not all(least <= count <= most for count in counts):
+        raise UsageError(f"{flag} is {text!r}; give whole numbers from {least} to {most} such as 1,2.")
+    return counts
 
 
 def _write_json(arguments: argparse.Namespace, result: dict[str, Any]) -> None:
