@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import accuracy, attack, benchmarks, from_code, rehearsal, speed, vllm_load
+from . import accuracy, attack, benchmarks, from_code, rehearsal, serving, speed, vllm_load
 from .results import ROOT
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {  # per page, its marks and what fills them
@@ -23,6 +23,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {  # per page, its marks and wh
     "docs/methods.md": {"methods": from_code.methods, "later": from_code.later, "budget": from_code.budget},
     "docs/security.md": {"held": attack.held, "faults": attack.faults},
     "docs/serving.md": {"load": vllm_load.many_at_once},
+    "docs/several-gpus.md": {"crowds": serving.crowds},
     "docs/settings.md": {"settings": from_code.settings},
     "docs/memory.md": {"sizes": from_code.sizes},
     "docs/speed.md": {"targets": speed.targets, "remarks": speed.remarks, "measurements": speed.measurements, "waits": speed.waits},

@@ -80,11 +80,11 @@ class RayCluster:
             for number, handler in before.items():  # Ray puts its own in place
                 signal.signal(number, handler)
         say(ON_ALL_INTERFACES)
-        self._on_gpus = settings.device != "cpu" and self._gpus() > 0
-        if settings.device == "cuda" and not self._on_gpus:
+        self._on_gpus = settings.device != "cpu" and (self._gpus() > 0 or settings.device == "cuda")  # machines of a cluster may come later
+        if self.here and settings.device == "cuda" and not self._gpus():
             self.close()
             raise ModelError("No CUDA device is available to Ray; use --device cpu.")
-        self.least = settings.replicas or (self._gpus() if self._on_gpus else 1)
+        self.least = settings.replicas or max(1, self._gpus() if self._on_gpus else 1)
         self.most = max(self.least, settings.replicas_most)
         if self.here and self._on_gpus and self.most > self._gpus():
             have = self._gpus()
@@ -173,7 +173,8 @@ class RayCluster:
         if self._on_gpus:
             share = {"num_gpus": 1}
         else:
-            share = {"num_cpus": max(0.01, math.floor(100 * self._cores() / self.most) / 100) if self.here else 1}
+            cores = self._cores() / self.most if self.here else 1
+            share = {"num_cpus": int(cores) if cores >= 1 else max(0.01, math.floor(100 * cores) / 100)}  # above 1 Ray takes whole ones
         scale: dict[str, Any] = {"num_replicas": self.least}
         if self.most > self.least:
             scale = {"autoscaling_config": {"min_replicas": self.least, "max_replicas": self.most, "target_ongoing_requests": 1}}
