@@ -43,7 +43,7 @@ class Visitor:
         place = urlsplit(address)
         self._host, self._session = f"{place.hostname}:{place.port}", uuid.uuid4().hex
         config = self._call("GET", "/config")
-        (self._event,) = [event["id"] for event in config["dependencies"] if event["api_name"] == "compare"]
+        (self._event,) = [event for event in config["dependencies"] if event["api_name"] == "compare"]
 
     def upload(self, name: str, content: bytes) -> dict[str, Any]:
         """Send a clip; returns what stands for it in questions."""
@@ -55,11 +55,9 @@ class Visitor:
 
     def ask(self, clip: dict[str, Any], question: str, method: str, retention: float) -> Answered:
         """Ask and read the answer to its end. Raises OmniZipError where there is none."""
-        body = {
-            "data": [clip, question, method, retention, None, None, None],
-            "fn_index": self._event,
-            "session_hash": self._session,
-        }
+        given = [clip, question, method, retention]
+        data = given + [None] * (len(self._event["inputs"]) - len(given))
+        body = {"data": data, "fn_index": self._event["id"], "session_hash": self._session}
         asked = time.monotonic()
         self._call("POST", "/gradio_api/queue/join", json.dumps(body).encode(), "application/json")
         began = first = None
