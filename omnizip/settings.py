@@ -35,7 +35,7 @@ def setting(default: Any, help: str, *, scope: str, lowest: float | None = None,
 class Settings:
     """What a run, a page or a server may do."""
 
-    model: str = setting("", "hub id or folder of a Qwen2.5-Omni checkpoint; empty for the embedded model", scope="model")
+    model: str = setting("", "hub id or folder of a Qwen2.5-Omni or Qwen3-Omni checkpoint; empty for the embedded model", scope="model")
     device: str = setting("auto", "where the model runs", scope="model", choices=("auto", "cuda", "cpu"))
     dtype: str = setting(
         "auto",

@@ -17,7 +17,7 @@ from typing import Any
 
 from .deferred import Tensor, torch
 from .errors import MethodError
-from .windows import AUDIO_TOKENS_PER_WINDOW, STEPS_PER_WINDOW, Structure, window_of
+from .windows import POSITIONS_PER_SECOND, STEPS_PER_WINDOW, WINDOW_S, Structure, window_of
 
 Observer = Callable[[], tuple[Tensor, float]]  # scores of tokens, and the milliseconds that scoring took
 
@@ -57,7 +57,7 @@ class TokenStream:
     """
 
     embeds: Tensor  # (L, D) what the language model reads
-    positions: Tensor  # (3, L) int64 mRoPE: time (25 per second), height, width
+    positions: Tensor  # (3, L) mRoPE: time, height, width; int64, or float32 where the model counts in fractions
     modality: Tensor  # (L,) uint8, Modality
     window: Tensor  # (L,) int64 two-second window, -1 outside the clip
     grid: tuple[int, int, int]  # steps, rows, columns of video tokens
@@ -67,6 +67,7 @@ class TokenStream:
     observers: Mapping[str, Observer] = field(default_factory=dict, repr=False)  # what else can be observed, when a method asks for it
     audio_selector: Any = field(default=None, repr=False)  # the trained AudioSelector of the model's checkpoint, if it has one
     seen: Tensor | None = None  # (steps, rows * columns) bool on the host, which video tokens were encoded; the rest are zeros; None: all
+    deepstack: Tensor | None = field(default=None, repr=False)  # (layers, V, D) added to the picture after the model's first layers
 
     def __post_init__(self) -> None:
         length = self.embeds.shape[0]
@@ -77,6 +78,11 @@ class TokenStream:
         if tuple(self.positions.shape) != (3, length):
             raise MethodError(f"positions has shape {tuple(self.positions.shape)}, expected (3, {length}): time, height, width.")
         steps, rows, columns = self.grid
+        if self.deepstack is not None and tuple(self.deepstack.shape[1:]) != (self.n_video, self.embeds.shape[1]):
+            raise MethodError(
+                f"deepstack has shape {tuple(self.deepstack.shape)}, expected (layers, {self.n_video}, {self.embeds.shape[1]}): "
+                "a row per video token."
+            )
         if self.seen is not None and tuple(self.seen.shape) != (steps, rows * columns):
             raise MethodError(f"seen has shape {tuple(self.seen.shape)}, expected ({steps}, {rows * columns}): one entry per video token.")
         if steps * rows * columns != self.n_video:
@@ -96,18 +102,22 @@ class TokenStream:
         grid_thw: Tensor | tuple[int, int, int],
         audio_saliency: Tensor | None = None,
         video_saliency: Tensor | None = None,
+        positions_per_second: int = POSITIONS_PER_SECOND,
+        deepstack: Tensor | None = None,
     ) -> TokenStream:
         """Build a stream from what any Qwen-Omni processor gives.
 
         Args:
             input_ids: (L,) token ids with the placeholders of sound and picture in place.
             embeds: (L, D) input embeddings, encoder outputs already scattered in.
-            positions: (3, L) mRoPE positions; None makes video step // 2 and audio index // 50 the windows.
+            positions: (3, L) mRoPE positions; None makes video step // 2 and audio index // 50 the windows, 50 being two seconds.
             grid_thw: (T, H, W) in patches, before the 2x2 merge; batch axes of size one are accepted.
             audio_saliency: (A,) serves as both saliencies; None ranks by the L2 norm of the audio embeddings, and
                 `saliency_kind` (hence every report) says so.
             video_saliency: (V,) attention the video tokens receive in their encoder; methods that rank by it and find none
                 rank by the norm of the embeddings, and their notes say so.
+            positions_per_second: of the model, as many as it has audio tokens: 25 in Qwen2.5-Omni, 13 in Qwen3-Omni.
+            deepstack: (layers, V, D) what is added to the video tokens after the model's first layers; gathered and folded with them.
 
         Raises:
             MethodError: shapes that do not fit each other.
@@ -129,11 +139,11 @@ class TokenStream:
             window = torch.full((length,), -1, dtype=torch.int64, device=device)
             per_step = max(1, grid[1] * grid[2])
             window[video_index] = torch.arange(video_index.numel(), device=device) // (per_step * STEPS_PER_WINDOW)
-            window[audio_index] = torch.arange(audio_index.numel(), device=device) // AUDIO_TOKENS_PER_WINDOW
+            window[audio_index] = torch.arange(audio_index.numel(), device=device) // round(WINDOW_S * positions_per_second)
             positions = torch.arange(length, device=device).expand(3, length)
         else:
             positions = positions.reshape(3, length).to(device)
-            window = window_of(positions[0], modality != Modality.TEXT)
+            window = window_of(positions[0], modality != Modality.TEXT, positions_per_second)
         kind = "given"
         if audio_saliency is None:
             kind = "embedding norm"
@@ -147,7 +157,7 @@ class TokenStream:
             if video_saliency.numel() != video_index.numel():
                 raise MethodError(f"video_saliency has {video_saliency.numel()} entries for {video_index.numel()} video tokens.")
             observers["saliency_video"] = lambda: (video_saliency.reshape(-1).float(), 0.0)
-        return cls(embeds, positions, modality, window, grid, saliency, saliency, kind, observers)
+        return cls(embeds, positions, modality, window, grid, saliency, saliency, kind, observers, deepstack=deepstack)
 
     def observed(self, name: str) -> Tensor | None:
         """Scores of tokens that are made when first asked for; None where this stream cannot say.
@@ -236,6 +246,16 @@ class TokenStream:
         """Video tokens of one step, rows * columns."""
         return self.grid[1] * self.grid[2]
 
+    @cached_property
+    def carried(self) -> Tensor:
+        """(L, D * (1 + layers)) what folding takes the mean of: embeddings, beside them deepstack rows, zeros where there is no picture."""
+        if self.deepstack is None:
+            return self.embeds
+        layers, n_video, width = self.deepstack.shape
+        deep = self.embeds.new_zeros(self.n_tokens, layers * width)
+        deep[self.video_index] = self.deepstack.transpose(0, 1).reshape(n_video, -1).to(deep)
+        return torch.cat([self.embeds, deep], dim=1)
+
     def prompt(self, compression: Compression) -> Prompt:
         """Gather what the model reads: kept rows, folded ones patched in, positions of the unpruned sequence."""
         index = compression.keep.nonzero().flatten()
@@ -243,7 +263,17 @@ class TokenStream:
         if compression.folded.numel():
             row_of = compression.keep.cumsum(0) - 1
             embeds[row_of[compression.folded]] = compression.folded_embeds.to(embeds.dtype)
-        return Prompt(embeds, self.positions[:, index], index, int(self.positions.max()) + 1)
+        next_position = self.positions.max().item() + 1
+        if self.deepstack is None:
+            return Prompt(embeds, self.positions[:, index], index, next_position)
+        rank = compression.keep[self.video_index].nonzero().flatten()  # of the kept video tokens among all
+        deep = self.deepstack[:, rank]
+        seen = self.modality[index] == Modality.VIDEO
+        if compression.folded_deepstack is not None:
+            pictures = self.modality[compression.folded] == Modality.VIDEO
+            place = torch.searchsorted(index[seen], compression.folded[pictures])
+            deep[:, place] = compression.folded_deepstack[:, pictures].to(deep)
+        return Prompt(embeds, self.positions[:, index], index, next_position, deep, seen.nonzero().flatten())
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,6 +289,7 @@ class Compression:
     audio_retention: Tensor | None = None  # (W,) share of a window's audio that guides its video; NaN without audio; None: no opinion
     video_pruning_rate: Tensor | None = None  # (W,) pruning rate as allocated; NaN without video; None: no opinion
     notes: tuple[str, ...] = ()  # what the user has to know about this decision, one sentence each
+    folded_deepstack: Tensor | None = None  # (layers, F, D) their new deepstack rows; None: as they were
 
     @classmethod
     def of(
@@ -279,6 +310,7 @@ class Compression:
             reason: (L,) uint8; FOLDED, DROPPED and UNSEEN are not kept, all else is. Video that was never encoded is UNSEEN
                 whatever is given for it.
             source: (L,) int64, read only at FOLDED tokens.
+            folded_embeds: (F, D), or as wide as the stream's `carried` rows, deepstack rows behind the embeddings.
         """
         if stream.seen is not None:
             reason = reason.index_fill(0, placed(stream.step_places[~stream.seen], reason.device), int(Reason.UNSEEN))
@@ -288,16 +320,20 @@ class Compression:
         if folded is None or folded_embeds is None:
             folded = itself[:0]
             folded_embeds = stream.embeds[:0]
+        width, deep = stream.embeds.shape[1], None
+        if folded_embeds.shape[1] > width:
+            deep = folded_embeds[:, width:].unflatten(1, (-1, width)).transpose(0, 1)
         return cls(
             stream,
             keep,
             torch.where(keep, itself, lives_on),
             reason,
             folded,
-            folded_embeds,
+            folded_embeds[:, :width],
             audio_retention,
             video_pruning_rate,
             notes,
+            deep,
         )
 
     @property
@@ -315,4 +351,13 @@ class Prompt:
     embeds: Tensor  # (K, D)
     positions: Tensor  # (3, K) as they were in the unpruned sequence
     index: Tensor  # (K,) where each row stood in the unpruned sequence
-    next_position: int  # mRoPE position of the first generated token, on all three axes
+    next_position: float  # mRoPE position of the first generated token, on all three axes; a whole number in most models
+    deepstack: Tensor | None = None  # (layers, K', D) added to the kept rows of the picture after the model's first layers
+    video_rows: Tensor | None = None  # (K',) int64 which rows those are, ascending
+
+    def deepstack_from(self, first: int) -> tuple[Tensor | None, Tensor | None]:
+        """The deepstack rows of what follows the first `first` rows, and where they belong, counted from there."""
+        if self.deepstack is None or self.video_rows is None:
+            return None, None
+        behind = self.video_rows >= first
+        return self.deepstack[:, behind], self.video_rows[behind] - first

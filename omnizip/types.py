@@ -32,9 +32,11 @@ class ModelShape:
     heads: int
     kv_heads: int
     head_dim: int
-    ffn: int  # m, gated
+    ffn: int  # m, gated; of a mixture of experts those that one token goes through together
     vocabulary: int
     kv_bytes: int  # bytes of one cached number
+    experts: int = 0  # of a layer, that a router chooses from; 0: no mixture
+    chosen: int = 0  # of them for one token
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class EncoderShape:
     vision_layers: int
     vision_full_layers: int  # of them, those that attend over a whole step; the others attend within windows
     vision_width: int
-    vision_ffn: int  # gated
+    vision_ffn: int
     patch_values: int  # numbers of a patch
     merged: int  # patches merged into one token
     window_side: int  # tokens that a window is wide and high
@@ -54,6 +56,11 @@ class EncoderShape:
     mel_bins: int
     block_tokens: int  # audio tokens that a frame attends within
     output: int  # width of what both give
+    vision_gated: bool = True  # whether its feed-forward network has a gate
+    mergers: int = 1  # of the vision encoder: what the language model reads, and what is added to it deeper
+    audio_rows_per_token: int = 2  # that the layers of the audio encoder compute on
+    audio_stem_per_s: int | None = None  # operations beside its layers and last projection, of a second; None: two convolutions over time
+    audio_tokens_per_s: int = 25
 
 
 @dataclass(frozen=True)

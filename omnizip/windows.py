@@ -1,8 +1,9 @@
 """Which two-second window a token belongs to, and how a clip's tokens are laid out in windows and steps.
 
 The encoders of Qwen2.5-Omni work in blocks of two seconds, and its prompt interleaves picture and sound in the same
-blocks; OmniZip's window is that block (paper, section 3.2: "time window"). A window is found from the mRoPE time of a
-token, so it stays right for clips sampled below two frames per second, where a window may hold one step or none.
+blocks; OmniZip's window is that block (paper, section 3.2: "time window"). It is two seconds in models with other blocks,
+too. A window is found from the mRoPE time of a token, so it stays right for clips sampled below two frames per second,
+where a window may hold one step or none.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from .deferred import Tensor, torch
 
 POSITIONS_PER_SECOND = 25  # mRoPE time ids per second of clip
 WINDOW_S = 2.0
-WINDOW_POSITIONS = 50  # POSITIONS_PER_SECOND * WINDOW_S
+POSITION_SLACK = 1e-3  # positions that are fractions come in float32
 AUDIO_TOKENS_PER_WINDOW = 50  # 25 audio tokens per second
 STEPS_PER_WINDOW = 2  # at 2 frames per second two frames make one step of one second
 
 
-def window_of(time: Tensor, is_media: Tensor) -> Tensor:
+def window_of(time: Tensor, is_media: Tensor, positions_per_second: float = POSITIONS_PER_SECOND) -> Tensor:
     """(L,) int64 window of each token from its mRoPE time (L,); -1 where `is_media` (L,) is False."""
     if not bool(is_media.any()):
         return torch.full_like(time, -1, dtype=torch.int64)
-    since = time.to(torch.int64) - time[is_media].min().to(torch.int64)
-    return torch.where(is_media, since // WINDOW_POSITIONS, -1)
+    since = time.double() - time[is_media].min().double()
+    return torch.where(is_media, ((since + POSITION_SLACK) // (WINDOW_S * positions_per_second)).long(), -1)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,36 @@ def test_windows_without_positions_count_tokens():
     assert without.n_windows == 3 and without.grid == (6, 4, 5)
 
 
+def test_windows_at_another_rate_of_positions_are_two_seconds_too():
+    """Thirteen positions a second, in fractions: steps of 0.7 s among thirteen tokens of sound a second."""
+    steps = torch.arange(9) * torch.tensor(0.7) * 13
+    sound = torch.arange(78).float()
+    time, kind = torch.cat([steps - 1e-3, sound]), torch.cat([torch.full((9,), VIDEO), torch.full((78,), AUDIO)])
+    order = time.argsort(stable=True)
+    positions = (torch.cat([steps, sound]) + 17)[order].expand(3, -1)
+    given = {"audio_token_id": AUDIO, "video_token_id": VIDEO, "grid_thw": (9, 2, 2), "positions_per_second": 13}
+    stream = TokenStream.from_ids(kind[order], torch.zeros(87, 4), positions, **given)
+    assert stream.structure.step_window.tolist() == [int(7 * k // 20) for k in range(9)]
+    assert stream.structure.audio_window.tolist() == [k // 26 for k in range(78)]
+    counted = TokenStream.from_ids(kind[order], torch.zeros(87, 4), **given)
+    assert torch.equal(counted.structure.audio_window, stream.structure.audio_window)
+
+
+def test_deepstack_rows_need_one_for_every_video_token():
+    ids = torch.tensor([VIDEO] * 8 + [AUDIO] * 50)
+    given = {"audio_token_id": AUDIO, "video_token_id": VIDEO, "grid_thw": (2, 4, 4)}
+    stream = TokenStream.from_ids(ids, torch.zeros(58, 4), deepstack=torch.arange(96.0).view(3, 8, 4), **given)
+    keep = torch.zeros_like(stream.modality)
+    keep[2:58] = Reason.METHOD_SCORE
+    keep[:2] = Reason.DROPPED
+    prompt = stream.prompt(Compression.of(stream, keep))
+    assert torch.equal(prompt.deepstack, stream.deepstack[:, 2:]) and prompt.video_rows.tolist() == list(range(6))
+    behind, rows = prompt.deepstack_from(4)
+    assert torch.equal(behind, stream.deepstack[:, 6:]) and rows.tolist() == [0, 1]
+    with pytest.raises(MethodError, match="deepstack"):
+        TokenStream.from_ids(ids, torch.zeros(58, 4), deepstack=torch.zeros(3, 7, 4), **given)
+
+
 def test_the_prompt_keeps_the_unpruned_positions_and_text():
     stream = make_stream()
     result = OmniZip().compress(stream)

@@ -88,7 +88,7 @@ class FlashVID(WatchedVideoCompressor):
         source[index] = torch.where(folds, index[home], -1)
         into = torch.where(folds, home, -1).cpu()
         merged, places = into >= 0, stream.step_places.flatten()
-        folded, embeds = average(stream.embeds, places[merged], places[into[merged]])
+        folded, embeds = average(stream.carried, places[merged], places[into[merged]])
         return Compression.of(stream, reason, source=source, folded=folded, folded_embeds=embeds, notes=self.notes(stream))
 
     def _select(self, stream: TokenStream, counts: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ class OmniRefine(Compressor):
         """(B,) float64 share of each block's video that is left; places and embeddings that merging rewrote."""
         n, index = max(1, stream.tokens_per_step), stream.video_index
         if not index.numel():
-            return torch.full((n_blocks,), 1 - self.rho_video, dtype=torch.float64), index, stream.embeds[:0].float()
+            return torch.full((n_blocks,), 1 - self.rho_video, dtype=torch.float64), index, stream.carried[:0].float()
         redundancy, goes_to = likeness_over_threshold(stream, block)
         of_token = block.repeat_interleave(n)
         sizes = torch.bincount(block, minlength=n_blocks) * n
@@ -88,7 +88,7 @@ class OmniRefine(Compressor):
         """Dominant audio, anchors, and what they take in; returns places and embeddings that merging rewrote."""
         index, device = stream.audio_index, stream.audio_index.device
         if not index.numel():
-            return index, stream.embeds[:0].float()
+            return index, stream.carried[:0].float()
         sizes = torch.bincount(block, minlength=left.numel())
         rate = (self.rho_audio - COUPLING * (left - (1 - self.rho_video))).clamp(0.1, 0.9)
         if self.counts == "exact":
@@ -110,7 +110,7 @@ class OmniRefine(Compressor):
         member, slot, weight = member[joined], slot[joined], weight[joined]
         reason[index[member]] = Reason.FOLDED
         source[index[member]] = index[target[slot]]
-        return index[target], add_weighted(stream.embeds[index[target]], stream.embeds, index[member], slot, weight)
+        return index[target], add_weighted(stream.carried[index[target]], stream.carried, index[member], slot, weight)
 
 
 def likeness_over_threshold(
@@ -164,7 +164,7 @@ def merge_video(
     source[index] = index[goes_to]
     merged, goes_to = (x.cpu() for x in (merged, goes_to))
     places = stream.step_places.flatten()
-    return average(stream.embeds, places[merged], places[goes_to[merged]])
+    return average(stream.carried, places[merged], places[goes_to[merged]])
 
 
 def _best_anchor(stream: TokenStream, target: Tensor, held: Tensor, member: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:

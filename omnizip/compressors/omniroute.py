@@ -83,7 +83,7 @@ class OmniRoute(Compressor):
         if stream.n_audio:
             rewritten.append(self._audio(stream, heard, audio_counts, reason, source))
         folded = torch.cat([stream.media_index[:0], *(places for places, _ in rewritten)])
-        embeds = torch.cat([stream.embeds[:0].float(), *(rows.float() for _, rows in rewritten)])
+        embeds = torch.cat([stream.carried[:0].float(), *(rows.float() for _, rows in rewritten)])
         return Compression.of(stream, reason, source=source, folded=folded, folded_embeds=embeds)
 
     def _counts(self, stream: TokenStream, heard: Tensor, seen: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:

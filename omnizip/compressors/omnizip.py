@@ -89,6 +89,11 @@ class OmniZip(Compressor):
         """The published code's decisions, under the name "omnizip-official"."""
         return OmniZipOfficial(rho_audio=rho_audio, rho_video=rho_video, anchor_ratio=anchor_ratio, merge_size=merge_size)
 
+    @staticmethod
+    def official_qwen3(rho_audio: float = 0.4, rho_video: float = 0.7) -> OmniZipOfficial:
+        """The choices of the published port to Qwen3-Omni: sound ranked within the encoder's own blocks, and its default rates."""
+        return OmniZipOfficial(rho_audio=rho_audio, rho_video=rho_video, saliency_scope="window")
+
     @classmethod
     def at_retention(cls, retention: float, stream: TokenStream, **fields: Any) -> OmniZip:
         """The rates that keep exactly `retention` of this clip's own mix of tokens, as far as [0, 0.95] allows."""

@@ -128,14 +128,14 @@ class AudioChoice:
         reason[stream.audio_index] = torch.where(self.salient, Reason.SALIENT, Reason.DROPPED).to(reason.dtype)
         reason[self.anchor] = Reason.ANCHOR
         if not self.looks_at_picture or merge_size == 0:
-            return self.anchor[:0], stream.embeds[:0]
+            return self.anchor[:0], stream.carried[:0]
         closeness, anchor_of = self._closest_anchor()
         weight = torch.where(self.nearest.isinf(), closeness, self.nearest)  # a window without picture: to the anchor
         absorbed = foremost(anchor_of, weight, merge_size) & ~closeness.isinf()  # a window without anchors: nothing to join
         reason[self.member] = torch.where(absorbed, Reason.FOLDED, Reason.DROPPED).to(reason.dtype)
         source[self.member] = self.anchor[anchor_of]
         taken = absorbed.nonzero().flatten()  # waits for the device, and spares it the rows of all that is dropped
-        return self.anchor, absorb(stream.embeds[self.anchor], stream.embeds, self.member[taken], anchor_of[taken], weight[taken])
+        return self.anchor, absorb(stream.carried[self.anchor], stream.carried, self.member[taken], anchor_of[taken], weight[taken])
 
     @cached_property
     def member_counts(self) -> Tensor:

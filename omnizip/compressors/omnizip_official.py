@@ -5,6 +5,9 @@ otherwise than the paper: audio is ranked, sampled and merged over the whole cli
 windows are runs of equal modality in the prompt; two windows or fewer get no budget correction, more get one that is
 approximate; the even steps' density peaks use cosine distance; nothing is merged in video.
 
+The published port to Qwen3-Omni ranks sound by attention within the encoder's own blocks and prunes more by default, 0.4 and 0.7;
+`OmniZip.official_qwen3` is that preset.
+
 Departures: a clip without sound gets the video rate everywhere (the reference crashes); everything is batched.
 """
 
@@ -37,7 +40,6 @@ class OmniZipOfficial(Compressor):
     summary: ClassVar[str] = "OmniZip as its published code decides; on short clips it keeps more than it was asked to."
     source: ClassVar[str] = "arXiv 2511.14582 and its reference code, March 2026"
     fidelity: ClassVar[str] = "faithful to the published code"
-    needs: ClassVar[frozenset[str]] = frozenset({"saliency"})
     meets_retention: ClassVar[bool] = False  # it reproduces a budget that is missed
 
     rho_audio: float = option(
@@ -46,6 +48,18 @@ class OmniZipOfficial(Compressor):
     rho_video: float = option(0.6, "Video pruned", "Share of video tokens dropped, aimed at.", low=0.0, high=0.95, step=0.01, is_rate=True)
     anchor_ratio: float = option(0.05, "Anchors", "Share of audio tokens kept in addition, as anchors.", low=0.0, high=0.3, step=0.01)
     merge_size: int = option(3, "Merged per anchor", "Audio tokens folded into each anchor (the paper's G).", low=0, high=18, step=1)
+
+    saliency_scope: str = option(
+        "clip",
+        "Saliency over",
+        "Where attention competes: the clip, or the encoder's blocks as in the published port to Qwen3-Omni.",
+        choices=("clip", "window"),
+    )
+
+    @property
+    def needs(self) -> frozenset[str]:  # pyright: ignore[reportIncompatibleVariableOverride]  (which of the two an option says)
+        """The saliency this instance ranks by."""
+        return frozenset({"saliency" if self.saliency_scope == "clip" else "saliency_windowed"})
 
     @classmethod
     def at_retention(cls, retention: float, stream: TokenStream, **fields: Any) -> OmniZipOfficial:
@@ -84,9 +98,10 @@ class OmniZipOfficial(Compressor):
         salient = round((1 - self.rho_audio) * count)
         chosen = torch.zeros(count, dtype=torch.bool, device=index.device)
         if count:
-            if stream.saliency is None:
+            scores = stream.saliency if self.saliency_scope == "clip" else stream.saliency_windowed
+            if scores is None:
                 raise MethodError("This stream carries no audio saliency; give audio_saliency.")
-            chosen[stream.saliency[index].topk(salient).indices] = True
+            chosen[scores[index].topk(salient).indices] = True
         reason[index] = torch.where(chosen, Reason.SALIENT, Reason.DROPPED).to(reason.dtype)
         rest = index[chosen.long().argsort(stable=True)[: count - salient]]
         anchors = min(rest.numel(), round(self.anchor_ratio * count)) if self.merge_size else 0

@@ -64,10 +64,10 @@ class VideoChoice:
         why = torch.where(self.keep, placed(kinds, index.device)[:, None], Reason.DROPPED)
         if self.survivor is None:
             reason[index] = why.to(reason.dtype).flatten()
-            return index[:0], stream.embeds[:0].float()
+            return index[:0], stream.carried[:0].float()
         survivor = self.survivor.flatten()
         reason[index] = torch.where(survivor >= 0, Reason.FOLDED, why.flatten()).to(reason.dtype)
         source[index] = survivor
         on_host = survivor.cpu()
         folds = on_host >= 0
-        return average(stream.embeds, stream.step_places.flatten()[folds], on_host[folds])
+        return average(stream.carried, stream.step_places.flatten()[folds], on_host[folds])

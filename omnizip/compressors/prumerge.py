@@ -56,10 +56,11 @@ class PruMerge(WatchedVideoCompressor):
         on_host = survives.cpu()  # which rows the blocks give back is known before they are made
         index = stream.video_index.view(kept.shape)
         reason, source = keep_audio(stream), torch.full_like(stream.window, -1)
-        folded, rows = [stream.video_index[:0]], [stream.embeds[:0].float()]
+        folded, rows = [stream.video_index[:0]], [stream.carried[:0].float()]
         for block, x in step_rows(stream):
-            made, home = _take_in(x, score[block].float(), kept[block], extra[block])
             places, alive = index[block], survives[block]
+            rows_of = x if stream.deepstack is None else stream.carried[places].float()
+            made, home = _take_in(x, score[block].float(), kept[block], extra[block], rows_of)
             lives_on = ~alive & (home >= 0)
             why = torch.where(kept[block], Reason.METHOD_SCORE, torch.where(extra[block], Reason.ANCHOR, Reason.DROPPED))
             reason[places] = torch.where(lives_on, Reason.FOLDED, why).to(reason.dtype)
@@ -99,13 +100,14 @@ class PruMerge(WatchedVideoCompressor):
         return (outlier | (free & spaced)).view(steps, n), extra
 
 
-def _take_in(x: Tensor, score: Tensor, kept: Tensor, extra: Tensor) -> tuple[Tensor, Tensor]:
-    """New embeddings (s, n, D) of the kept and extra tokens of s steps, and (s, n) where in its step each dropped one went, or -1.
+def _take_in(x: Tensor, score: Tensor, kept: Tensor, extra: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
+    """New rows (s, n, D') of the kept and extra tokens of s steps, and (s, n) where in its step each dropped one went, or -1.
 
     A dropped token may be taken in by several; it is said to live on in the one most like it, else in the step's extra token.
 
     Args:
-        x: (s, n, D) float32; score: (s, n) attention received; kept, extra: (s, n) bool.
+        x: (s, n, D) float32; score: (s, n) attention received; kept, extra: (s, n) bool;
+        carried: (s, n, D') float32 what is taken in, x or more.
     """
     n = x.shape[1]
     share = score / score.sum(dim=1, keepdim=True).clamp(min=1e-12)
@@ -119,7 +121,7 @@ def _take_in(x: Tensor, score: Tensor, kept: Tensor, extra: Tensor) -> tuple[Ten
     weight = near * share[:, None, :]
     has_dropped = dropped.any(dim=1, keepdim=True)
     weight = torch.where(extra[:, :, None], ((dropped | extra) & has_dropped)[:, None, :] * share[:, None, :], weight)
-    made = weight @ x + torch.where((extra & has_dropped)[..., None], 0.0, x)
+    made = weight @ carried + torch.where((extra & has_dropped)[..., None], 0.0, carried)
     reach, home = cosine.masked_fill(~near, -torch.inf).max(dim=1)  # over keepers
     place = torch.where(extra.any(dim=1), extra.long().argmax(dim=1), -1)
     return made, torch.where(reach > -torch.inf, home, place[:, None])

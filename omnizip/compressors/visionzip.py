@@ -77,26 +77,26 @@ class VisionZip(WatchedVideoCompressor):
         rest_counts = torch.bincount(window[rest], minlength=windows)
         target, rest = (index[placed(mask.nonzero().flatten(), device)] for mask in (on_host[0], rest))
         if not target.numel() or not rest.numel():
-            return target[:0], stream.embeds[:0]
+            return target[:0], stream.carried[:0]
         slot = torch.empty_like(rest)
-        total = torch.zeros(target.numel(), stream.embeds.shape[1], device=device)
+        total = torch.zeros(target.numel(), stream.carried.shape[1], device=device)
         first_target, first_rest = (edges(counts) for counts in (target_counts, rest_counts))
-        per_window = 4 * stream.embeds.shape[1] * int(rest_counts.max() + target_counts.max())
+        per_window = 4 * stream.carried.shape[1] * int(rest_counts.max() + target_counts.max())
         for block in torch.arange(windows).split(max(1, block_bytes(device) // per_window)):
             (theirs, no_target), (ours, absent) = padded(target_counts, block), padded(rest_counts, block)
             if not ours.shape[1]:
                 continue
-            r = stream.embeds[rest[placed(ours, device)]].float()
-            cosine = cosines(r, stream.embeds[target[placed(theirs, device)]].float())
+            members = rest[placed(ours, device)]
+            cosine = cosines(stream.embeds[members].float(), stream.embeds[target[placed(theirs, device)]].float())
             place = placed(theirs, device).gather(1, cosine.masked_fill(placed(no_target, device)[:, None], -torch.inf).argmax(dim=-1))
             real = present(absent, device)
             nearest = place.flatten()[real]
             slot[int(first_rest[block[0]]) : int(first_rest[block[-1] + 1])] = nearest
             start, end = int(first_target[block[0]]), int(first_target[block[-1] + 1])
-            total[start:end] = sum_by_group(r.flatten(0, 1)[real], nearest - start, end - start)
+            total[start:end] = sum_by_group(stream.carried[members.flatten()[real]].float(), nearest - start, end - start)
         count = sum_by_group(torch.ones_like(slot), slot, target.numel())[:, None]
         reason[rest] = Reason.FOLDED
         source[rest] = target[slot]
-        own = stream.embeds[target].float()
+        own = stream.carried[target].float()
         made = own + total / count.clamp(min=1) if self.merge == "add" else (own + total) / (count + 1)
         return target, torch.where(count > 0, made, own)

@@ -93,7 +93,8 @@ class TimedClip:
         """Bytes of frames, sound and all tensors; of an encoding of a part, which shares the rest with the whole one, its own."""
         read = self.clip.clip
         if self.clip.seen is not None:
-            return self.clip.video.nbytes + self.clip.seen.nbytes
+            deeper = 0 if self.clip.deepstack is None else self.clip.deepstack.nbytes
+            return self.clip.video.nbytes + deeper + self.clip.seen.nbytes
         sound = 0 if read.waveform is None else read.waveform.nbytes
         tensors = [value for field in fields(self.clip) if isinstance(value := getattr(self.clip, field.name), Tensor)]
         return read.frames.nbytes + read.frame_times_s.nbytes + sound + sum(tensor.nbytes for tensor in tensors)

@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from ..model.caching import with_cache
+from ..model.deepstack import deepstacked
 from ..model.qwen import QwenOmni
 from ..stream import Prompt
 from . import packing
@@ -61,7 +62,7 @@ class Draft:
     keys: list[Tensor]  # per layer (kv heads, N, head width)
     values: list[Tensor]
     ids: tuple[int, ...]  # of the answer so far, the last of which was not read yet
-    position: int  # mRoPE position of that id
+    position: float  # mRoPE position of that id
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,13 +89,13 @@ class Marker:
         parts = self.model.parts
         kept = prompt.index < clip_rows
         clip, positions = prompt.embeds[kept], prompt.positions[:, kept]
-        start = int(prompt.next_position - (prompt.index >= clip_rows).sum())  # where the question would begin
+        start = prompt.next_position - int((prompt.index >= clip_rows).sum())  # where the question would begin
         embeds = torch.cat([clip, parts.thinker.get_input_embeddings()(sheet.ids).to(clip)])
         places = torch.cat([positions, (sheet.offsets + start).expand(3, -1)], dim=1)
         whole = torch.ones(sheet.ids.numel(), clip.shape[0], dtype=torch.bool, device=clip.device)
         mask = torch.cat([whole, sheet.sees], dim=1)
         cache = DynamicCache(config=parts.language.config)
-        with packing.block_attention(parts.language):
+        with packing.block_attention(parts.language), deepstacked(parts.language, prompt.deepstack, prompt.video_rows):
             hidden = self._hidden(embeds[None], places[:, None], mask[None, None], cache)[0, clip.shape[0] :]
         wanted = sheet.targets != packing.IGNORE
         predicted = self._likeliest(hidden[wanted])
@@ -104,7 +105,7 @@ class Marker:
         return Marks(right, self._draft(sheet, right, predicted, wrong, cache, clip.shape[0], start))
 
     def _draft(
-        self, sheet: Sheet, right: tuple[bool, ...], predicted: Tensor, wrong: Tensor, cache: DynamicCache, clip: int, start: int
+        self, sheet: Sheet, right: tuple[bool, ...], predicted: Tensor, wrong: Tensor, cache: DynamicCache, clip: int, start: float
     ) -> Draft | None:
         number = next((n for n, question in enumerate(sheet.questions) if question.kind == DESCRIPTION), None)
         if number is None or right[number]:
@@ -156,8 +157,7 @@ class Marker:
 
     def _hidden(self, embeds: Tensor, positions: Tensor, mask: Tensor, cache: DynamicCache) -> Tensor:
         language = self.model.parts.language
-        masks = {"full_attention": mask}
-        return language(inputs_embeds=embeds, position_ids=positions, attention_mask=masks, **with_cache(language, cache)).last_hidden_state
+        return language(inputs_embeds=embeds, position_ids=positions, attention_mask=mask, **with_cache(language, cache)).last_hidden_state
 
     def _likeliest(self, hidden: Tensor) -> Tensor:
         """(N,) ids that greedy decoding chooses after hidden states (N, D)."""

@@ -52,13 +52,14 @@ class EncodedClip:
     audio_ms: float = 0.0  # the part of encode_ms that the sound took
     log_mel: Tensor | None = None  # (A, bins) float32 log-mel frames, averaged over each audio token's
     seen: Tensor | None = None  # (steps, rows * columns) bool, which video tokens were encoded; None: all
+    deepstack: Tensor | None = None  # (layers, V, D) what the vision encoder has for deeper layers, of the same tokens as `video`
 
 
 @dataclass(frozen=True, eq=False)
 class Ahead:
     """The first steps of a clip, encoded while later ones were still being decoded."""
 
-    made: tuple[Tensor, ...]  # (V', D) each, whole batches
+    made: tuple[Tensor, ...]  # (V', D * (1 + layers)) each, whole batches
     spent_ms: float  # encoding, waiting for frames apart
     steps: int = 0
 
@@ -83,11 +84,12 @@ class Encoder:
         ahead = ahead or Ahead((), 0.0)
         started = self._now()
         grid = self._grid(clip.frames)
-        video = torch.cat([*ahead.made, *self._encode_video(clip.frames, grid, lambda part: report(0.8 * part), ahead.steps)])
+        made = torch.cat([*ahead.made, *self._encode_video(clip.frames, grid, lambda part: report(0.8 * part), ahead.steps)])
         video_ms = 1000 * (self._now() - started) + ahead.spent_ms
         heard = self.listen(clip, lambda part: report(0.8 + 0.2 * part))
         report(1.0)
-        return replace(heard, video=video, seen=None, encode_ms=video_ms + heard.audio_ms)
+        video, deepstack = self._apart(made)
+        return replace(heard, video=video, deepstack=deepstack, seen=None, encode_ms=video_ms + heard.audio_ms)
 
     @torch.inference_mode()
     def listen(self, clip: Clip, on_progress: Callable[[float], None] | None = None) -> EncodedClip:
@@ -100,10 +102,12 @@ class Encoder:
         audio_ms = 1000 * (self._now() - started)
         saliency, saliency_ms = self._saliency(hidden, clip.silent, windowed=False)
         windowed, windowed_ms = self._saliency(hidden, clip.silent, windowed=True)
+        video, deepstack = self._apart(torch.empty(0, self._width * (1 + self._deeper), dtype=self.parts.vision.dtype))
         return EncodedClip(
             clip=clip,
             audio=audio,
-            video=torch.empty(0, self.parts.vision.config.out_hidden_size, dtype=self.parts.vision.dtype),
+            video=video,
+            deepstack=deepstack,
             grid=(steps, rows, columns),
             second_per_step=self.processor.temporal_patch / clip.fps,
             saliency=saliency,
@@ -124,8 +128,9 @@ class Encoder:
         Batches of whole steps bound memory; they count the patches that are kept. `encode_ms` is that of the sound and of this.
         """
         started = self._now()
-        video = torch.cat([heard.video[:0], *self._encode_seen(heard.clip.frames, heard.grid, seen)])
-        return replace(heard, video=video, seen=seen, encode_ms=heard.audio_ms + 1000 * (self._now() - started))
+        made = self._encode_seen(heard.clip.frames, heard.grid, seen)
+        video, deepstack = self._apart(torch.cat(made)) if made else (heard.video[:0], heard.deepstack)
+        return replace(heard, video=video, deepstack=deepstack, seen=seen, encode_ms=heard.audio_ms + 1000 * (self._now() - started))
 
     @torch.inference_mode()
     def encode_ahead(self, arriving: FrameBuffer, turn: Callable[[], AbstractContextManager]) -> Ahead:
@@ -152,9 +157,24 @@ class Encoder:
     @torch.inference_mode()
     def features(self, clip: Clip) -> tuple[Tensor, Tensor | None]:
         """Features of a clip without saliency: video (V, D), audio (A, D) or None."""
-        video = torch.cat(self._encode_video(clip.frames, self._grid(clip.frames), lambda part: None))
+        video, _ = self._apart(torch.cat(self._encode_video(clip.frames, self._grid(clip.frames), lambda part: None)))
         mel = self._log_mel(clip)
         return video, None if mel is None else self._encode_audio(mel, lambda part: None)
+
+    @property
+    def _width(self) -> int:
+        return self.parts.vision.config.out_hidden_size
+
+    @property
+    def _deeper(self) -> int:
+        """Layers of the language model that rows of the picture are added to."""
+        return self.processor.family.deepstack_layers(self.parts.vision.config)
+
+    def _apart(self, made: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Features (V, D) and deepstack rows (layers, V, D) of what the encoder made, (V, D * (1 + layers))."""
+        if not self._deeper:
+            return made, None
+        return made[:, : self._width].contiguous(), made[:, self._width :].unflatten(1, (self._deeper, -1)).transpose(0, 1).contiguous()
 
     def _grid(self, frames: np.ndarray) -> tuple[int, int, int]:
         return self.processor.grid(*frames.shape[:3], max_tokens=self.tokens_per_step)
@@ -165,7 +185,10 @@ class Encoder:
     def _encode_video(
         self, frames: np.ndarray, grid: tuple[int, int, int], report: Callable[[float], None], start: int = 0
     ) -> list[Tensor]:
-        """(V', D) each, of the steps from `start` on. The vision encoder attends within a step, so batches give what all at once would."""
+        """(V', D * (1 + layers)) each, of the steps from `start` on: features, and deepstack rows beside them.
+
+        The vision encoder attends within a step, so batches give what all at once would.
+        """
         steps, rows, columns = grid
         merge, frames_per_step, per_batch = self.processor.merge, self.processor.temporal_patch, self._steps_per_batch(grid)
         device, made = _device(self.parts.vision), []
@@ -175,13 +198,13 @@ class Encoder:
             shape = torch.tensor([[last - first, rows * merge, columns * merge]])
             with batched_blocks(self.parts.vision):
                 output = self.parts.thinker.get_video_features(_to_device(pixels, device), shape.to(device))
-            made.append(_to_host(torch.cat(tuple(output.pooler_output))))
+            made.append(_to_host(_beside(torch.cat(tuple(output.pooler_output)), self.processor.family.deepstack(output))))
             report(last / steps)
         self.parts.synchronize()  # copies to the host end here
         return made
 
     def _encode_seen(self, frames: np.ndarray, grid: tuple[int, int, int], seen: Tensor) -> list[Tensor]:
-        """(K', D) each, of the tokens that `seen` marks, in batches of steps."""
+        """(K', D * (1 + layers)) each, of the tokens that `seen` marks, in batches of steps."""
         _, rows, columns = grid
         device, made = _device(self.parts.vision), []
         for first, last in self._batches_of_seen(grid, seen):
@@ -191,8 +214,8 @@ class Encoder:
             frames_per_step = self.processor.temporal_patch
             pixels = self.processor.patches(frames[first * frames_per_step : last * frames_per_step], rows, columns, keep)
             with batched_blocks(self.parts.vision):
-                features, _ = self.processor.family.encode_subset(self.parts.vision, _to_device(pixels, device), columns, keep)
-                made.append(_to_host(features))
+                found = self.processor.family.encode_subset(self.parts.vision, _to_device(pixels, device), columns, keep)
+                made.append(_to_host(_beside(*found)))
         self.parts.synchronize()
         return made
 
@@ -308,6 +331,11 @@ def _to_host(tensor: Tensor) -> Tensor:
     if tensor.device.type != "cuda":
         return tensor.cpu()
     return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+
+
+def _beside(features: Tensor, deepstack: Tensor | None) -> Tensor:
+    """(V, D * (1 + layers)) features and, of those models that have them, deepstack rows in one row each."""
+    return features if deepstack is None else torch.cat([features, *deepstack], dim=1)
 
 
 def _device(module: nn.Module) -> torch.device:

@@ -7,8 +7,9 @@ from typing import Any
 from ..errors import ModelError
 from .family import Family
 from .qwen2_5_omni import QWEN2_5_OMNI
+from .qwen3_omni import QWEN3_OMNI
 
-FAMILIES: tuple[Family, ...] = (QWEN2_5_OMNI,)
+FAMILIES: tuple[Family, ...] = (QWEN2_5_OMNI, QWEN3_OMNI)
 NAMES = " or ".join(family.name for family in FAMILIES)
 
 

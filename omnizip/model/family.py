@@ -48,6 +48,7 @@ class Family(ABC):
     colours: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]]  # mean and deviation of red, green, blue where the checkpoint says none
     audio_tokens_per_s: ClassVar[int]
     frames_per_token: ClassVar[int]  # rows of the audio encoder that become one token
+    sound_is_mirrored: ClassVar[bool]  # what the stock processor's last mel frames see behind the sound: its mirror image, or silence
     sayable: ClassVar[frozenset[str]] = frozenset()  # words of the tokenizer's own that belong into answers
     no_four_bit: ClassVar[str] = ""  # why its weights are not kept in 4 bits, half a sentence; empty where they are
 

@@ -27,6 +27,7 @@ from ..compressors.layer_pruner import LayerPruner, Rows
 from ..stream import Prompt, placed
 from ..types import Agreement, Sampling
 from .caching import with_cache
+from .deepstack import deepstacked
 from .first_token import LastRow, noting_last_row
 from .layer_pruning import KeptRows, pruned, uneven
 from .loading import Parts
@@ -40,7 +41,7 @@ class Prefilled:
 
     cache: Any  # transformers' DynamicCache
     logits: Tensor  # (vocabulary,) float32 of the last position
-    next_position: int  # mRoPE position of the first generated token
+    next_position: float  # mRoPE position of the first generated token
     reused: int = 0  # rows that had been read before
     kept: KeptRows | None = None  # what a method inside the model left
     lengths: tuple[int, ...] = ()  # rows of the prompt in each layer's cache
@@ -90,11 +91,15 @@ class LanguageModel:
         positions = prompt.positions.to(self.parts.device)
         with noting_last_row(self.parts.language) as noted:
             if pruner is None or rows is None:
-                logits, kept = self._forward(embeds, positions, cache), None
+                with deepstacked(self.parts.language, prompt.deepstack, prompt.video_rows):
+                    logits, kept = self._forward(embeds, positions, cache), None
             else:
-                with pruned(self.parts.language, pruner, rows.to(self.parts.device), media, cache) as outcome:
+                with (
+                    pruned(self.parts.language, pruner, rows.to(self.parts.device), media, cache) as reading,
+                    deepstacked(self.parts.language, prompt.deepstack, prompt.video_rows, lambda: reading.index),
+                ):
                     logits = self._forward(embeds, positions, cache)
-                    kept = outcome()
+                    kept = reading.outcome()
         return Prefilled(cache, logits, prompt.next_position, kept=kept, lengths=_lengths(cache), last_row=noted[0])
 
     @torch.inference_mode()
@@ -103,7 +108,7 @@ class LanguageModel:
         if surplus := cache.get_seq_length() - shared:
             cache.crop(-surplus)  # the number to remove; releases differ in how they take the number to keep
         embeds, positions = prompt.embeds[shared:].to(self.parts.device), prompt.positions[:, shared:].to(self.parts.device)
-        with noting_last_row(self.parts.language) as noted:
+        with noting_last_row(self.parts.language) as noted, deepstacked(self.parts.language, *prompt.deepstack_from(shared)):
             logits = self._forward(embeds, positions, cache)
         return Prefilled(cache, logits, prompt.next_position, shared, lengths=_lengths(cache), last_row=noted[0])
 

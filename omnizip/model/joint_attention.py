@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from ..stream import Modality, TokenStream
+from .deepstack import deepstacked
 from .loading import Parts
 from .saliency import attention_received
 
@@ -58,9 +59,10 @@ def joint_attention(parts: Parts, stream: TokenStream, layers: int = 4) -> tuple
     try:
         parts.language.config._attn_implementation = NAME
         chosen[-1].self_attn._omnizip_listener = listen
-        for layer in chosen:
-            made = layer(hidden, attention_mask=None, position_embeddings=rotation)
-            hidden = made[0] if isinstance(made, tuple) else made
+        with deepstacked(parts.language, stream.deepstack, torch.searchsorted(media, stream.video_index)):
+            for layer in chosen:
+                made = layer(hidden, attention_mask=None, position_embeddings=rotation)
+                hidden = made[0] if isinstance(made, tuple) else made
     finally:
         parts.language.config._attn_implementation = before
         chosen[-1].self_attn.__dict__.pop("_omnizip_listener", None)

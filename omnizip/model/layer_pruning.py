@@ -76,7 +76,7 @@ class _RowsAtCut(Rows):
 
 
 @dataclass(eq=False)
-class _Pruning:
+class PrunedReading:
     """One prompt on its way through the layers."""
 
     pruner: LayerPruner
@@ -132,8 +132,10 @@ class _Pruning:
         media = (modality == Modality.TEXT).to(torch.uint8).argsort(stable=True)[: self.index.numel() - self.n_text]
         return _RowsAtCut(modality, self.rows.window[self.index], media, self.rows.n_windows)
 
-    def kept(self) -> KeptRows:
-        """The outcome, once all layers have read."""
+    def outcome(self) -> KeptRows:
+        """What was left, once all layers have read; tidies the cache for methods that forget."""
+        if self.pruner.forgets:
+            self.forget()
         return KeptRows(self.pruner, self.rows.modality, self.media, tuple(self.read), self.survivors)
 
     def forget(self) -> None:
@@ -149,24 +151,18 @@ class _Pruning:
 
 
 @contextmanager
-def pruned(language: nn.Module, pruner: LayerPruner, rows: Rows, media: int, cache: Any) -> Iterator[Callable[[], KeptRows]]:
+def pruned(language: nn.Module, pruner: LayerPruner, rows: Rows, media: int, cache: Any) -> Iterator[PrunedReading]:
     """Within it, a prompt read by `language` into `cache` is pruned; the hooks are gone afterwards, whatever happens.
 
     Args:
         rows: of the prompt, all of them. media: tokens of picture and sound the clip has before any compression.
 
     Yields:
-        What to call for the outcome once the prompt has been read; it tidies the cache for methods that forget.
+        How far the reading is; its `outcome` is to be asked once the prompt has been read.
     """
-    reading = _Pruning(pruner, rows, media, cache, language.layers)
-
-    def outcome() -> KeptRows:
-        if pruner.forgets:
-            reading.forget()
-        return reading.kept()
-
+    reading = PrunedReading(pruner, rows, media, cache, language.layers)
     with _hooks(language, reading.before):
-        yield outcome
+        yield reading
 
 
 @contextmanager
@@ -229,7 +225,8 @@ def _arguments_for(index: Tensor, kwargs: dict[str, Any]) -> dict[str, Any]:
 def last_query(layer: nn.Module, last: Tensor, position_embeddings: tuple[Tensor, Tensor]) -> Tensor:
     """(H, d) float32 query of the last row (1, 1, D), rotated and scaled, as the layer's attention makes it."""
     attention = layer.self_attn
-    query = attention.q_proj(layer.input_layernorm(last)).view(-1, attention.head_dim).float()
+    query = attention.q_proj(layer.input_layernorm(last)).view(-1, attention.head_dim)
+    query = (attention.q_norm(query) if hasattr(attention, "q_norm") else query).float()
     cos, sin = (part.reshape(-1, part.shape[-1])[-1].to(query) for part in position_embeddings)
     first, second = query.chunk(2, dim=-1)
     return (query * cos + torch.cat([-second, first], dim=-1) * sin) * attention.scaling

@@ -114,7 +114,10 @@ def load(settings: Settings, on_progress: Callable[[str, float | None], None] | 
         if not Path(source).is_dir():
             snapshot = download.find(source)
         folder = Path(source) if snapshot is None else snapshot.folder
-        kind = _kind(source, PreTrainedConfig.get_config_dict(folder)[0]).thinker
+        family = _kind(source, PreTrainedConfig.get_config_dict(folder)[0])
+        if settings.four_bit and family.no_four_bit:
+            raise ModelError(f"{family.name} is not kept in 4 bits, since {family.no_four_bit}; leave out --four-bit.")
+        kind = family.thinker
         config = kind.config_class.from_pretrained(folder)
         needed = _needs(source, snapshot, config.get_text_config(), settings, options["dtype"])
         if not host_rows:  # a GPU that is lent later cannot be asked now
@@ -152,15 +155,19 @@ def _with_host_rows(thinker: Any, device: str) -> tuple[Any, Tensor]:
 def text_shape(text: Any, itemsize: int) -> ModelShape:
     """The sizes of a language model by its config, with caches of `itemsize` bytes a number."""
     head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    experts = getattr(text, "num_experts", None) or 0
+    chosen = text.num_experts_per_tok if experts else 0
     return ModelShape(
         layers=text.num_hidden_layers,
         width=text.hidden_size,
         heads=text.num_attention_heads,
         kv_heads=text.num_key_value_heads,
         head_dim=head_dim,
-        ffn=text.intermediate_size,
+        ffn=text.intermediate_size if not experts else chosen * text.moe_intermediate_size,
         vocabulary=text.vocab_size,
         kv_bytes=itemsize,
+        experts=experts,
+        chosen=chosen,
     )
 
 

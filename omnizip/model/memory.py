@@ -26,7 +26,7 @@ SHAPES = {
     "Qwen/Qwen2.5-Omni-3B": ModelShape(36, 2048, 16, 2, 128, 11008, 151936, 2),
     "Qwen/Qwen2.5-Omni-7B": ModelShape(28, 3584, 28, 4, 128, 18944, 152064, 2),
 }
-UNREAD = ("talker.", "token2wav.")  # of a full checkpoint; only the thinker is loaded
+UNREAD = ("talker.", "token2wav.", "code2wav.")  # of a full checkpoint; only the thinker is loaded
 QUANTISED = re.compile(r"(^|\.)model\.(language_model\.)?layers\.\d+\..*_proj\.weight$")  # what 4-bit loading compresses
 NF4_BITS = 4.5  # four bits a weight and a float32 scale for every 64
 AUDIO_TOKENS_PER_S = 25

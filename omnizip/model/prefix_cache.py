@@ -26,6 +26,8 @@ class Prefix:
     cache: Any  # transformers' DynamicCache of N tokens
     embeds: Tensor  # (N, D)
     positions: Tensor  # (3, N)
+    deepstack: Tensor | None = None  # (layers, V, D) what was added to the picture's rows after the first layers
+    video_rows: Tensor | None = None  # (V,) which rows those are
 
     @classmethod
     def of(cls, cache: Any, prompt: Prompt, answer: Tensor) -> Prefix:
@@ -33,19 +35,32 @@ class Prefix:
         fed = cache.get_seq_length() - prompt.embeds.shape[0]
         behind = torch.arange(fed, device=prompt.positions.device) + prompt.next_position
         positions = torch.cat([prompt.positions, behind.expand(3, -1)], dim=1)
-        return cls(cache, torch.cat([prompt.embeds, answer[:fed].to(prompt.embeds)]), positions)
+        embeds = torch.cat([prompt.embeds, answer[:fed].to(prompt.embeds)])
+        return cls(cache, embeds, positions, prompt.deepstack, prompt.video_rows)
 
     def shared(self, prompt: Prompt) -> int:
         """Rows from the beginning that `prompt` has as well; never all of it, since its last row has to be answered."""
         n = min(self.embeds.shape[0], prompt.embeds.shape[0] - 1)
         same = (self.embeds[:n] == prompt.embeds[:n]).all(dim=1) & (self.positions[:, :n] == prompt.positions[:, :n]).all(dim=0)
-        return int(same.long().cumprod(dim=0).sum())
+        first = int(same.long().cumprod(dim=0).sum())
+        return min(first, self._deeper_shared(prompt))
+
+    def _deeper_shared(self, prompt: Prompt) -> int:
+        """Rows from the beginning before the first to which something else is added in deeper layers."""
+        mine, theirs = (self.deepstack, self.video_rows), (prompt.deepstack, prompt.video_rows)
+        if mine[0] is None or mine[1] is None or theirs[0] is None or theirs[1] is None:
+            return prompt.embeds.shape[0]
+        n = min(mine[1].numel(), theirs[1].numel())
+        same = (mine[0][:, :n] == theirs[0][:, :n]).all(dim=2).all(dim=0) & (mine[1][:n] == theirs[1][:n])
+        alike = int(same.long().cumprod(dim=0).sum())
+        return min(int(rows[alike]) if alike < rows.numel() else prompt.embeds.shape[0] for rows in (mine[1], theirs[1]))
 
     @property
     def nbytes(self) -> int:
         """Bytes that the rows and the keys and values keep from others, also where a tensor is a part of a larger one."""
         cached = [tensor for layer in self.cache.layers for tensor in (layer.keys, layer.values)]
-        return sum(tensor.untyped_storage().nbytes() for tensor in (*cached, self.embeds, self.positions))
+        own = [tensor for tensor in (self.embeds, self.positions, self.deepstack) if tensor is not None]
+        return sum(tensor.untyped_storage().nbytes() for tensor in (*cached, *own))
 
 
 class Prefixes:

@@ -26,12 +26,11 @@ from torch import Tensor
 
 from ..errors import ModelError
 from ..types import Turn
-from ..windows import WINDOW_S
+from ..windows import POSITION_SLACK, WINDOW_S
 from .families import family_of
 from .family import Family, Grid
 
 MIN_TOKENS_PER_STEP = 4  # smaller pictures are enlarged to this, as the checkpoint's own lower bound has it
-POSITION_SLACK = 1e-3  # positions that are fractions come in float32
 LOG_MEL_RANGE = 2.0  # Whisper's frames span this from the loudest of a sound to the floor: 8 decades / 4
 POOLED_BYTES = 32 << 20  # of pixels in float32, averaged at once
 END_OF_TURN = ("<|im_end|>", "<|endoftext|>")
@@ -165,10 +164,14 @@ class Processor:
         the floor, which the extractor sets by the loudest frame it sees, is set by the loudest of all, so the pieces are what
         one pass over the whole would give.
         """
-        hop = self.extractor.hop_length
-        frames = -(-len(waveform) // hop)
-        beside = -(-self.extractor.n_fft // (2 * hop))  # frames that half a transform reaches over
-        samples = np.zeros((frames + beside) * hop, dtype=np.float32)
+        hop, reach = self.extractor.hop_length, self.extractor.n_fft // 2
+        beside = -(-reach // hop)  # frames that half a transform reaches over
+        if self.family.sound_is_mirrored:
+            frames, padded = len(waveform) // hop, max(len(waveform), reach + 1)
+        else:
+            frames = -(-len(waveform) // hop)
+            padded = (frames + beside) * hop
+        samples = np.zeros(padded, dtype=np.float32)
         samples[: len(waveform)] = waveform
         per_piece = max(1, self.extractor.nb_max_frames // self.block_frames) * self.block_frames
         pieces, loudest = [torch.zeros(self.extractor.feature_size, 0)], -math.inf
@@ -182,7 +185,7 @@ class Processor:
                 truncation=False,
                 return_tensors="np",
             )["input_features"][0]
-            # Frames beside a piece see its mirrored end, so they do not count; those behind the last see its fading, as in stock.
+            # Frames beside a piece see its mirrored end, so they do not count; behind the last they see what the stock processor's do.
             made = made[:, first - start : None if last == frames else last - start]
             loudest = max(loudest, float(made.max()))
             pieces.append(torch.from_numpy(made[:, : last - first]))

@@ -84,6 +84,7 @@ class _Qwen25Omni(Family):
     colours = CLIP_MEAN, CLIP_STD
     audio_tokens_per_s = 25
     frames_per_token = 2
+    sound_is_mirrored = False  # it pads to 300 s
 
     @property
     def thinker(self) -> Any:

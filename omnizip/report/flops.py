@@ -39,9 +39,12 @@ def paper_flops(shape: ModelShape, n: int, answer_tokens: int = PAPER_ANSWER_TOK
 
 
 def _per_token_flops(shape: ModelShape) -> int:
-    """Operations of one layer's matrices for one token: queries and output, keys and values, the gated network's three."""
+    """Operations of one layer's matrices for one token: queries and output, keys and values, the gated network's three, the router.
+
+    Of a mixture of experts those that a token goes through are counted, and the scores of all.
+    """
     queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-    return 2 * shape.width * (2 * queries + 2 * keys + 3 * shape.ffn)
+    return 2 * shape.width * (2 * queries + 2 * keys + 3 * shape.ffn + shape.experts)
 
 
 def prefill_flops(shape: ModelShape, tokens: int) -> int:
@@ -80,21 +83,24 @@ def vision_flops(shape: EncoderShape, windows: Sequence[int], steps: Sequence[in
         windows, steps: tokens of each, which add up to the same number.
     """
     d, patches = shape.vision_width, shape.merged * sum(steps)
-    matrices = 2 * patches * d * (4 * d + 3 * shape.vision_ffn)
+    matrices = 2 * patches * d * (4 * d + (3 if shape.vision_gated else 2) * shape.vision_ffn)
     within = [4 * d * shape.merged**2 * sum(count * count for count in counts) for counts in (windows, steps)]
     windowed = shape.vision_layers - shape.vision_full_layers
     merger = 2 * sum(steps) * shape.merged * d * (shape.merged * d + shape.output)
     embedding = 2 * patches * shape.patch_values * d
-    return embedding + shape.vision_layers * matrices + windowed * within[0] + shape.vision_full_layers * within[1] + merger
+    return embedding + shape.vision_layers * matrices + windowed * within[0] + shape.vision_full_layers * within[1] + shape.mergers * merger
 
 
 def audio_flops(shape: EncoderShape, tokens: int) -> int:
-    """Operations of the audio encoder on sound that becomes `tokens`: two convolutions, layers on two frames a token, projection."""
-    d, frames = shape.audio_width, 2 * tokens
+    """Operations of the audio encoder on sound that becomes `tokens`: convolutions, layers on the rows of each token, projection."""
+    d, rows = shape.audio_width, shape.audio_rows_per_token
+    frames = rows * tokens
     convolutions = 2 * 3 * d * (2 * frames * shape.mel_bins + frames * d)
+    if shape.audio_stem_per_s is not None:
+        convolutions = shape.audio_stem_per_s * tokens // shape.audio_tokens_per_s
     matrices = 2 * frames * d * (4 * d + 2 * shape.audio_ffn)
     whole, rest = divmod(tokens, shape.block_tokens)
-    attention = 4 * d * (whole * (2 * shape.block_tokens) ** 2 + (2 * rest) ** 2)
+    attention = 4 * d * (whole * (rows * shape.block_tokens) ** 2 + (rows * rest) ** 2)
     return convolutions + shape.audio_layers * (matrices + attention) + 2 * tokens * d * shape.output
 
 

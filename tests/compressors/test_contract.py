@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+import tiny_qwen3
 import torch
 from contract import CLIPS, check_decisions, check_description, check_no_two_alike, independent_checks
 from tiny import deep_model
@@ -13,10 +14,12 @@ from omnizip.compressors.layer_pruner import LayerPruner
 from omnizip.compressors.random import Random
 from omnizip.types import Turn
 
+FAMILIES = {"Qwen2.5-Omni": deep_model, "Qwen3-Omni": lambda: tiny_qwen3.opened(3, layers=tiny.DEEP)}
 
-@pytest.fixture(scope="module")
-def model():
-    return deep_model()
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def model(request):
+    return FAMILIES[request.param]()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """Marking many questions in one pass gives the verdicts, and the descriptions, of the product's own greedy decoding."""
 
 import pytest
+import tiny
+import tiny_qwen3
 import torch
 
 from omnizip.compressors import COMPRESSORS
@@ -9,11 +11,13 @@ from omnizip.compressors.layer_pruner import LayerPruner
 from omnizip.engine import Arm, ArmDone, Engine
 from omnizip.evaluation import arms, dataset
 from omnizip.evaluation.examiner import Examiner, Job
+from omnizip.evaluation.marking import Marker, Sheet
 from omnizip.evaluation.packing import IGNORE, block_attention
 from omnizip.evaluation.world import render
 from omnizip.evaluation.world.questions import DESCRIPTION, Question
 from omnizip.model.qwen import QwenOmni
 from omnizip.settings import Settings
+from omnizip.stream import Modality
 from omnizip.types import Turn
 from training import check, model, packed_batch
 from training.model import Student
@@ -135,3 +139,26 @@ def test_seeds_differ_between_clips_and_between_runs():
     seeds = [entry.arm(CHOICE.scene(clip).seed, n).options["seed"] for clip in range(3) for n in range(3)]
     assert len(set(seeds)) == 9
     assert entry.arm(CHOICE.scene(0).seed, 1) == Arm("random", 0.45, {"seed": seeds[1]})
+
+
+def test_a_model_of_another_family_is_marked_as_it_decodes():
+    """What is likeliest after every part of an answer, beside the plain way; positions are fractions, the picture is added to deeper."""
+    model = tiny_qwen3.opened(1)
+    stream = model.stream(model.encode(tiny.clip(frames=9, sound_s=4.6, fps=2 / 0.7)), [Turn("What is loud?")])
+    prompt = stream.prompt(COMPRESSORS["random"].at_retention(0.5, stream).compress(stream))
+    predicted = []
+
+    class Noting(Marker):
+        def _likeliest(self, hidden):
+            predicted.append(super()._likeliest(hidden))
+            return predicted[-1]
+
+    sheet = Sheet.of(model, [Question("where", "What is loud?", "the left")])
+    clip_rows = int((stream.modality != Modality.TEXT).nonzero()[-1]) + 3  # the clip and the two markers behind it
+    Noting(model).mark(prompt, clip_rows, sheet)
+    answer = sheet.targets[sheet.targets != IGNORE].tolist()
+    prefilled = model.prefill(prompt)
+    logits = [prefilled.logits, *(model.language_model.advance(prefilled, token, step) for step, token in enumerate(answer[:-1]))]
+    forbidden = model.processor.suppressed_ids
+    assert predicted[0].tolist() == [int(row.index_fill(0, forbidden, -torch.inf).argmax()) for row in logits]
+    assert len(set(predicted[0].tolist())) > 2

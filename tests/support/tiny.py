@@ -46,15 +46,15 @@ INSIDE = {name for name, method in COMPRESSORS.items() if issubclass(method, Lay
 UNUSED_ROWS = 6  # the output layer is longer than the vocabulary, as the real one's is
 
 
-def tokenizer():
+def tokenizer(special=SPECIAL, template=TEMPLATE):
     """One token per byte, and Qwen's special tokens."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     bytewise = Tokenizer(models.BPE(vocab={letter: i for i, letter in enumerate(alphabet)}, merges=[]))
     bytewise.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bytewise.decoder = decoders.ByteLevel()
-    bytewise.add_special_tokens(SPECIAL)
+    bytewise.add_special_tokens(special)
     made = PreTrainedTokenizerFast(tokenizer_object=bytewise, eos_token="<|im_end|>", pad_token="<|endoftext|>")
-    made.chat_template = TEMPLATE
+    made.chat_template = template
     return made
 
 
