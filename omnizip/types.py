@@ -37,6 +37,7 @@ class ModelShape:
     kv_bytes: int  # bytes of one cached number
     experts: int = 0  # of a layer, that a router chooses from; 0: no mixture
     chosen: int = 0  # of them for one token
+    audio_tokens_per_s: int = 25
 
 
 @dataclass(frozen=True)

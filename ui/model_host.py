@@ -186,7 +186,7 @@ class ModelHost:
         try:
             from omnizip.engine import Engine
             from omnizip.model.loading import dtype_for
-            from omnizip.model.memory import SHAPES, free_bytes, has_cuda, needs, released_weights
+            from omnizip.model.memory import SHAPES, free_bytes, has_cuda, has_four_bits, needs, released_weights
         except ImportError:
             return list(dict.fromkeys([EMBEDDED, self.settings.model]))
         device = "cuda" if self.settings.device != "cpu" and has_cuda() else "cpu"
@@ -195,6 +195,8 @@ class ModelHost:
         held = self._engine.model.parts.thinker.get_memory_footprint() if isinstance(self._engine, Engine) else 0  # freed by a change
         fitting = []
         for name, shape in SHAPES.items():
+            if self.settings.four_bit and not has_four_bits(shape):
+                continue
             weights = released_weights(name, itemsize, self.settings.four_bit)
             if needs(weights, shape, self.settings, itemsize).total <= free + held:
                 fitting.append(name)

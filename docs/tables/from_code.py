@@ -99,6 +99,9 @@ def sizes() -> str:
     lines = [f"| model | weights | {' | '.join(f'{n} s' for n in LENGTHS_S)} |", f"| --- | ---: |{' ---: |' * len(LENGTHS_S)}"]
     for name in memory.PARAMETERS:
         for kind, four_bit in (("bfloat16", False), ("4 bits", True)):
+            if four_bit and not memory.has_four_bits(memory.SHAPES[name]):
+                lines.append(f"| {name.rpartition('/')[2]}, {kind} | {' | '.join(['refused'] + ['–'] * len(LENGTHS_S))} |")
+                continue
             found = [needed(name, s, four_bit, seconds) for seconds in LENGTHS_S]
             cells = " | ".join(f"{of.total / 1e9:.1f} GB" for of in found)
             lines.append(f"| {name.rpartition('/')[2]}, {kind} | {found[0].weights / 1e9:.1f} GB | {cells} |")

@@ -20,87 +20,86 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import DynamicCache, Qwen2_5OmniThinkerConfig, WhisperFeatureExtractor
-from transformers import Qwen2_5OmniThinkerForConditionalGeneration as Thinker
+from transformers import DynamicCache, WhisperFeatureExtractor
 
 from ..compressors import COMPRESSORS
 from ..media import Clip
 from ..model.caching import cache_of, with_cache
+from ..model.deepstack import deepstacked
 from ..model.encoders import EncodedClip, Encoder
+from ..model.families import family_of
 from ..model.generate import LanguageModel, Prefilled
-from ..model.loading import Parts, embedded
+from ..model.loading import Parts
 from ..model.processor import Processor
 from ..model.qwen import shape_of
 from ..report.flops import kv_cache_bytes, paper_flops, prefill_flops
 from ..stream import Prompt, TokenStream
 from ..types import Sampling
-from .compress import COLUMNS, ROWS, Bench, peak_bytes, stream_of
+from .compress import COLUMNS, ROWS, Bench, peak_bytes
+from .shapes import config_of
 
-VISION = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16}  # of the released checkpoints, as are the next
-TEXT = {
-    "3b": {"hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "num_attention_heads": 16, "num_key_value_heads": 2},
-    "7b": {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4},
-    "tiny": {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2},
-}
-VOCABULARY = {"3b": 151936, "7b": 152064, "tiny": 1000}
-ROPE_SECTIONS = {"tiny": [2, 3, 3]}  # of a head's width; the real ones are 16, 24, 24
-TINY_AUDIO = {"d_model": 64, "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 96}
-TINY_VISION = {"depth": 2, "hidden_size": 64, "intermediate_size": 96, "num_heads": 4, "fullatt_block_indexes": [1]}
-SHAPES = ("3b", "7b", "nano", "tiny")
 STOCK, FULL = "stock forward", "full"
-
-
-def config_of(shape: str) -> Qwen2_5OmniThinkerConfig:
-    """The sizes of a released thinker, of the embedded model ("nano") or of one for tests ("tiny")."""
-    if shape == "nano":
-        return Qwen2_5OmniThinkerConfig.from_pretrained(embedded())
-    tiny, width = shape == "tiny", TEXT[shape]["hidden_size"]
-    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": ROPE_SECTIONS.get(shape, [16, 24, 24])}
-    return Qwen2_5OmniThinkerConfig(
-        text_config={**TEXT[shape], "vocab_size": VOCABULARY[shape], "rope_parameters": rope, "tie_word_embeddings": False},
-        audio_config={**(TINY_AUDIO if tiny else {}), "output_dim": width},
-        vision_config={**(TINY_VISION if tiny else VISION), "out_hidden_size": width},
-        tie_word_embeddings=False,
-        **({"audio_token_index": 1, "image_token_index": 2, "video_token_index": 3} if tiny else {}),
-    )
 
 
 def build(shape: str, bench: Bench, attention: str) -> Parts:
     """A thinker of random weights on the device; no copy in another place or precision is made."""
     torch.manual_seed(bench.seed)
+    config = config_of(shape)
     with torch.device(bench.device):
-        thinker = Thinker._from_config(config_of(shape), dtype=bench.dtype, attn_implementation=attention)
+        thinker = family_of(config).thinker._from_config(config, dtype=bench.dtype, attn_implementation=attention)
     return Parts.of(thinker.eval().requires_grad_(False))
 
 
-def layout_of(config: Qwen2_5OmniThinkerConfig) -> Processor:
+def layout_of(config: Any) -> Processor:
     """What the encoders need to know; there is no tokenizer, since no text is read."""
     extractor = WhisperFeatureExtractor(feature_size=128, sampling_rate=16000, hop_length=160, chunk_length=300, n_fft=400)
     return Processor.sized(config, extractor)
 
 
-def noise(seconds: int, seed: int) -> Clip:
-    """A clip of noise, two frames a second, whose pictures make 144 tokens a step."""
+def noise(seconds: int, seed: int, side: int = 28) -> Clip:
+    """A clip of noise, two frames a second, whose pictures make 144 tokens a step of `side` pixels each, or as many of smaller ones."""
     generator = np.random.default_rng(seed)
-    frames = generator.integers(0, 256, (2 * seconds, 28 * ROWS, 28 * COLUMNS, 3), dtype=np.uint8)
+    frames = generator.integers(0, 256, (2 * seconds, side * ROWS, side * COLUMNS, 3), dtype=np.uint8)
     waveform = generator.standard_normal(16000 * seconds).astype(np.float32) / 10
     times = np.arange(len(frames)) / 2
-    return Clip(Path("noise"), "0" * 16, frames, times, 2.0, waveform, float(seconds), 28 * COLUMNS, 28 * ROWS, False, False, ())
+    return Clip(Path("noise"), "0" * 16, frames, times, 2.0, waveform, float(seconds), side * COLUMNS, side * ROWS, False, False, ())
 
 
-def stream_from(encoded: EncodedClip, seconds: int, bench: Bench) -> TokenStream:
+def side_of(layout: Processor) -> int:
+    """Pixels that a token of a clip of noise is wide and high: a model's own, or more where they are small."""
+    return max(28, layout.patch * layout.merge)
+
+
+def empty_stream(encoded: EncodedClip, layout: Processor, bench: Bench, width: int) -> TokenStream:
+    """A clip without text in the model's order of tokens, embeddings (L, width) zeros, its sound's saliency there."""
+    heard = 0 if encoded.audio is None else encoded.audio.shape[0]
+    media = layout.media_ids(encoded.grid, heard, encoded.second_per_step)
+    ids = media[(media == layout.audio_id) | (media == layout.video_id)]  # without markers
+    steps, rows, columns = encoded.grid
+    return TokenStream.from_ids(
+        ids.to(bench.device),
+        torch.zeros(ids.numel(), width, dtype=bench.dtype, device=bench.device),
+        audio_token_id=layout.audio_id,
+        video_token_id=layout.video_id,
+        grid_thw=(steps, 2 * rows, 2 * columns),
+        audio_saliency=encoded.saliency.to(bench.device),
+        positions_per_second=layout.family.audio_tokens_per_s,
+    )
+
+
+def stream_from(encoded: EncodedClip, layout: Processor, bench: Bench) -> TokenStream:
     """The encoders' output in the model's order of tokens, on the device."""
-    stream = stream_of(seconds, bench, encoded.video.shape[1])
+    stream = empty_stream(encoded, layout, bench, encoded.video.shape[1])
     seen = stream.video_index
     if encoded.seen is not None:
-        stream.embeds[seen] = 0
         seen = seen[encoded.seen.flatten().to(seen.device)]
     stream.embeds[seen] = encoded.video.to(stream.embeds)
-    stream.embeds[stream.audio_index] = encoded.audio.to(stream.embeds)
-    saliency, windowed = (torch.full((stream.n_tokens,), torch.nan, device=bench.device) for _ in range(2))
-    saliency[stream.audio_index] = encoded.saliency.to(bench.device)
+    if encoded.audio is not None:
+        stream.embeds[stream.audio_index] = encoded.audio.to(stream.embeds)
+    windowed = torch.full((stream.n_tokens,), torch.nan, device=bench.device)
     windowed[stream.audio_index] = encoded.saliency_windowed.to(bench.device)
-    return replace(stream, saliency=saliency, saliency_windowed=windowed, saliency_kind="attention", seen=encoded.seen)
+    deepstack = encoded.whole_deepstack(bench.device)
+    return replace(stream, saliency_windowed=windowed, saliency_kind="attention", seen=encoded.seen, deepstack=deepstack)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +146,9 @@ class ArmTimer:
     def _prompt(self, method: str, retention: float | None) -> Prompt:
         if retention is None:
             index = torch.arange(self.stream.n_tokens, device=self.bench.device)
-            return Prompt(self.stream.embeds, self.stream.positions, index, self.stream.n_tokens)
+            deeper = self.stream.deepstack
+            pictures = None if deeper is None else self.stream.video_index
+            return Prompt(self.stream.embeds, self.stream.positions, index, self.stream.n_tokens, deeper, pictures)
         return self.stream.prompt(COMPRESSORS[method].at_retention(retention, self.stream).compress(self.stream))
 
     def _saliency_ms(self, method: str, retention: float | None) -> float:
@@ -157,11 +158,12 @@ class ArmTimer:
     @torch.inference_mode()
     def _stock(self, prompt: Prompt) -> Prefilled:
         """The thinker's own forward, with scores of every position."""
-        output = self.parts.thinker(
-            inputs_embeds=prompt.embeds[None],
-            position_ids=prompt.positions[:, None],
-            **with_cache(self.parts.thinker, DynamicCache(config=self.parts.language.config)),
-        )
+        with deepstacked(self.parts.language, prompt.deepstack, prompt.video_rows):
+            output = self.parts.thinker(
+                inputs_embeds=prompt.embeds[None],
+                position_ids=prompt.positions[:, None],
+                **with_cache(self.parts.thinker, DynamicCache(config=self.parts.language.config)),
+            )
         return Prefilled(cache_of(self.parts.thinker, output), output.logits[0, -1].float(), prompt.next_position)
 
 
@@ -176,11 +178,12 @@ def measure(
         truthful count of operations allows, "speedup_paper" by the paper's equation 9, and bytes of the cache.
     """
     parts = build(shape, bench, attention)
-    encoder = Encoder(parts, layout_of(parts.thinker.config), ROWS * COLUMNS)
-    encoder.encode(noise(2, bench.seed))  # first use
+    layout = layout_of(parts.thinker.config)
+    encoder, side = Encoder(parts, layout, ROWS * COLUMNS), side_of(layout)
+    encoder.encode(noise(2, bench.seed, side))  # first use
     with peak_bytes(bench.device) as encode_peak:
-        encoded = encoder.encode(noise(seconds, bench.seed))
-    stream = stream_from(encoded, seconds, bench)
+        encoded = encoder.encode(noise(seconds, bench.seed, side))
+    stream = stream_from(encoded, layout, bench)
     timer = ArmTimer(bench, parts, stream, encoded.saliency_ms, encoded.saliency_windowed_ms, new_tokens)
     runs: dict[tuple[str, float | None], list[dict[str, Any]]] = {arm: [] for arm in arms}
     for turn in range(bench.repeats + 1):

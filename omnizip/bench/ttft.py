@@ -29,8 +29,8 @@ from ..model.qwen import encoder_shape_of, shape_of
 from ..report.flops import encoder_flops, prefill_flops
 from ..stream import TokenStream
 from ..types import Sampling
-from .compress import COLUMNS, ROWS, Bench, stream_of
-from .prefill import build, layout_of, noise, stream_from
+from .compress import COLUMNS, ROWS, Bench
+from .prefill import build, empty_stream, layout_of, noise, side_of, stream_from
 
 FULL = "full"
 WARM_S = 2  # a clip that warms up
@@ -59,7 +59,7 @@ class FirstTokenTimer:
         if kind.chooses_before_encoding:
             look_ms, seen = self._timed(lambda: self._look(kind, whole, seconds, retention))
             encoded = self.encoder.encode_seen(whole, seen)
-        stream = stream_from(encoded, seconds, self.bench)
+        stream = stream_from(encoded, self.encoder.processor, self.bench)
         compressor = _compressor(kind, retention, stream)
         compress_ms, prompt = self._timed(lambda: stream.prompt(compressor.compress(stream)))
         decoder = LanguageModel(self.parts, torch.empty(0, dtype=torch.int64), frozenset())
@@ -80,10 +80,9 @@ class FirstTokenTimer:
 
     def _look(self, kind: type[Compressor], heard: EncodedClip, seconds: int, retention: float | None) -> Tensor:
         """(steps, n) bool what the method wants encoded; pixel statistics are made here, too."""
-        layout = stream_of(seconds, replace(self.bench, device=torch.device("cpu")), 1)
-        saliency = layout.saliency.index_copy(0, layout.audio_index, heard.saliency)
+        layout = empty_stream(heard, self.encoder.processor, replace(self.bench, device=torch.device("cpu")), 0)
         mel = heard.log_mel
-        layout = replace(layout, embeds=layout.embeds[:, :0], saliency=saliency, observers={"log_mel": lambda: (mel, 0.0)})
+        layout = replace(layout, observers={"log_mel": lambda: (mel, 0.0)})
         pixels = self.encoder.processor.pooled(heard.clip.frames, *heard.grid[1:])
         return _compressor(kind, retention, layout).look(Sight(layout, pixels, heard.audio))
 
@@ -109,10 +108,11 @@ def measure(bench: Bench, shape: str, seconds: int, methods: list[str], shares: 
         "speedup_without" and "speedup_counted_without" without, "encode_ratio" of the vision encoder alone.
     """
     parts = build(shape, bench, attention)
-    timer = FirstTokenTimer(bench, parts, Encoder(parts, layout_of(parts.thinker.config), ROWS * COLUMNS))
+    layout = layout_of(parts.thinker.config)
+    timer, side = FirstTokenTimer(bench, parts, Encoder(parts, layout, ROWS * COLUMNS)), side_of(layout)
     arms: list[Arm] = [(FULL, None), *((method, share) for share in shares for method in methods if method != FULL)]
-    clip = noise(seconds, bench.seed)
-    timer.round(noise(WARM_S, bench.seed), WARM_S, arms)
+    clip = noise(seconds, bench.seed, side)
+    timer.round(noise(WARM_S, bench.seed, side), WARM_S, arms)
     if bench.device.type == "cuda":
         timer.round(clip, seconds, arms)
     rounds = [timer.round(clip, seconds, arms if turn % 2 else arms[::-1]) for turn in range(bench.repeats)]

@@ -261,7 +261,7 @@ def _parse_shares(text: str, most: int = 99) -> list[float]:
 
 
 def _parse_shapes(arguments: argparse.Namespace, bench: Any) -> list[str]:
-    from ..bench.prefill import SHAPES
+    from ..bench.shapes import SHAPES
 
     shapes = (arguments.shape or ("3b,7b" if bench.device.type == "cuda" else "nano")).split(",")
     if unknown := [shape for shape in shapes if shape not in SHAPES]:

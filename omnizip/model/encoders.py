@@ -54,6 +54,15 @@ class EncodedClip:
     seen: Tensor | None = None  # (steps, rows * columns) bool, which video tokens were encoded; None: all
     deepstack: Tensor | None = None  # (layers, V, D) what the vision encoder has for deeper layers, of the same tokens as `video`
 
+    def whole_deepstack(self, device: torch.device) -> Tensor | None:
+        """(layers, V, D) deepstack rows of all video tokens on `device`, zeros where nothing was encoded; None in models without them."""
+        rows = self.deepstack
+        if rows is None or self.seen is None:
+            return rows if rows is None else rows.to(device)
+        whole = rows.new_zeros(rows.shape[0], self.seen.numel(), rows.shape[2])
+        whole[:, self.seen.flatten()] = rows
+        return whole.to(device)
+
 
 @dataclass(frozen=True, eq=False)
 class Ahead:

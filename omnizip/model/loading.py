@@ -119,7 +119,7 @@ def load(settings: Settings, on_progress: Callable[[str, float | None], None] | 
             raise ModelError(f"{family.name} is not kept in 4 bits, since {family.no_four_bit}; leave out --four-bit.")
         kind = family.thinker
         config = kind.config_class.from_pretrained(folder)
-        needed = _needs(source, snapshot, config.get_text_config(), settings, options["dtype"])
+        needed = _needs(source, snapshot, config.get_text_config(), family, settings, options["dtype"])
         if not host_rows:  # a GPU that is lent later cannot be asked now
             _check_fits(source, needed, device)
             if device == "cuda":
@@ -152,8 +152,8 @@ def _with_host_rows(thinker: Any, device: str) -> tuple[Any, Tensor]:
     return thinker.to(device), rows
 
 
-def text_shape(text: Any, itemsize: int) -> ModelShape:
-    """The sizes of a language model by its config, with caches of `itemsize` bytes a number."""
+def text_shape(text: Any, itemsize: int, family: Family) -> ModelShape:
+    """The sizes of a language model by its config, with caches of `itemsize` bytes a number and the sound of its family."""
     head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     experts = getattr(text, "num_experts", None) or 0
     chosen = text.num_experts_per_tok if experts else 0
@@ -168,16 +168,19 @@ def text_shape(text: Any, itemsize: int) -> ModelShape:
         kv_bytes=itemsize,
         experts=experts,
         chosen=chosen,
+        audio_tokens_per_s=family.audio_tokens_per_s,
     )
 
 
-def _needs(source: str, snapshot: download.Snapshot | None, text: Any, settings: Settings, dtype: torch.dtype) -> Needs | None:
+def _needs(
+    source: str, snapshot: download.Snapshot | None, text: Any, family: Family, settings: Settings, dtype: torch.dtype
+) -> Needs | None:
     """What a checkpoint needs on its device; None where nothing tells its size before it is downloaded."""
     tensors = tensors_in(Path(source)) if snapshot is None else _hub_tensors(snapshot)
     weights = weight_bytes(tensors, dtype.itemsize, settings.four_bit)
     if not weights and source in PARAMETERS:
         weights = released_weights(source, dtype.itemsize, settings.four_bit)
-    return needs(weights, text_shape(text, dtype.itemsize), settings, dtype.itemsize) if weights else None
+    return needs(weights, text_shape(text, dtype.itemsize, family), settings, dtype.itemsize) if weights else None
 
 
 def _hub_tensors(snapshot: download.Snapshot) -> Mapping[str, Sequence[int]]:

@@ -21,15 +21,20 @@ from ..settings import Settings
 from ..types import ModelShape
 
 MEMINFO, LIMITS = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
-PARAMETERS = {"Qwen/Qwen2.5-Omni-3B": 4_703_464_448, "Qwen/Qwen2.5-Omni-7B": 8_931_813_888}  # of the thinkers, counted from their shapes
+PARAMETERS = {  # of the thinkers, counted from their shapes
+    "Qwen/Qwen2.5-Omni-3B": 4_703_464_448,
+    "Qwen/Qwen2.5-Omni-7B": 8_931_813_888,
+    "Qwen/Qwen3-Omni-30B-A3B-Instruct": 31_719_205_488,
+}
 SHAPES = {
     "Qwen/Qwen2.5-Omni-3B": ModelShape(36, 2048, 16, 2, 128, 11008, 151936, 2),
     "Qwen/Qwen2.5-Omni-7B": ModelShape(28, 3584, 28, 4, 128, 18944, 152064, 2),
+    "Qwen/Qwen3-Omni-30B-A3B-Instruct": ModelShape(48, 2048, 32, 4, 128, 8 * 768, 152064, 2, experts=128, chosen=8, audio_tokens_per_s=13),
 }
 UNREAD = ("talker.", "token2wav.", "code2wav.")  # of a full checkpoint; only the thinker is loaded
 QUANTISED = re.compile(r"(^|\.)model\.(language_model\.)?layers\.\d+\..*_proj\.weight$")  # what 4-bit loading compresses
 NF4_BITS = 4.5  # four bits a weight and a float32 scale for every 64
-AUDIO_TOKENS_PER_S = 25
+AUDIO_TOKENS_PER_S = 25  # of Qwen2.5-Omni
 TEXT_TOKENS = 64  # system turn, question and markers, about
 CLIP_S = 60.0  # the clip that has to find room beside the weights
 COMPRESSED = 0.45  # share of the clip's tokens in the second of the two prompts a chat keeps
@@ -59,7 +64,7 @@ def needs(
         itemsize: bytes of a number that is computed with.
         limit: bytes that kept prompts may take at most.
     """
-    media = min(settings.fps * seconds, settings.max_frames) / 2 * settings.tokens_per_step + seconds * AUDIO_TOKENS_PER_S
+    media = min(settings.fps * seconds, settings.max_frames) / 2 * settings.tokens_per_step + seconds * shape.audio_tokens_per_s
     rows = [int(media * share) + TEXT_TOKENS + settings.max_new_tokens for share in (1.0, COMPRESSED)]
     cached = 2 * shape.layers * shape.kv_heads * shape.head_dim * itemsize
     return Needs(weights, int(min(limit, chats * sum(rows) * cached)), working_bytes(shape, rows[0], itemsize))
@@ -68,13 +73,19 @@ def needs(
 def working_bytes(shape: ModelShape, rows: int, itemsize: int) -> int:
     """Most bytes of tensors that live while a prompt of `rows` is read by fused attention, its cache and the weights apart.
 
-    The peak is in the feed-forward part: three products of its width beside the residual, the normed input and the prompt.
+    The peak is in the feed-forward part: three products of its width beside the residual, the normed input and the prompt; in a
+    mixture of experts a row goes in, comes out and is weighed once for each that is chosen for it.
     """
-    return rows * itemsize * (3 * shape.ffn + 3 * shape.width + 4 * shape.head_dim)
+    return rows * itemsize * (3 * shape.ffn + (3 + 3 * shape.chosen) * shape.width + 4 * shape.head_dim)
+
+
+def has_four_bits(shape: ModelShape) -> bool:
+    """Whether a model's weights can be kept in 4 bits: experts are no layers that bitsandbytes compresses."""
+    return not shape.experts
 
 
 def released_weights(name: str, itemsize: int, four_bit: bool) -> int:
-    """Bytes of the weights of a released model, by its table of sizes."""
+    """Bytes of the weights of a released model, by its table of sizes; `four_bit` for those that have four bits."""
     shape, count = SHAPES[name], PARAMETERS[name]
     queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     quantised = shape.layers * shape.width * (2 * queries + 2 * keys + 3 * shape.ffn) if four_bit else 0

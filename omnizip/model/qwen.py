@@ -99,7 +99,7 @@ class QwenOmni:
         if encoded.audio is not None:
             embeds[(modality == Modality.AUDIO).to(device)] = encoded.audio.to(embeds)
         stream = self._stream_of(encoded, embeds, positions, modality)
-        deepstack = self._deepstack(encoded, device)
+        deepstack = encoded.whole_deepstack(device)
         stream = stream if deepstack is None else replace(stream, deepstack=deepstack)
         observers = {
             **stream.observers,
@@ -107,16 +107,6 @@ class QwenOmni:
             "saliency_joint": lambda: joint_attention(self.parts, stream),
         }
         return replace(stream, observers=observers, audio_selector=self._selector)
-
-    @staticmethod
-    def _deepstack(encoded: EncodedClip, device: torch.device) -> Tensor | None:
-        """(layers, V, D) deepstack rows of all video tokens on `device`, zeros where nothing was encoded; None in models without them."""
-        rows = encoded.deepstack
-        if rows is None or encoded.seen is None:
-            return rows if rows is None else rows.to(device)
-        whole = rows.new_zeros(rows.shape[0], encoded.seen.numel(), rows.shape[2])
-        whole[:, encoded.seen.flatten()] = rows
-        return whole.to(device)
 
     @torch.no_grad()
     def sight(self, encoded: EncodedClip) -> Sight:
@@ -281,4 +271,4 @@ def encoder_shape_of(parts: Parts) -> EncoderShape:
 
 def shape_of(parts: Parts) -> ModelShape:
     """The sizes of a thinker's language model."""
-    return text_shape(parts.language.config, parts.thinker.dtype.itemsize)
+    return text_shape(parts.language.config, parts.thinker.dtype.itemsize, parts.family)

@@ -263,3 +263,14 @@ def test_the_first_token_is_billed_with_what_each_arm_needs(capsys):
             assert row["look_ms"] == 0 and row["encoded"] == 1 and row["encode_ms"] == full["encode_ms"]
     assert main(["bench", "ttft", "--methods", "fastv", *flags]) == 2
     assert "leave fastv out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["prefill", "ttft"])
+def test_a_mixture_of_experts_is_measured_likewise(what, capsys):
+    """Two seconds of Qwen3-Omni's layout: 2 steps of 12 x 12 places, 26 tokens of sound; arms read what they were asked to."""
+    flags = ["--shape", "tiny-experts", "--seconds", "2", "--methods", "omnizip,glance", "--retention", "0.5", "--repeats", "1"]
+    assert main(["bench", what, *flags, "--json", "-"]) == 0
+    (table,) = json.loads(capsys.readouterr().out)["tables"]
+    tokens = {(row["method"], row["retention"]): row["tokens"] for row in table["rows"]}
+    assert tokens["full", None] == 2 * 144 + 26
+    assert tokens["omnizip", 0.5] == 157 and tokens.get(("glance", 0.5), 157) == 157

@@ -11,9 +11,12 @@ from omnizip.bench import compress, prefill
 from omnizip.model import memory
 from omnizip.model.caching import with_cache
 from omnizip.model.qwen import shape_of
+from omnizip.model.qwen2_5_omni import QWEN2_5_OMNI
+from omnizip.report.flops import prefill_flops
 from omnizip.settings import Settings
 
 NAMES = {"3b": "Qwen/Qwen2.5-Omni-3B", "7b": "Qwen/Qwen2.5-Omni-7B"}
+EXPERTS = {"qwen3-30b-a3b": "Qwen/Qwen3-Omni-30B-A3B-Instruct"}
 META = compress.Bench(torch.device("meta"), torch.bfloat16)
 
 
@@ -44,9 +47,9 @@ def fused(module, query, key, value, attention_mask, **named):
 AttentionInterface.register("fused-stand-in", fused)
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=NAMES | EXPERTS)
 def released(request):
-    return NAMES[request.param], prefill.build(request.param, META, "sdpa")
+    return (NAMES | EXPERTS)[request.param], prefill.build(request.param, META, "sdpa")
 
 
 def test_the_table_of_released_models_is_that_of_their_modules(released):
@@ -54,8 +57,11 @@ def test_the_table_of_released_models_is_that_of_their_modules(released):
     assert memory.SHAPES[name] == shape_of(parts)
     assert memory.PARAMETERS[name] == sum(p.numel() for p in parts.thinker.parameters())
     shapes = {key: value.shape for key, value in parts.thinker.state_dict().items()}
-    for four_bit in (False, True):
+    assert memory.has_four_bits(memory.SHAPES[name]) == (name in NAMES.values())
+    for four_bit in (False, True)[: 1 + memory.has_four_bits(memory.SHAPES[name])]:
         assert memory.weight_bytes(shapes, 2, four_bit) == pytest.approx(memory.released_weights(name, 2, four_bit), rel=1e-3)
+    if not memory.has_four_bits(memory.SHAPES[name]):
+        return
     linear = sum(m.weight.numel() for m in parts.language.layers.modules() if isinstance(m, torch.nn.Linear))
     saved = memory.released_weights(name, 2, False) - memory.released_weights(name, 2, True)
     assert saved == pytest.approx(linear * (2 - memory.NF4_BITS / 8), rel=1e-6)
@@ -116,14 +122,14 @@ def test_table_check_and_offer_agree(name, four_bit, monkeypatch):
     config = prefill.config_of(name[-2:].lower()).get_text_config()
     settings = Settings(dtype="bfloat16", four_bit=four_bit, device="cuda", prefix_memory_mb=1e6)
     monkeypatch.setattr(loading, "_hub_tensors", lambda snapshot: {})  # as where the headers of the files cannot be had
-    checked = loading._needs(name, object(), config, settings, torch.bfloat16)
+    checked = loading._needs(name, object(), config, QWEN2_5_OMNI, settings, torch.bfloat16)
     table = from_code.needed(name, settings, four_bit, memory.CLIP_S)
     assert (table.weights, table.working, table.prompts) == (checked.weights, checked.working, 2 * checked.prompts)
-    monkeypatch.setattr(model_host, "has_cuda", lambda: True)
+    monkeypatch.setattr(memory, "has_cuda", lambda: True)
     for short in (0, 1):
         free = checked.total - short
         monkeypatch.setattr(loading, "free_bytes", lambda device, free=free: free)
-        monkeypatch.setattr(model_host, "free_bytes", lambda device, free=free: free)
+        monkeypatch.setattr(memory, "free_bytes", lambda device, free=free: free)
         host = model_host.ModelHost(settings)
         assert (name in host.choices()) == (short == 0)
         if short:
@@ -131,3 +137,28 @@ def test_table_check_and_offer_agree(name, four_bit, monkeypatch):
                 loading._check_fits(name, checked, "cuda")
         else:
             loading._check_fits(name, checked, "cuda")
+
+
+def test_three_billion_parameters_read_a_token():
+    """Of the thirty billion of the published mixture: all but the experts that a token does not go through, and embeddings."""
+    parts = prefill.build("qwen3-30b-a3b", META, "sdpa")
+    text = parts.language.config
+    every = sum(p.numel() for p in parts.language.layers.parameters())
+    experts = sum(p.numel() for name, p in parts.language.layers.named_parameters() if ".experts." in name)
+    norms = sum(p.numel() for name, p in parts.language.layers.named_parameters() if "norm" in name)
+    active = every - experts + experts * text.num_experts_per_tok // text.num_experts - norms
+    shape = memory.SHAPES[EXPERTS["qwen3-30b-a3b"]]
+    read = prefill_flops(shape, 1) - 2 * shape.width * shape.vocabulary - 4 * shape.layers * shape.heads * shape.head_dim
+    assert read == 2 * active
+    assert 3.2e9 < active + 2 * shape.width * shape.vocabulary < 3.5e9
+
+
+def test_a_mixture_is_not_offered_in_four_bits(monkeypatch):
+    from ui import model_host
+
+    monkeypatch.setattr(memory, "has_cuda", lambda: True)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 10**12)
+    name = EXPERTS["qwen3-30b-a3b"]
+    for four_bit in (False, True):
+        choices = model_host.ModelHost(Settings(dtype="bfloat16", four_bit=four_bit, device="cuda")).choices()
+        assert (name in choices) == (not four_bit) and NAMES["7b"] in choices

@@ -8,6 +8,7 @@ import pytest
 import tiny
 import tiny_qwen3
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache, Qwen3OmniMoeProcessor
 
 from omnizip.compressors import COMPRESSORS
@@ -16,6 +17,7 @@ from omnizip.model import encoders, loading
 from omnizip.model.caching import with_cache
 from omnizip.model.generate import LanguageModel
 from omnizip.model.qwen import QwenOmni
+from omnizip.report.flops import audio_flops, encoder_flops
 from omnizip.settings import Settings
 from omnizip.stream import Modality, Reason
 from omnizip.types import Sampling, Turn
@@ -421,3 +423,22 @@ def test_four_bits_are_refused_in_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "_options", lambda settings, device: {"dtype": torch.float32, "attn_implementation": "sdpa"})
     with pytest.raises(ModelError, match="Qwen3-Omni is not kept in 4 bits, since its experts.*--four-bit"):
         loading.load(Settings(model=folder, four_bit=True))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.4], ids=["all", "a part"])
+def test_the_count_of_operations_is_what_torch_counts(share, monkeypatch):
+    """Torch counts the products that are really called: of the picture with eager attention, of the sound without attention."""
+    qwen = tiny_qwen3.opened()
+    monkeypatch.setattr(qwen.parts.vision.config, "_attn_implementation", "eager")
+    heard = qwen.encoder.listen(tiny.clip(frames=8, height=90, width=150, sound_s=6.0))
+    keep = torch.rand(heard.seen.shape, generator=torch.Generator().manual_seed(2)) < share if share < 1 else torch.ones_like(heard.seen)
+    shape = qwen.encoder_shape
+    with FlopCounterMode(display=False) as counted:
+        qwen.encoder.encode_seen(heard, keep)
+    assert encoder_flops(shape, heard.grid, keep, 0) == counted.get_total_flops()
+    mel = qwen.encoder._log_mel(heard.clip)
+    with FlopCounterMode(display=False) as counted:
+        qwen.encoder._encode_audio(mel, lambda part: None)
+    tokens = heard.audio.shape[0]
+    attention = 4 * shape.audio_width * tokens**2 * shape.audio_layers  # one block, which the CPU's kernel computes unseen
+    assert tokens == 78 and audio_flops(shape, tokens) == counted.get_total_flops() + attention
