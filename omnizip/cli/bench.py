@@ -56,7 +56,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     text = "compress, lengths: longest clip for which what grows with its square is measured (default: %(default)s)"
     parser.add_argument("--quadratic-s", type=int, default=600, metavar="S", help=text)
     parser.add_argument(
-        "--shape", metavar="NAME,NAME", help="prefill, ttft, decode: 3b, 7b, nano, tiny (default: 3b,7b on a GPU, nano elsewhere)"
+        "--shape",
+        metavar="NAME,NAME",
+        help="prefill, ttft, decode: 3b, 7b, qwen3-30b-a3b, nano, tiny (default: 3b,7b on a GPU, nano elsewhere)",
     )
     parser.add_argument(
         "--tokens", type=int, default=32, help="prefill, decode, synchronisations: tokens decoded after the first (default: %(default)s)"
