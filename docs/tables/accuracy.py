@@ -210,7 +210,9 @@ def _of_newer() -> Iterable[str]:
         for method in methods:
             rows = [find(result, share, method) for share in SHARES]
             more = listed(f"{difference(row):+.1f}" for row in rows)
-            told.append(f"{rows[0]['label']} {_points(100 * row['accuracy']['all'] for row in rows)} ({more} to random choice)")
+            blind = [row for row in rows if row["retained"]["audio"] == 1 and row["retained"]["video"] == 0]
+            why = f"; at {_asked(blind)} its sound, all kept, leaves no picture" if blind else ""
+            told.append(f"{rows[0]['label']} {_points(100 * row['accuracy']['all'] for row in rows)} ({more} to random choice{why})")
         yield f"""On {conditions["clips"]} clips of {conditions["seconds"][0]:g} s, at {listed(f"{share:.0%}" for share in SHARES)}:
             {"; ".join(told)}. They came after the others and are in no count of methods above."""
 

@@ -84,6 +84,7 @@ def test_the_readme_is_true_about_omnizip_and_glance():
     for better, worse in ((even, own), (glance, own), (even, glance)):
         assert all(a > b for a, b in zip(right(better), right(worse), strict=True))
     assert clear(rows("nano-glance-16s", method="glance", parameters={})) == [False, False, True]
+    assert clear(rows("nano-newer", method="dash", parameters={})) == [True, True, True]
 
 
 def test_the_page_is_true_about_omnizips_parts():
