@@ -71,7 +71,7 @@ class RayCluster:
             UsageError: Ray is not installed, or what is asked for does not go together. ModelError: no cluster; in one sentence.
         """
         check_can(settings)
-        self._settings, self.here = settings, not settings.ray
+        self.here = not settings.ray
         self._folder: Path | None = None
         before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
@@ -90,7 +90,7 @@ class RayCluster:
             have = self._gpus()
             self.close()
             raise UsageError(TOO_FEW.format(asked=self.most, have=have))
-        self._handle: Any = None
+        self._app = ""  # the present model's copies
 
     # ---- Ray
 
@@ -138,7 +138,7 @@ class RayCluster:
         from ray import serve
 
         try:
-            serve.shutdown() if self.here else serve.delete(APP, _blocking=False)
+            serve.shutdown() if self.here else serve.delete(self._app, _blocking=False)
         except Exception:  # it ends all the same
             logging.getLogger(__name__).warning("Ray Serve did not end in order.", exc_info=True)
         ray.shutdown()
@@ -148,7 +148,10 @@ class RayCluster:
     # ---- replicas
 
     def open(self, settings: Settings, on_progress: Callable[[str, float | None], None] | None = None) -> RemoteEngine:
-        """Have all replicas answer with the model of `settings`, and wait until they do. Those of another model end one by one.
+        """Have all replicas answer with the model of `settings`, and wait until they do.
+
+        Those of the model before end first, with what they are answering as far as they get within LAST_WORDS_S: their memory is needed.
+        Every model has an application of its own, since for a while after an update Serve goes on asking replicas of before.
 
         Raises:
             ModelError: a replica cannot have that model; in the replica's own sentence.
@@ -158,13 +161,17 @@ class RayCluster:
         (on_progress or (lambda stage, fraction: None))("load", None)
         serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
         try:
-            self._handle = serve.run(self._deployment(settings).bind(settings), name=APP, route_prefix=None)
+            for name in serve.status().applications:  # one that a page left behind which was killed, too
+                if name.startswith(APP):
+                    serve.delete(name)
+            self._app = f"{APP}-{secrets.token_hex(3)}"
+            handle = serve.run(self._deployment(settings).bind(settings), name=self._app, route_prefix=None)
+            state: ReplicaState = handle.state.remote().result(timeout_s=STATE_WITHIN_S)
         except Exception as failure:
             raise ModelError(NOT_DEPLOYED) from failure
-        state: ReplicaState = self._handle.state.remote().result(timeout_s=STATE_WITHIN_S)
         if state.conditions is None:
             raise state.problem.error() if state.problem else ModelError(NOT_DEPLOYED)
-        return RemoteEngine(self, settings, state.conditions, self.here)
+        return RemoteEngine(_Copies(handle, settings.queue_size), settings, state.conditions, self.here)
 
     def _deployment(self, settings: Settings) -> Any:
         from ray import serve
@@ -193,12 +200,17 @@ class RayCluster:
     def _cores(self) -> float:
         return _ray().cluster_resources().get("CPU", 1)
 
-    # ---- what a RemoteEngine asks
+
+class _Copies:
+    """The replicas of one model, as a RemoteEngine asks them."""
+
+    def __init__(self, handle: Any, waiting: int) -> None:
+        self._handle, self._waiting = handle, waiting
 
     def ask(self, call: Call) -> Replies:
         """Send a call to the replica that its clip belongs to."""
         handle = self._handle.options(stream=True, session_id=call.clip.home)
-        return _RayReplies(lambda: handle.perform.remote(call), self._settings.queue_size)
+        return _RayReplies(lambda: handle.perform.remote(call), self._waiting)
 
     def stop(self, call: Call) -> None:
         """Tell the replica that nobody wants more; not waited for."""

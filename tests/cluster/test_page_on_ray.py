@@ -225,11 +225,16 @@ def test_another_model_takes_over_on_every_copy(tmp_path, clips):
         client = Client(address, verbose=False)
         assert not ask(client, clips[0], QUESTIONS[0])["model"]["embedded"]
         tab = Tab(address)
+        tab.press("refresh")  # as a page that was opened has done: only then the choice offers what finds room
+        wait_for(lambda: tab.kinds().count("process_completed") == 1)
+        tab.reader.join(60)  # the page hangs up when nothing is left to be heard
+        tab.reader = None
         tab.press("change", "")
-        assert tab.ended() is not None
+        wait_for(lambda: tab.kinds().count("process_completed") == 2)
+        assert all(message["success"] for message in tab.heard if message["msg"] == "process_completed")
         for path in clips[:5]:
             assert ask(client, path, QUESTIONS[0])["model"]["embedded"]
-        tab.close()
+        tab.http.close()
 
 
 @contextmanager

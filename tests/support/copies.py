@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-NAMED = "ray::ServeReplica:omnizip:replica"
+NAMED = "ray::ServeReplica:omnizip-"
 
 
 def parent_of(pid):
