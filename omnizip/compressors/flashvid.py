@@ -31,7 +31,7 @@ from ..stream import Compression, Reason, TokenStream, placed
 from .base import option
 from .ops.blocks import step_rows
 from .ops.farthest import unlike
-from .ops.merging import average
+from .ops.merging import average, sum_by_group
 from .ops.selection import cumulative_rounding, foremost, highest, marked_per_group
 from .ops.similarity import cosines, norms
 from .scoring import WatchedVideoCompressor, keep_audio
@@ -71,12 +71,12 @@ class FlashVID(WatchedVideoCompressor):
         by_merging = by_step - by_selection  # never below 0, and left to the segment to place
         taken = self._select(stream, by_selection)
         segment = segments(stream)
-        budget = torch.zeros(int(segment[-1]) + 1, dtype=torch.int64).index_add_(0, segment, by_merging)
+        budget = sum_by_group(by_merging, segment, int(segment[-1]) + 1)
         parent = _trees(stream, taken, segment, budget)
         root = parent == torch.arange(steps * n, device=parent.device)
         roots = root.view(steps, n) & ~taken
         held = marked_per_group(roots.flatten(), torch.full((steps,), n))
-        in_segment = torch.zeros_like(budget).index_add_(0, segment, held)
+        in_segment = sum_by_group(held, segment, budget.numel())
         counts = cumulative_rounding(held * (budget.double() / in_segment.clamp(min=1))[segment])
         centre, home = _gathered(stream, roots, counts)
         for _ in range(max(1, steps - 1).bit_length()):  # each time twice as far back along the tree
@@ -131,8 +131,7 @@ def _trees(stream: TokenStream, taken: Tensor, segment: Tensor, budget: Tensor) 
     opens = placed(torch.cat([torch.ones(1, dtype=torch.bool), segment.diff() > 0]), device)
     joins = ~taken & ~opens[:, None] & (likeness > TREE_ABOVE)
     of_patch = placed(segment.repeat_interleave(n), device)
-    free = torch.zeros(budget.numel(), dtype=torch.int64, device=device)
-    free = free.scatter_add(0, of_patch, (~taken).flatten().long())
+    free = sum_by_group((~taken).flatten().long(), of_patch, budget.numel())
     most = (free - placed(budget, device)).clamp(min=0)[of_patch]
     joins &= foremost(of_patch, torch.where(joins, likeness, -torch.inf).flatten(), most).view(steps, n)
     own = torch.arange(steps * n, device=device).view(steps, n)
