@@ -31,6 +31,7 @@ ON_A_SERVER = (
     *("host", "port", "queue_size", "waiting_per_visitor", "open_pages", "clip_memory_mb", "prefix_memory_mb", "mcp", "switch_model"),
     *("upload_mb_per_hour", "keep_files_s", "examples", "trusted_hops", "request_kb", "question_chars", "questions_per_chat"),
     *("openai", "openai_mb", "fetch_clips", "fetch_timeout_s"),
+    *("replicas", "replicas_most", "ray", "shared_folder", "replica_silence_s"),
 )
 
 

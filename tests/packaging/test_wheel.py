@@ -60,7 +60,7 @@ def test_its_version_and_core_are_those_of_the_package(wheel):
     assert told["Version"] == omnizip.__version__
     asked = [text for text in told.get_all("Requires-Dist") if "extra ==" not in text]
     assert sorted(re.match(r"[\w-]+", text)[0] for text in asked) == ["numpy", "torch"]
-    assert set(told.get_all("Provides-Extra")) == {"model", "report", "demo", "gpu", "mcp"}
+    assert set(told.get_all("Provides-Extra")) == {"model", "report", "demo", "gpu", "mcp", "ray"}
 
 
 def test_the_core_alone_compresses_a_stream(installed, run):
