@@ -85,6 +85,7 @@ class ModelHost:
         self._state = HostState(settings.model, None)
         self._lock = Lock()
         self._here = Flag()  # torch and what needs it are imported, or cannot be
+        self._asked = False  # whether anybody has asked for a model to be loaded
         self._choices: list[str] = []  # once they are known
 
     @classmethod
@@ -103,6 +104,7 @@ class ModelHost:
 
     def start(self, name: str | None = None) -> Thread:
         """Load a model in a thread, that of the settings where none is named; the page is up meanwhile."""
+        self._asked = True
         thread = Thread(target=self.load, args=(self.settings.model if name is None else name,), name="load", daemon=True)
         thread.start()
         return thread
@@ -113,7 +115,7 @@ class ModelHost:
         Where `name` cannot be loaded, the model that answered last is put back. What a visitor should know of it is in `state`;
         what nobody foresaw is raised after that. What a download brought is kept for another time.
         """
-        self._chosen = name
+        self._chosen, self._asked = name, True
         with self._lock:
             if self._chosen != name:
                 return  # chosen by somebody who did not wait for it
@@ -235,10 +237,16 @@ class ModelHost:
         """Whether `choices` is answered at once: not before torch is imported."""
         return self._here.is_set()
 
+    @property
+    def _is_coming(self) -> bool:
+        """Whether a model is on its way. One that nobody has asked for is not, and is not waited for."""
+        return self._asked and self._state.loading
+
     def _arrival(self, stop: Callable[[], bool] | None) -> Iterator[Stage]:
         """While the model is on its way, how far it is, whenever that has changed; ends when it is there or cannot be, or with a stop."""
         told = None
-        while (state := self._state).loading and not (stop and stop()):
+        while self._is_coming and not (stop and stop()):
+            state = self._state
             if (now := Stage(state.stage, state.fraction)) != told:
                 told = now
                 yield now
@@ -286,7 +294,7 @@ class ModelHost:
     ) -> Iterator[Event]:
         """Compare with the engine, once it is there; who has an engine keeps it until the comparison ends."""
         yield from self._arrival(stop)
-        if not self._state.loading:
+        if not self._is_coming:
             yield from self.engine.compare(clip, question, arms, stop=stop, **named)
 
     def answer(
@@ -294,5 +302,5 @@ class ModelHost:
     ) -> Iterator[Event]:
         """Answer with one method alone, once an engine is there; who has one keeps it until the answer ends."""
         yield from self._arrival(stop)
-        if not self._state.loading:
+        if not self._is_coming:
             yield from self.engine.answer(clip, question, arm, stop=stop, **named)
