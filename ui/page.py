@@ -69,6 +69,7 @@ def launch_options(settings: Settings, door: Door | None = None) -> dict[str, An
         "run_history": False,
         "footer_links": [],
         "enable_monitoring": False,
+        "_frontend": False,  # gradio would ask the page for itself once, and call a busy machine's three seconds an unreachable address
         "show_error": False,  # sentences are gr.Error and shown all the same; what nobody expected may name paths of the server
         **access,
     }

@@ -14,10 +14,14 @@ from pathlib import Path
 import httpx
 import pytest
 from clips import make_clip
+from gradio import networking
 from gradio_client import Client, handle_file
 from served import free_port
 
+from omnizip.settings import Settings
 from ui import words
+from ui.model_host import ModelHost
+from ui.page import build_page, launch_options
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,3 +145,12 @@ def test_a_port_that_is_taken_or_is_none_is_one_sentence():
     assert status == 2 and len(lines) == 1 and "cannot listen" in lines[0] and "--port" in lines[0]
     status, lines = says("--port", "99999")
     assert status == 2 and lines == ["port is 99999; it must be at most 65535."]
+
+
+def test_a_page_that_cannot_ask_for_itself_is_up_all_the_same(monkeypatch):
+    monkeypatch.setattr(networking, "url_ok", lambda url: False)  # so it ends on a busy machine after three seconds
+    settings = Settings(port=0)
+    page = build_page(ModelHost(settings))
+    page.launch(**{**launch_options(settings), "server_port": None, "prevent_thread_lock": True, "quiet": True})
+    assert httpx.get(page.local_url).status_code == 200
+    page.close()
