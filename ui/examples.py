@@ -87,7 +87,7 @@ def strip(examples: Sequence[Example]) -> str:
         f'<li><button type="button" class="oz-example" data-example="{number}" data-file="{escape(str(example.path), quote=True)}" '
         f'data-at="{example.at_s:g}" title="{escape(example.question, quote=True)}" aria-pressed="false">'
         f'<video muted playsinline disablepictureinpicture preload="metadata" tabindex="-1" aria-hidden="true"></video>'
-        f"<b>{escape(example.title)}</b><span>{escape(example.question)}</span></button></li>"
+        f'<b>{escape(example.title)}</b><span translate="no">{escape(example.question)}</span></button></li>'
         for number, example in enumerate(examples)
     )
     title = f'<p class="oz-hint" id="examples-label">{escape(words.CLIP_EXAMPLES)}</p>'

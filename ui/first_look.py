@@ -191,7 +191,7 @@ def origin(made: dict[str, Any]) -> str:
     """When and where the example was computed."""
     load = made["load_average"]
     day = date.fromisoformat(made["date"][:10]).isoformat()
-    said = words.FIRST_LOOK_LOAD.format(load=f"{load[0]:.1f}", cores=made["cores"]) if load else ""
+    said = ", " + words.FIRST_LOOK_LOAD.format(load=f"{load[0]:.1f}", cores=made["cores"]) if load else ""
     return words.FIRST_LOOK.format(day=day, device=made["device"], threads=made["threads"], load=said)
 
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from html import escape
 
+from omnizip.report import fragments
 from omnizip.report.wording import TITLE
 
 from . import words
 
 
 def masthead() -> str:
-    """The page's name and what it does."""
-    return f'<header class="oz-masthead"><h1>{escape(TITLE)}</h1><p>{escape(words.TAGLINE)}</p></header>'
+    """The page's name, what it does, and the languages it can be read in."""
+    return f'<header class="oz-masthead"><h1>{escape(TITLE)}</h1><p>{escape(words.TAGLINE)}</p>{fragments.language_switch()}</header>'
 
 
 def subheading(title: str, hint: str = "") -> str:

@@ -20,7 +20,7 @@ from omnizip.assets import asset  # noqa: E402
 from omnizip.engine import ComparisonEngine  # noqa: E402
 from omnizip.errors import OmniZipError  # noqa: E402
 from omnizip.media import tracks  # noqa: E402
-from omnizip.report import fragments, wording  # noqa: E402
+from omnizip.report import fragments, languages, wording  # noqa: E402
 from omnizip.settings import Settings  # noqa: E402
 
 from . import decisions, endpoints, files, first_look, handlers, links, markup, part_strip, presets, queueing, sound_change, words  # noqa: E402
@@ -63,6 +63,7 @@ def launch_options(settings: Settings, door: Door | None = None) -> dict[str, An
         "server_name": address(settings),
         "server_port": settings.port,
         "theme": page_theme(),
+        "head": f"<script>{languages.script()}</script>",
         "css_paths": [asset("style.css"), asset("lens/lens.css"), asset("methods.css")],
         "max_file_size": int(settings.max_file_mb * 1_000_000),
         "state_session_capacity": settings.open_pages,
@@ -84,7 +85,8 @@ def build_page(engine: Engine | ModelHost, stops: Stops | None = None) -> gr.Blo
         first = look[0]
         start |= look[1]
         shown_first = first_look.lens(engine.settings, start)
-    gr.set_static_paths(folder_of(examples_of(engine.settings)))  # served from where they lie: thumbnails, and no copy for every visitor
+    # served from where they lie: thumbnails, and no copy for every visitor
+    gr.set_static_paths([folder_of(examples_of(engine.settings)), *languages.files()])
     keep_s, on_model = engine.settings.keep_files_s, {"concurrency_id": LINE, "concurrency_limit": engine.at_once}
     with gr.Blocks(title=wording.TITLE, fill_width=True, delete_cache=(keep_s, keep_s), analytics_enabled=False, elem_id="page") as page:
         gr.HTML(markup.masthead(), elem_id="masthead")

@@ -128,7 +128,7 @@ HINTS_DONE = "Got it"
 
 # The answers
 FIRST_LOOK = "An example computed earlier ({day}, {device}, threads: {threads}{load}). Press Compare to run it here."
-FIRST_LOOK_LOAD = ", load {load} on {cores} cores"
+FIRST_LOOK_LOAD = "load {load} on {cores} cores"
 FULL_EMPTY = "The full model's answer will appear here. It reads every token of picture and sound."
 COMPRESSED_EMPTY = "Beside it, the answer of the model that reads only what was kept, so that the two can be compared word by word."
 HEADLINE_EMPTY = "Pick a clip, ask something, press Compare."
@@ -159,6 +159,7 @@ KEPT_OF_ANSWER = "This is what {label} read for the answer above: {share} of the
 KEPT_OF_PREVIEW = "With the settings at the left {label} would read {share} of the clip. Press Compare for its answer."
 OVER = "Lay over it, to compare"
 OVER_ANSWER = "answer"
+OVER_ANSWERED = "{label} (answer)"  # where both have the same name
 OVER_CHOICES = (("nothing", ""), ("What the answer was given with", OVER_ANSWER))
 LENS_PART = "The film is a copy of the chosen part and sound; the models read the original."
 LENS_COPY = "Browsers cannot play this file, so a copy is shown here; the models read the original."

@@ -107,9 +107,12 @@ function mountLens(element, options = {}) {
   }
 
   // For screen readers: where one is. Only when the clip rests or somebody steps, so that a playing clip is not talked over.
+  let announced = "";  // as it was said here; the element may have it in another language
+
   function announce(index) {
     const said = sayWindow(index);
-    if (find("live").textContent === said) return;
+    if (announced === said) return;
+    announced = said;
     find("live").textContent = said;
     timeline.setAttribute("aria-valuetext", said);
     timeline.setAttribute("aria-valuenow", video.currentTime.toFixed(1));
@@ -145,8 +148,9 @@ function mountLens(element, options = {}) {
       if (w.sa !== null || w.rho !== null) parts.push(filled(said.allocated, { sa: rateOf(w.sa), rho: rateOf(w.rho) }));
       return parts.join(", ");
     };
-    const place = filled(said.window, { n: index + 1, span: spanOf(a().windows[index]) });
-    return b() ? `${place}. ${a().label}: ${side(a())}. ${b().label}: ${side(b())}.` : `${place}: ${side(a())}.`;
+    const place = { n: index + 1, span: spanOf(a().windows[index]) };
+    if (!b()) return filled(said.one, { ...place, what: side(a()) });
+    return filled(said.two, { ...place, a: a().label, what_a: side(a()), b: b().label, what_b: side(b()) });
   }
 
   // Where to begin: in the middle of the window to which the method gave most of the picture, or, of two, where they differ
@@ -427,7 +431,7 @@ function mountLens(element, options = {}) {
   new ResizeObserver(fit).observe(element);
   fit();
   const recolour = new MutationObserver(drawTracks);
-  for (const node of [document.documentElement, document.body]) recolour.observe(node, { attributes: true, attributeFilter: ["class"] });
+  for (const node of [document.documentElement, document.body]) recolour.observe(node, { attributes: true, attributeFilter: ["class", "lang"] });
 
   element.lens = { setClip, setMaps, setLink, state };
   return element.lens;
@@ -470,10 +474,12 @@ function composed(scene, video, veil, tracks, ink) {
   context.fillStyle = ink.ink;
   context.font = `700 30px ${FONT}`;
   context.textBaseline = "top";
-  context.fillText(scene.b ? filled(WORDS.versus_title, { a: scene.a.label, b: scene.b.label }) : scene.a.label, margin, margin - 6);
+  const title = scene.b ? filled(WORDS.versus_title, { a: scene.a.label, b: scene.b.label }) : scene.a.label;
+  context.fillText(translated(title), margin, margin - 6);
   context.fillStyle = ink.soft;
   context.font = `19px ${FONT}`;
-  context.fillText(`${filled(WORDS.saved_picture, { a: scene.clip.name, time: clock(video.currentTime, true) })} · ${scene.facts}`, margin, margin + 38, wide);
+  const saved = filled(WORDS.saved_picture, { a: scene.clip.name, time: clock(video.currentTime, true) });
+  context.fillText(`${translated(saved)} · ${translated(scene.facts)}`, margin, margin + 38, wide);
   const [x, y] = [margin + (wide - frame.width) / 2, margin + 80];
   context.drawImage(video, x, y, frame.width, frame.height);
   context.drawImage(veil, x, y, frame.width, frame.height);

@@ -7,6 +7,7 @@ const GAP = 18;
 const AXIS = 24;
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif';
 const TOKENS_PER_S = 25;
+const translated = (text) => window.inWords?.(text) ?? text;  // what is drawn is out of reach of assets/languages/language.js
 
 // Where everything lies, in CSS pixels: a gutter for titles on wide screens, titles above the tracks on narrow ones.
 function timelineLayout(width, hasSound) {
@@ -19,7 +20,7 @@ function timelineLayout(width, hasSound) {
     if (!hasSound && ["bars", "wave", "ticks"].includes(track.name)) continue;
     const close = track.name === "ticks";
     if (narrow && !close) y += 18;
-    tracks[track.name] = { ...track, y, close };
+    tracks[track.name] = { ...track, title: translated(track.title), hint: translated(track.hint), y, close };
     y += track.height + (close || track.name === "wave" ? 6 : narrow ? 8 : GAP);
   }
   return { narrow, left, right, inner: width - left - right, tracks, axis: y, height: y + AXIS };

@@ -11,7 +11,7 @@ from html import escape
 
 from ..compressors import COMPRESSORS
 from ..types import Conditions, MachineLoad, Turn
-from . import formats, wording
+from . import formats, languages, wording
 from .decision import CompressionRecord, ratio
 from .report import Run, ratios_of
 
@@ -33,6 +33,16 @@ def hint(text: str) -> str:
 def sentences(items: Sequence[str]) -> str:
     """What there is to know about a clip or a decision, one line each."""
     return f'<ul class="oz-notes">{"".join(f"<li>{escape(item)}</li>" for item in items)}</ul>' if items else ""
+
+
+def language_switch() -> str:
+    """A button for each language, brought to life by assets/languages/language.js."""
+    buttons = "".join(
+        f'<button type="button" translate="no" lang="{code}" data-language="{code}" aria-pressed="{str(not number).lower()}">'
+        f"{escape(name)}</button>"
+        for number, (code, name) in enumerate(languages.names())
+    )
+    return f'<div class="oz-languages" role="group" aria-label="{escape(wording.LANGUAGE, quote=True)}">{buttons}</div>'
 
 
 def embedded_notice() -> str:
@@ -73,16 +83,23 @@ def answer(
         now: the answer is being written.
     """
     talk = "".join(
-        f'<p class="oz-asked">{escape(turn.question)}</p><p class="oz-said">{escape(turn.answer or wording.NO_WORDS)}</p>' for turn in turns
+        f'<p class="oz-asked" translate="no">{escape(turn.question)}</p>{_said(escape(turn.answer) if turn.answer else "")}'
+        for turn in turns
     )
     if turns and question:
-        talk += f'<p class="oz-asked">{escape(question)}</p>'
+        talk += f'<p class="oz-asked" translate="no">{escape(question)}</p>'
     if text is None:
         body = f'<p class="oz-said oz-empty">{escape(empty)}</p>'
     else:
-        shown = mark(text, spans) if text.strip() or now else escape(wording.NO_WORDS)
-        body = f'<p class="oz-said{" oz-now" if now else ""}">{shown}</p>'
+        body = _said(mark(text, spans) if text.strip() or now else "", now)
     return f'<article class="oz-answer"><h3>{escape(title)}</h3><div class="oz-talk" aria-live="polite">{talk}{body}</div></article>'
+
+
+def _said(written: str, now: bool = False) -> str:
+    """What a model wrote, as markup, which stays in its own language; that it wrote nothing is the page's own sentence."""
+    if not written and not now:
+        return f'<p class="oz-said">{escape(wording.NO_WORDS)}</p>'
+    return f'<p class="oz-said{" oz-now" if now else ""}" translate="no">{written}</p>'
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ..assets import asset
 from ..errors import MediaError
 from ..media import Clip, transcode_preview
 from ..settings import Settings
-from . import formats, fragments, lens_files, packed, wording
+from . import formats, fragments, languages, lens_files, packed, wording
 from .report import Run, RunReport, differing_words
 
 AS_IT_IS_BYTES = 4_000_000  # a larger film is made small
@@ -45,6 +45,7 @@ def html_report(report: RunReport, clip: Clip, second_per_step: float, settings:
         f"<title>{escape(wording.TITLE)}: {escape(report.clip.name)}</title><link rel='icon' href='data:,'><style>{style}</style></head>"
         f'<body><main class="gradio-container"><div class="report">{_body(report)}</div></main>'
         f"{_json('lens-data', data)}{_json('report-data', report.to_json())}"
+        f"<script>{languages.script(inline=True)}</script>"
         f"<script>{lens_files.script()}\n{lens_files.read('report.js')}</script></body></html>\n"
     )
 
@@ -74,7 +75,8 @@ def _body(report: RunReport) -> str:
     name = report.clip.name
     stem = escape(Path(name).stem, quote=True)
     return (
-        f'<header><h1>{escape(name)}</h1><p class="oz-question">{escape(report.question)}</p>'
+        f'<header>{fragments.language_switch()}<h1 translate="no">{escape(name)}</h1>'
+        f'<p class="oz-question" translate="no">{escape(report.question)}</p>'
         f"{fragments.hint(wording.clip_line(report.clip))}{fragments.sentences(report.clip.warnings)}</header>"
         f"{fragments.model_notice(report.conditions)}"
         f"{fragments.headline(report.ratios(first)) if others else ''}"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .report import ClipRecord, Run
 
 TITLE = "OmniZip"
+LANGUAGE = "Language"
 
 # The model and the clip
 EMBEDDED = (  # markup
@@ -184,7 +185,8 @@ LENS: dict[str, Any] = {
         "no_sound": "no sound",
     },
     "said": {
-        "window": "Window {n}, {span}",
+        "one": "Window {n}, {span}: {what}.",
+        "two": "Window {n}, {span}. {a}: {what_a}. {b}: {what_b}.",
         "picture": "picture {kept} of {total} kept",
         "sound": "sound {kept} of {total} kept",
         "no_sound": "no sound",

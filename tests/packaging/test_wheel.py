@@ -50,7 +50,9 @@ def test_it_holds_the_package_and_its_assets_and_nothing_else(wheel):
     sources = {
         str(path.relative_to(ROOT)) for path in (ROOT / "omnizip").rglob("*.*") if "__pycache__" not in path.parts and path.is_file()
     }
-    carried = {f"omnizip/{path.relative_to(ROOT)}" for folder in ("nano", "lens") for path in (ROOT / "assets" / folder).iterdir()}
+    carried = {
+        f"omnizip/{path.relative_to(ROOT)}" for folder in ("nano", "lens", "languages") for path in (ROOT / "assets" / folder).iterdir()
+    }
     assert names == sources | carried | {"omnizip/assets/style.css"}
     assert "omnizip/py.typed" in names and not any(re.match(r"(ui|training|tests|docs|app)\b", name) for name in names)
 

@@ -24,7 +24,7 @@ def test_texts_are_escaped_and_spans_marked():
 
 def test_a_conversation_is_told_from_its_beginning():
     html = fragments.answer("Full", (Turn("First?", "One."), Turn("Second?", "")), "Three.", question="Third?")
-    texts = re.findall(r'<p class="oz-(?:asked|said)">(.*?)</p>', html)
+    texts = re.findall(r'<p class="oz-(?:asked|said)"[^>]*>(.*?)</p>', html)
     assert texts == ["First?", "One.", "Second?", wording.NO_WORDS, "Third?", "Three."]
     assert "oz-empty" in fragments.answer("Full", (), None, empty="Soon.") and "Soon." in fragments.answer("Full", (), None, empty="Soon.")
 

@@ -87,3 +87,17 @@ def wide(page):
 
 def kept_line(page):
     return page.locator("#kept-line").inner_text()
+
+
+def serious_violations(page):
+    """What axe-core finds that keeps somebody from using the page; text too faint to read is that."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response
+    assert "color-contrast" in {rule["id"] for rule in found["passes"]}, "it has looked"
+    return [
+        (rule["id"], node["target"], node["html"][:120])
+        for rule in found["violations"]
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]

@@ -62,7 +62,7 @@ def maps(
     if over == words.OVER_ANSWER:
         run = chat.report.runs[COMPRESSED]
         other = _title(run.label, run.compression)
-        shown.append(packed.pack_map(run.compression, other if other != label else f"{label} (answer)"))
+        shown.append(packed.pack_map(run.compression, other if other != label else words.OVER_ANSWERED.format(label=label)))
     elif over:
         share = arm.retention or max(0.01, kept.record.retained["total"] or 1.0)
         preview = engine.preview(chat.clip, Arm(over, share), chat.turns[FULL][-1].question)

@@ -90,11 +90,12 @@ def table(runs: Sequence[Run]) -> str:
     for number, run in enumerate(runs):
         short = [note for note in run.compression.notes if note.endswith("asked.")]
         notes = "".join(f"<small>{escape(note)}</small>" for note in short)
+        answered = ' translate="no"' if run.answer.text.strip() else ""
         same = formats.UNKNOWN if not number else words.YES if run.answer.text == runs[0].answer.text else words.NO
         cells = [
             formats.share(run.retention_target) if run.retention_target else formats.UNKNOWN,
             formats.share(run.retained["total"]),
-            f'<span class="oz-m-answer">{escape(run.answer.text.strip() or wording.NO_WORDS)}</span>{notes}',
+            f'<span class="oz-m-answer"{answered}>{escape(run.answer.text.strip() or wording.NO_WORDS)}</span>{notes}',
             same,
             wording.agreement(run.agreement),
             formats.count(run.tokens["total"]),
@@ -150,7 +151,7 @@ def difference(engine: ComparisonEngine, clip: str | ClipHandle, runs: Sequence[
     )
     start = step * encoded.second_per_step
     line = words.METHODS_MOMENT_LINE.format(start=start, end=start + encoded.second_per_step, total=formats.count(masks[0].size))
-    return f'<p class="oz-key">{legend}</p>' + _figure(painted(image, *masks), line, f"{line} " + ", ".join(names))
+    return f'<p class="oz-key">{legend}</p>' + _figure(painted(image, *masks), line, f"{', '.join(names)} · {line}")
 
 
 def painted(frame: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
