@@ -4,7 +4,7 @@
 
 (() => {
   const KEY = "omnizip-language";
-  const ATTRIBUTES = ["aria-label", "title", "placeholder", "alt", "aria-valuetext"];
+  const ATTRIBUTES = ["aria-label", "title", "placeholder", "alt", "aria-valuetext", "data-name"];  // the last is shown by methods.css
   const WRITTEN = "[translate=no]";
   const OWN = `script, style, textarea, code, pre, ${WRITTEN}`;
   const PLACE = /\{(\w+)\}/g;
@@ -14,6 +14,7 @@
 
   // ---- one language
 
+  const sentencesOf = (text) => text.replace(/([.!?…]) +(?=[A-Z0-9“])/g, "$1\n").split("\n");
   const lettersOf = (text) => text.replace(/[^A-Za-z]/g, "").length;
   const quoted = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
@@ -44,6 +45,7 @@
       if (known.has(text)) return known.get(text);
       if (!/[A-Za-z]{2}/.test(text)) return null;
       if (text.includes(" · ")) return joined(text.split(" · "), " · ");
+      let loose = null;  // with a whole sentence in the place of a value, which is more often two sentences
       for (const one of templates) {
         if (!one.pieces.every((piece) => text.includes(piece))) continue;
         const match = text.match(one.pattern);
@@ -52,12 +54,14 @@
         const said = values.map((value) => (value ? say(value) : ""));
         if (one.weak && values.some((value, i) => said[i] === null && !NUMBER.test(value))) continue;
         const filled = one.said.replace(PLACE, (_, name) => said[one.names.indexOf(name)] ?? values[one.names.indexOf(name)]);
-        return filled.replace(GAP, "$1");
+        if (!values.some((value) => sentencesOf(value).length > 1)) return filled.replace(GAP, "$1");
+        loose ??= filled.replace(GAP, "$1");
       }
+      const sentences = sentencesOf(text);
+      if (sentences.length > 1 && (loose === null || sentences.every((sentence) => say(sentence) !== null))) return joined(sentences, joints[" "]);
+      if (loose !== null) return loose;
       const figure = text.match(/^([\d.,]+×) ([^]+)$/) ?? text.match(/^([^]+) ([\d.]+ %)$/);
       if (figure) return joined(figure.slice(1), " ");
-      const sentences = text.replace(/([.!?…]) +(?=[A-Z0-9“])/g, "$1\n").split("\n");
-      if (sentences.length > 1) return joined(sentences, joints[" "]);
       const colon = text.indexOf(": ");
       if (colon > 0 && say(text.slice(0, colon)) !== null) return joined([text.slice(0, colon), text.slice(colon + 2)], joints[": "]);
       const parts = text.split(", ");

@@ -4,8 +4,9 @@ A catalogue maps every English sentence, {name} standing for a value, to its tra
 browser puts the translation in its place (assets/languages/language.js), by the rules that `Catalogue.say` follows as well:
 
 1. the text as it is; else its parts around " · ";
-2. else the template that fits it and has most letters of its own, its values translated where they are known;
-3. else its parts: words with a figure before or a share behind them, sentences, a known title before a colon, a list.
+2. else the template that fits it and has most letters of its own, its values translated where they are known; one with more than a
+   sentence in the place of a value counts only where the sentences are not known one by one;
+3. else its parts: sentences, words with a figure before or a share behind them, a known title before a colon, a list.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Catalogue:
             return None
         if " · " in text:
             return self._joined(text.split(" · "), " · ")
+        loose = None
         for template in self._templates:
             values = template.values(text)
             if values is None:
@@ -57,15 +59,19 @@ class Catalogue:
             said = {name: self.say(value) if value else "" for name, value in values.items()}
             if template.weak and any(said[name] is None and not NUMBER.fullmatch(value) for name, value in values.items()):
                 continue
-            return GAP.sub("", PLACE.sub(lambda place, said=said, values=values: said[place[1]] or values[place[1]], template.said))
-        return self._of_parts(text)
+            filled = GAP.sub("", PLACE.sub(lambda place, said=said, values=values: said[place[1]] or values[place[1]], template.said))
+            if not any(SENTENCE_END.search(value) for value in values.values()):
+                return filled
+            loose = loose or filled
+        sentences = SENTENCE_END.split(text)
+        if len(sentences) > 1 and (loose is None or all(self.say(sentence) is not None for sentence in sentences)):
+            return self._joined(sentences, self.joints[" "])
+        return loose or self._of_parts(text)
 
     def _of_parts(self, text: str) -> str | None:
         for figure in FIGURES:
             if found := figure.fullmatch(text):
                 return self._joined(list(found.groups()), " ")
-        if len(sentences := SENTENCE_END.split(text)) > 1:
-            return self._joined(sentences, self.joints[" "])
         title, colon, rest = text.partition(": ")
         if title and colon and self.say(title) is not None:
             return self._joined([title, rest], self.joints[": "])
