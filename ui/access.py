@@ -6,10 +6,8 @@ A name and a password come from the environment alone and are no settings, so no
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from starlette.middleware import Middleware
@@ -20,6 +18,7 @@ from omnizip.settings import Settings
 from . import words
 from .gate import Door, Gate
 from .limits import Limits
+from .run_folder import shown_folder
 
 USER, PASSWORD = "OMNIZIP_USER", "OMNIZIP_PASSWORD"
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
@@ -35,7 +34,7 @@ def access_options(settings: Settings, door: Door, waiting: Waiting, environ: Ma
     known = login(environ)
     if known and settings.mcp:
         raise OmniZipError(words.MCP_AND_LOGIN)
-    limits = Middleware(Limits, settings=settings, hops=hops(settings, environ), waiting=waiting, folder=upload_folder)
+    limits = Middleware(Limits, settings=settings, hops=hops(settings, environ), waiting=waiting, folder=shown_folder)
     gate = Middleware(Gate, door=door, agents=agents(settings), programs=settings.openai)
     return {"auth": known, "mcp_server": agents(settings), "app_kwargs": {"middleware": [gate, limits]}}
 
@@ -43,11 +42,6 @@ def access_options(settings: Settings, door: Door, waiting: Waiting, environ: Ma
 def hops(settings: Settings, environ: Mapping[str, str] = os.environ) -> int:
     """Proxies before the page whose word on a visitor's address counts; a Space has one."""
     return max(settings.trusted_hops, 1 if environ.get("SPACE_ID") else 0)
-
-
-def upload_folder() -> str:
-    """Where gradio puts uploads while they arrive."""
-    return os.environ.get("GRADIO_TEMP_DIR") or str(Path(tempfile.gettempdir()) / "gradio")
 
 
 def may_switch(settings: Settings, environ: Mapping[str, str] = os.environ) -> bool:

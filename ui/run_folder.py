@@ -72,6 +72,11 @@ class RunFolder:
         os.close(self._lock)
 
 
+def shown_folder() -> str:
+    """Where gradio takes what a page shows from, and puts uploads while they arrive; without a `RunFolder`, gradio's own place."""
+    return os.environ.get("GRADIO_TEMP_DIR") or str(Path(tempfile.gettempdir()) / "gradio")
+
+
 def remove_left(parent: Path) -> None:
     """Remove the folders of servers that no longer run."""
     for folder in parent.glob(f"{NAME}*"):

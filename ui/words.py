@@ -162,6 +162,7 @@ OVER_ANSWER = "answer"
 OVER_ANSWERED = "{label} (answer)"  # where both have the same name
 OVER_CHOICES = (("nothing", ""), ("What the answer was given with", OVER_ANSWER))
 LENS_PART = "The film is a copy of the chosen part and sound; the models read the original."
+LENS_UNWRITTEN = "The film to play here could not be written ({why}); the answers stand. Tell whoever runs this page."
 LENS_COPY = "Browsers cannot play this file, so a copy is shown here; the models read the original."
 
 # What was kept: the charts, the video, the files

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -10,29 +12,51 @@ from typing import Any
 from omnizip.engine import ComparisonEngine
 from omnizip.engine.clips import ClipKey
 from omnizip.engine.events import Arm
+from omnizip.errors import OmniZipError
 from omnizip.media import transcode_preview
 from omnizip.report import packed, wording
 from omnizip.report.decision import CompressionRecord
+from omnizip.settings import Settings
 
 from .. import links, words
 from ..chat import COMPRESSED, FULL, Chat, ClipDecision, arm_of
 from ..examples import examples_of
+from ..files import why_unwritten
+from ..run_folder import shown_folder
+
+COPIES = "copies"  # a folder of their own, apart from uploads
 
 
 def clip(engine: ComparisonEngine, chat: Chat) -> dict[str, Any]:
-    """The clip of a conversation, for `packed.pack_clip`'s other side. A film no browser plays is shown as a copy beside it.
+    """The clip of a conversation, for `packed.pack_clip`'s other side. A film no browser plays, and a part of one, is shown as a copy.
 
     Raises:
-        OmniZipError: the file is gone or cannot be copied; in one sentence.
+        OmniZipError: the file is gone, or cannot be copied; in one sentence.
     """
     encoded = engine.encode(chat.clip)
     film, note = Path(chat.path), ""
     if not encoded.clip.shows_as_it_is:
         note = words.LENS_COPY if encoded.clip.whole else words.LENS_PART
-        film = film.with_name(f"{film.stem}-{_copy_of(chat.clip.key)}-copy.mp4")
-        if not film.exists():
-            transcode_preview(chat.path, film, chat.clip.key.part.of(engine.settings))
+        film = _copied(chat, engine.settings)
     return packed.pack_clip(encoded.clip, encoded.grid, encoded.second_per_step, str(film), chat.clip.name, note)
+
+
+def _copied(chat: Chat, settings: Settings) -> Path:
+    """The copy of what is read of the chat's film, made unless it is there. It lies where what the page shows is swept by age."""
+    folder = Path(shown_folder()) / COPIES
+    film = folder / f"{Path(chat.path).stem}-{_copy_of(chat.clip.key)}-copy.mp4"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if film.exists():
+            os.utime(film)  # shown anew
+        else:
+            with tempfile.TemporaryDirectory(dir=folder) as own:  # another visitor may be making the same
+                part = Path(own) / film.name
+                transcode_preview(chat.path, part, chat.clip.key.part.of(settings))
+                part.replace(film)
+    except OSError as failure:
+        raise OmniZipError(words.LENS_UNWRITTEN.format(why=why_unwritten(failure))) from None
+    return film
 
 
 def _copy_of(key: ClipKey) -> str:
