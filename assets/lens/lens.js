@@ -194,11 +194,16 @@ function mountLens(element, options = {}) {
     }).join("");
     const said = WORDS.legend;
     const found = a() ? new Set(a().reason) : new Set();
+    const lost = !a()?.unseen ? said.dropped : a().drops ? said.lost : said.unseen;
     const legend = {
-      kept: [["clear", said.kept], ["dim", said.dropped]],
-      dropped: [["clear", said.dropped], ["dim", said.kept]],
-      reason: [...["density peak", "change", "method score"].filter((name) => found.has(REASONS.indexOf(name))).map((name) => [name, said[name]]), ...(found.has(UNSEEN) ? [["unseen", said.unseen]] : []), ...(found.has(REASONS.indexOf("dropped")) || !found.has(UNSEEN) ? [["dim", said.dropped]] : [])],
-      folded: [["absorbed", said.absorbed], ["folded", said.folded], ["clear", said.as_is], ["dim", said.dropped]],
+      kept: [["clear", said.kept], ["dim", lost]],
+      dropped: [["clear", lost], ["dim", said.kept]],
+      reason: [
+        ...["density peak", "change", "method score"].filter((name) => found.has(REASONS.indexOf(name))).map((name) => [name, said[name]]),
+        ...(a()?.unseen ? [["unseen", said.unseen]] : []),
+        ...(a()?.drops || !a()?.unseen ? [["dim", a()?.unseen ? said.looked : said.dropped]] : []),
+      ],
+      folded: [["absorbed", said.absorbed], ["folded", said.folded], ["clear", said.as_is], ["dim", lost]],
       versus: b() ? [["both", said.both], ["a", filled(said.only, a())], ["b", filled(said.only, b())], ["dim", said.neither]] : [],
     }[state.view];
     find("legend").innerHTML = legend.map(([key, text]) => `<li><i class="lens-key lens-${key === "clear" ? "clear" : "fill"}" style="background:${SWATCH(key)}"></i>${escaped(text)}</li>`).join("");
@@ -336,7 +341,8 @@ function mountLens(element, options = {}) {
     const at = (stepAt(video.currentTime) * rows + row) * columns + place((event.clientX - box.left) / box.width, columns);
     const told = (map) => {
       const reason = REASONS[map.reason[at]];
-      const why = WORDS.legend[map.absorbed[at] ? "absorbed" : reason] ?? "";
+      const name = map.absorbed[at] ? "absorbed" : reason === "dropped" && map.unseen ? "looked" : reason;
+      const why = WORDS.legend[name] ?? "";
       if (map.keep[at] === 1) return why ? filled(WORDS.kept_because, { why }) : WORDS.legend.kept;
       return why || WORDS.legend.dropped;
     };

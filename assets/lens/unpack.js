@@ -2,6 +2,7 @@
 
 const REASONS = ["text", "salient", "anchor", "density peak", "change", "method score", "folded", "dropped", "unseen"];
 const FOLDED = 6;
+const DROPPED = 7;
 const UNSEEN = 8;
 
 function bytesOf(text) {
@@ -37,11 +38,14 @@ function absorbedOf(into, length) {
 
 function unpackMap(packed) {
   const [video, audio] = [packed.video, packed.audio];
+  const reason = planesOf(video.reason, video.tokens);
   const names = packed.window_fields;
   return {
     label: packed.label,
     keep: bitsOf(video.keep, video.tokens),
-    reason: planesOf(video.reason, video.tokens),
+    reason,
+    drops: reason.includes(DROPPED),
+    unseen: reason.includes(UNSEEN),  // chosen before the encoder: some patches were never looked at
     absorbed: absorbedOf(video.into, video.tokens),
     folds: numbersOf(video.into).length,
     audioKeep: bitsOf(audio.keep, audio.tokens),

@@ -256,7 +256,7 @@ def reasons(record: CompressionRecord) -> str:
             continue
         parts, rows = [], []
         for reason, n in sorted(counts.items(), key=lambda item: list(wording.REASON_WORDS).index(item[0])):
-            name, why = wording.REASON_WORDS[reason]
+            name, why = wording.LOOKED_AT if reason == "dropped" and counts.get("unseen") else wording.REASON_WORDS[reason]
             swatch = f"oz-r-{reason.replace('_', '-')} oz-m-{modality}"
             parts.append(f'<span class="{swatch}" style="flex-grow:{n}" title="{escape(name)}: {formats.count(n)}"></span>')
             rows.append(

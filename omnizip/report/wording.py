@@ -80,7 +80,7 @@ COST_CHOOSING = ("Choosing", "deciding what to keep")
 COST_READING = ("Reading", "all that was kept, at once (prefill)")
 COST_ENCODING = ("Looking and listening", "both encoders, on what this answer needs of them")
 COST_FIRST = ("First word after", "choosing, reading, first token")
-COST_FIRST_ENCODED = ("with looking and listening", "as if each answer had begun with the file read")
+COST_FIRST_ENCODED = ("First word, all counted", "looking and listening too, as if each answer had begun with the file read")
 COST_WRITING = ("Writing", "the rest of the answer (decode)")
 COST_CACHE = ("Memory to remember it", "keys and values (KV cache)")
 COST_PEAK = ("Peak memory", "of the whole device")
@@ -123,6 +123,7 @@ REASON_WORDS = {
     "unseen": ("never looked at", "not even encoded"),
     "text": ("text", "the question and markers"),
 }
+LOOKED_AT = ("looked at, then dropped", "encoded, but not read")  # of what was dropped where other parts were never looked at
 MODALITY_TOKENS = {"audio": "Sound: {n} tokens", "video": "Picture: {n} tokens"}
 
 # The HTML report
@@ -155,7 +156,7 @@ LENS: dict[str, Any] = {
     "views": {
         "kept": ("Kept", "What the model reads, bright; the rest dimmed"),
         "dropped": ("Dropped", "What the model does not read, bright"),
-        "reason": ("Why", "Kept patches coloured by the reason they were kept for"),
+        "reason": ("Why", "Why each patch was kept, or was not read"),
         "folded": ("Folded", "Patches that absorbed others, with how many"),
         "versus": ("A / B", "Kept by both, only by one, or by the other"),
     },
@@ -168,6 +169,8 @@ LENS: dict[str, Any] = {
         "absorbed": "absorbed others",
         "folded": "folded away",
         "unseen": "never looked at",
+        "looked": "looked at, then dropped",
+        "lost": "dropped or never looked at",
         "as_is": "kept as it is",
         "both": "both",
         "only": "only {label}",
@@ -201,7 +204,7 @@ LENS: dict[str, Any] = {
     "not_copied": "The browser refused to copy. The link: {link}",
     "no_link": "Your own clip is not kept, so it cannot be linked; save the report instead. Examples can be linked.",
     "tracks": {
-        "frames": ("Frames", "kept patches bright"),
+        "frames": ("Frames", "coloured like the clip"),
         "rates": ("Picture dropped", "per 2 s; dashed: budget"),
         "bars": ("Sound kept", "per 2 s; light: anchors"),
         "wave": ("Sound", "brighter: more attention"),
