@@ -40,6 +40,8 @@ function draw() {
   line.style.setProperty("--from", `${duration ? 100 * start / duration : 0}%`);
   line.style.setProperty("--to", `${duration ? 100 * (end || duration) / duration : 100}%`);
   sound.value = track;
+  const told = file && duration ? { start, end: end || duration, duration } : null;
+  document.dispatchEvent(new CustomEvent("oz-part", { detail: told }));  // to the lens, whose time axis has handles for it, too
 }
 
 function keep() {
@@ -117,6 +119,13 @@ function look() {
   if (film.readyState) known();
   film.addEventListener("loadedmetadata", known);
 }
+
+// What the lens wishes; without a wish, it asks what is chosen.
+document.addEventListener("oz-part-wish", ({ detail }) => {
+  if (!strip.isConnected) return;
+  if (detail && duration) set(detail.name, detail.seconds);
+  else draw();
+});
 
 watch("offer", begin);
 watch("value", begin);

@@ -99,7 +99,7 @@ def ask_column(settings: Settings, first: examples.Example | None = None, notes:
         controls.build(FIRST_METHOD, FIRST_RETENTION)
     with gr.Row(elem_id="limits-row"):
         gr.HTML(fragments.hint(words.limits(settings)), elem_id="limits")
-        open_gif = gr.UploadButton(words.OPEN_GIF, file_types=OTHER_FILES, size="sm", scale=0, min_width=110, elem_id="open-gif")
+        open_gif = gr.UploadButton(words.OPEN_GIF, file_types=OTHER_FILES, size="sm", scale=0, min_width=200, elem_id="open-gif")
     return Asked(
         video,
         part,

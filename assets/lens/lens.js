@@ -1,5 +1,6 @@
 // The lens: a clip that plays under a veil of what was dropped, and everything about it on one time axis below.
-// mountLens(element, { urlOf, choose, link, view, time }) -> { setClip, setMaps, setLink }; element holds lens.html, WORDS its words.
+// mountLens(element, { urlOf, choose, view, time, part }) -> { setClip, setMaps, setLink, setPart }; element holds lens.html, WORDS its
+// words. `part`, where what is read next can be chosen, is { set(name, seconds), compare() }; its seconds are those of the file.
 
 const SWATCH = (key) => (key === "clear" ? "" : key === "dim" ? "rgb(8,11,16)" : `rgb(${TINTS[key].slice(0, 3).join(",")})`);
 
@@ -12,7 +13,7 @@ function mountLens(element, options = {}) {
   const find = (name) => element.querySelector(`.lens-${name}`);
   const [video, veil, tracks, timeline] = [find("video"), find("veil"), find("tracks"), find("time")];
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  const state = { clip: null, maps: [], a: 0, b: -1, view: "kept", dim: 0.8, sheet: null, wave: new Uint8Array(0), drawn: "", begun: false, opened: false };
+  const state = { clip: null, maps: [], a: 0, b: -1, view: "kept", dim: 0.8, sheet: null, wave: new Uint8Array(0), drawn: "", begun: false, opened: false, part: null };
 
   const a = () => state.maps[state.a];
   const b = () => state.maps[state.b] || null;
@@ -60,6 +61,7 @@ function mountLens(element, options = {}) {
     const context = tracks.getContext("2d");
     context.scale(dense, dense);
     drawTimeline(context, layout, { ...state, a: a(), b: b() }, inks());
+    showPart();
   }
 
   function inks() {
@@ -181,6 +183,54 @@ function mountLens(element, options = {}) {
     const next = Math.max(0, Math.min(windows.length - 1, windowAt(video.currentTime) + by));
     seek(windows[next].start);
     announce(next);
+  }
+
+  // ---- the part to compare next: between two handles below the time axis, of what the lens shows
+
+  const ends = { start: find("start"), end: find("end") };
+  const BESIDE_S = 0.15;  // what is shown may be that much shorter than the film: its last frame, its last word of sound
+
+  function showPart() {
+    const there = Boolean(options.part && state.part && ready() && layout && state.clip.duration);
+    find("part").hidden = !there;
+    if (!there) for (const name of ["before", "after", "again"]) find(name).hidden = true;
+    if (!there) return;
+    const from = state.clip.from ?? 0;
+    const shown = { start: 0, end: state.clip.duration };
+    const wished = { start: state.part.start - from, end: state.part.end - from };
+    const at = {};
+    for (const name of ["start", "end"]) {
+      at[name] = Math.max(0, Math.min(shown.end, wished[name]));
+      Object.assign(ends[name], { max: shown.end, step: Math.max(0.1, Math.round(shown.end / 1000)), value: at[name] });
+      ends[name].setAttribute("aria-valuetext", clock(from + at[name], true));
+    }
+    element.querySelector(".lens").classList.toggle("lens-narrow", layout.narrow);
+    Object.assign(find("ends").style, { marginLeft: `${layout.left}px`, width: `${layout.inner}px` });
+    const [left, right] = [xOf(at.start), xOf(at.end)];
+    find("ends").style.setProperty("--from", `${left - layout.left}px`);
+    find("ends").style.setProperty("--to", `${right - layout.left}px`);
+    const dimmed = [["before", layout.left, left], ["after", right, xOf(shown.end)]];
+    for (const [name, begin, finish] of dimmed) {
+      find(name).hidden = finish - begin < 1;
+      Object.assign(find(name).style, { left: `${begin}px`, width: `${finish - begin}px`, height: `${layout.axis}px` });
+    }
+    const again = ["start", "end"].some((name) => Math.abs(wished[name] - shown[name]) > BESIDE_S);
+    find("again").textContent = filled(WORDS.compare_part, { start: clock(state.part.start, true), end: clock(state.part.end, true) });
+    find("again").hidden = !again;
+  }
+
+  function setPart(part) {
+    state.part = part;
+    showPart();
+  }
+
+  function choosePart(name) {
+    const seconds = Number(ends[name].value);
+    const [from, whole] = [state.clip.from ?? 0, state.part.duration];
+    const atEnd = seconds >= Number(ends[name].max) - 1e-6 && from + seconds > whole - BESIDE_S;
+    seek(seconds);
+    options.part.set(name, atEnd ? whole : from + seconds);
+    showPart();  // the handle stays where the part may end
   }
 
   // ---- what is shown
@@ -424,6 +474,8 @@ function mountLens(element, options = {}) {
     if (event.pointerType !== "touch") showTip(event);
   });
   timeline.addEventListener("pointerleave", () => { find("tip").hidden = true; });
+  for (const name of ["start", "end"]) ends[name].addEventListener("input", () => choosePart(name));
+  find("again").addEventListener("click", () => options.part.compare());
   find("png").addEventListener("click", savePicture);
   find("link").addEventListener("click", copyLink);
   const SNUG = 900;
@@ -439,7 +491,7 @@ function mountLens(element, options = {}) {
   const recolour = new MutationObserver(drawTracks);
   for (const node of [document.documentElement, document.body]) recolour.observe(node, { attributes: true, attributeFilter: ["class", "lang"] });
 
-  element.lens = { setClip, setMaps, setLink, state };
+  element.lens = { setClip, setMaps, setLink, setPart, state };
   return element.lens;
 }
 

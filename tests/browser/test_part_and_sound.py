@@ -199,3 +199,53 @@ def test_a_film_of_two_hours_will_do_where_the_part_is_within_the_limit(browser,
         assert "from 5700 s to 5720.0 s" in page.locator("#clip-notes").inner_text()
         assert page.complaints == []
         page.close()
+
+
+LENS = "document.querySelector('.lens').parentElement.lens.state"
+ENDS = "[...document.querySelectorAll('.lens-ends input')].map((end) => +end.value)"
+
+
+@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
+def test_the_part_is_dragged_on_the_time_axis_too_and_compared_from_there(browser, url, size):
+    page = ready(browser, url, size)
+    page.wait_for_function("document.querySelector('.lens-part') && !document.querySelector('.lens-part').hidden")
+    assert page.locator(".lens-again").is_hidden(), "all of it is what is shown"
+    page.locator(".lens-ends").scroll_into_view_if_needed()
+    time_axis, ends = page.locator(".lens-tracks").bounding_box(), page.locator(".lens-ends").bounding_box()
+    assert 0 <= ends["y"] - time_axis["y"] - time_axis["height"] < 30, "right below it"
+    middle = ends["y"] + ends["height"] / 2
+    page.mouse.move(ends["x"], middle)
+    page.mouse.down()
+    page.mouse.move(ends["x"] + ends["width"] / 2, middle, steps=4)
+    page.mouse.up()
+    page.wait_for_function(f"{ENDS}[0] > 3")
+    start = page.evaluate(ENDS)[0]
+    assert start == pytest.approx(4, abs=0.3), "half of eight seconds, where the axis has them"
+    shown = page.evaluate("document.querySelector('.lens-video').currentTime")
+    assert shown == pytest.approx(start, abs=0.05), "what is cut is what is seen"
+    page.locator(".lens-end").focus()
+    for _ in range(10):
+        page.keyboard.press("ArrowLeft")
+    page.wait_for_function(f"Math.abs({ENDS}[1] - 7) < 0.01")
+    assert at(page, "end") == "0:07" and float(at(page, "start").split(":")[1]) == pytest.approx(start), "the strip on the clip box follows"
+    assert page.locator(".lens-after").is_visible() and page.locator(".lens-before").is_visible()
+    assert page.locator(".lens-again").inner_text() == f"Compare {start:.1f} s to 7.0 s"
+    shot(page, f"lens-part-{size['width']}")
+    page.locator("[data-at=start]").fill("0:05")
+    page.locator("[data-at=start]").press("Enter")
+    page.wait_for_function(f"{ENDS}[0] === 5")  # and the other way round
+    page.locator(".lens-again").click()
+    page.wait_for_function(f"Math.abs({LENS}.clip.duration - 2) < 0.1 && {LENS}.clip.from === 5")
+    page.wait_for_function("document.querySelector('.lens-again').hidden")
+    assert "from 5 s to 7.0 s" in page.locator("#clip-notes").inner_text()
+    page.wait_for_function(DONE)
+    page.wait_for_function("document.querySelector('.lens-video').readyState >= 2")
+    film = page.locator(".lens-video").get_attribute("src")
+    for name, text in (("start", "0:03"), ("end", "0:05")):  # as long, and elsewhere
+        page.locator(f"[data-at={name}]").fill(text)
+        page.locator(f"[data-at={name}]").press("Enter")
+    compare(page)
+    page.wait_for_function(f"{LENS}.clip.from === 3")
+    assert page.locator(".lens-video").get_attribute("src") != film, "never the other part's film"
+    assert wide(page) <= 0 and page.complaints == []
+    page.close()

@@ -22,6 +22,7 @@ from ui.run_folder import shown_folder
 # What is asked for, where the picture then begins and how long it is, and when it beeps; the tracks beep at 1 and at 3 s
 READ = {
     Part(start=0.5, end=3.5, audio_track="1"): (0.5, 3.0, [0.5]),
+    Part(end=2.0, audio_track="1"): (0.0, 2.0, [1.0]),
     Part(start=2.0, audio_track="1"): (2.0, 2.0, []),
     Part(start=2.0, audio_track="2"): (2.0, 2.0, [1.0]),
     Part(audio_track="2"): (0.0, 4.0, [3.0]),
@@ -63,7 +64,8 @@ def chats(engine, film):
 
 def test_two_comparisons_of_one_clip_never_show_each_others_copy(engine, chats, film):
     """Made in one order and asked for again in the other, each is the film of its own part with its own sound."""
-    made = {part: view.clip(engine, chat)["source"] for part, chat in chats.items()}
+    packed = {part: view.clip(engine, chat) for part, chat in chats.items()}
+    made = {part: clip["source"] for part, clip in packed.items()}
     for part, chat in reversed(chats.items()):
         assert view.clip(engine, chat)["source"] == made[part], "and it is made once"
         start, length, beeps = READ[part]
@@ -73,6 +75,8 @@ def test_two_comparisons_of_one_clip_never_show_each_others_copy(engine, chats, 
         heard = None if copy.waveform is None else clips.beep_starts(copy.waveform)
         assert heard == (None if beeps is None else pytest.approx(beeps, abs=0.05))
     assert all(a != b for a, b in combinations(made.values(), 2))
+    assert len({clip["key"] for clip in packed.values()}) == len(READ), "by which the lens tells one clip from the next"
+    assert all(clip["from"] == READ[part][0] for part, clip in packed.items())
     assert {Path(path).resolve().parent for path in made.values()} == {Path(shown_folder()).resolve() / view.COPIES}
     assert [path.name for path in film.parent.iterdir() if "copy" in path.name] == [], "nothing is written beside the film"
 

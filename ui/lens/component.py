@@ -19,7 +19,13 @@ const lens = mountLens(element, {
   view: asked.get("view"),
   time: Number(asked.get("time")) || 0,
   urlOf: (path) => `${root}/file=${path.split("/").map(encodeURIComponent).join("/")}`,
+  part: {  // assets/part.js keeps it
+    set: (name, seconds) => document.dispatchEvent(new CustomEvent("oz-part-wish", { detail: { name, seconds } })),
+    compare: () => document.querySelector("#compare")?.click(),
+  },
 });
+document.addEventListener("oz-part", (event) => lens.setPart(event.detail));
+document.dispatchEvent(new CustomEvent("oz-part-wish"));
 const show = async () => {
   await lens.setClip(props.clip);
   if (!props.maps?.shown?.length) return;

@@ -38,7 +38,10 @@ def clip(engine: ComparisonEngine, chat: Chat) -> dict[str, Any]:
     if not encoded.clip.shows_as_it_is:
         note = words.LENS_COPY if encoded.clip.whole else words.LENS_PART
         film = _copied(chat, engine.settings)
-    return packed.pack_clip(encoded.clip, encoded.grid, encoded.second_per_step, str(film), chat.clip.name, note)
+    clip = packed.pack_clip(encoded.clip, encoded.grid, encoded.second_per_step, str(film), chat.clip.name, note)
+    if note:  # parts of one length look alike by their grids, and tracks by everything
+        clip["key"] += f"-{_copy_of(chat.clip.key)}"
+    return {**clip, "from": chat.clip.key.start_s}  # where in the file the time axis begins, seconds
 
 
 def _copied(chat: Chat, settings: Settings) -> Path:
