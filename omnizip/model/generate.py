@@ -33,6 +33,7 @@ from .layer_pruning import KeptRows, pruned, uneven
 from .loading import Parts
 
 ROWS_SCORED = 16  # projected to the vocabulary at once
+COLDEST = 1e-6  # temperature below which the most likely token is taken: logits divided by less differ beyond what float32 tells apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,8 +183,8 @@ class LanguageModel:
 
     def _sampler(self, sampling: Sampling) -> Callable[[Tensor], int]:
         """Logits (vocabulary,) -> the next id."""
-        warpers = LogitsProcessorList()
-        if sampling.temperature > 0:
+        warpers, greedy = LogitsProcessorList(), sampling.temperature < COLDEST
+        if not greedy:
             warpers.append(TemperatureLogitsWarper(sampling.temperature))
             if sampling.top_p < 1:
                 warpers.append(TopPLogitsWarper(sampling.top_p))
@@ -193,7 +194,7 @@ class LanguageModel:
         def choose(logits: Tensor) -> int:
             nonlocal generator
             logits = logits.index_fill(0, self._suppressed.to(logits.device), -torch.inf)
-            if not sampling.temperature > 0:
+            if greedy:
                 return int(logits.argmax())
             if generator is None:
                 generator = torch.Generator(logits.device).manual_seed(sampling.seed)
