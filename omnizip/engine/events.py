@@ -12,6 +12,8 @@ from ..errors import MethodError
 from ..report.report import Run, RunReport
 from ..stream import TokenStream
 
+METHOD_SEEDS = 2**31  # every method's option `seed` lies below; a seed of sampling may be larger
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -40,10 +42,10 @@ class Arm:
         """The method as it applies to this clip's own mix of tokens.
 
         Args:
-            seed: for a method that draws at random and was given none.
+            seed: for a method that draws at random and was given none; one beyond METHOD_SEEDS is wrapped into them.
         """
         kind = self.method_class()
-        seeded = {"seed": seed} if any(item.name == "seed" for item in kind.options()) else {}
+        seeded = {"seed": seed % METHOD_SEEDS} if any(item.name == "seed" for item in kind.options()) else {}
         options = {**seeded, **self.options}
         return kind(**options) if self.retention is None else kind.at_retention(self.retention, stream, **options)
 
