@@ -11,10 +11,11 @@ back. Remembered are encoded clips (clips.py) and, for follow-up questions, the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from time import monotonic, perf_counter
@@ -240,7 +241,7 @@ class Engine:
         """Decode, encode and answer for every arm."""
         if not question.strip():
             raise OmniZipError("The question is empty; ask something about the clip.")
-        check_text(question)
+        check_text(question, history)
         for arm in arms:
             arm.method_class()
         handle, asked = self._handle(clip), sampling or self.sampling
@@ -361,12 +362,15 @@ class Engine:
         return self._digests.get(key, lambda: media.digest(path, self.settings))[0]
 
 
-def check_text(question: str) -> None:
-    """Raise OmniZipError for a question that no file could hold as text: half a character, bytes that were none."""
+def check_text(question: str, history: History = ()) -> None:
+    """Raise OmniZipError for a conversation that no file could hold as text: half a character, bytes that were none."""
+    told = chain.from_iterable(history.values()) if isinstance(history, Mapping) else history
     try:
         question.encode()
+        for turn in told:
+            f"{turn.question}{turn.answer or ''}".encode()
     except UnicodeEncodeError:
-        raise OmniZipError("The question holds something that is no text; type it again.") from None
+        raise OmniZipError("The conversation holds something that is no text; type it again.") from None
 
 
 def _same(clip: Clip, handle: ClipHandle) -> Clip:

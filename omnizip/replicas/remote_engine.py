@@ -155,7 +155,7 @@ class RemoteEngine:
     ) -> Iterator[Event]:
         if not question.strip():
             raise OmniZipError("The question is empty; ask something about the clip.")
-        check_text(question)
+        check_text(question, history)
         for arm in arms:
             arm.method_class()
         handle = self._handle(clip)
