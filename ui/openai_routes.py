@@ -209,7 +209,8 @@ class Turns:
                 return path
             sound, joined = folder / f"sound.{asked.sound.kind}", folder / "clip.mkv"
             sound.write_bytes(asked.sound.content)
-            whole = path.rename(folder / f"sent{path.suffix}")
+            (folder / "sent").mkdir()
+            whole = path.rename(folder / "sent" / path.name)  # sentences name it
             media.join_sound(whole, sound, joined, self.engine.settings, gone.is_set)
             return joined
         except media.Cancelled:

@@ -126,7 +126,8 @@ def _refuse_unknown(body: Mapping[str, Any]) -> None:
         if name in TAKEN or name in UNREAD or value is None:
             continue
         if name not in NEUTRAL:
-            raise RequestError(f"There is no field {_shown(name)}; leave it away.", param=name[:SHOWN_CHARS])
+            text = name[:SHOWN_CHARS].encode(errors="backslashreplace").decode()  # JSON can name half a character, a reply cannot
+            raise RequestError(f"There is no field {_shown(name)}; leave it away.", param=text)
         if not any(value == none and isinstance(value, bool) == isinstance(none, bool) for none in NEUTRAL[name]):
             raise RequestError(f"{name} is not supported here, other than {_shown(NEUTRAL[name][-1])}; leave it away.", param=name)
 
@@ -157,7 +158,9 @@ def _arm(body: Mapping[str, Any]) -> Arm:
     except RequestError:
         raise
     except OmniZipError as problem:
-        raise RequestError(str(problem), param="method" if "retention" not in str(problem) else "retention") from None
+        blame = {"There is no method": "method", "The retention is": "retention"}
+        param = next((field for begins, field in blame.items() if str(problem).startswith(begins)), "options")
+        raise RequestError(str(problem), param=param) from None
     except (TypeError, ValueError) as problem:  # an option of another kind, which JSON brings
         sentence = f"An option of {method} is of the wrong kind; give each a value as /methods lists them."
         raise RequestError(sentence, param="options") from problem

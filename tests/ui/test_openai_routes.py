@@ -226,6 +226,35 @@ def test_files_are_gone_when_the_answer_is_there(client, clip, tmp_path, monkeyp
     assert list(tmp_path.glob("asked-*")) == []
 
 
+def test_a_sound_that_cannot_be_read_is_one_sentence(client, clip):
+    sound = {"type": "input_audio", "input_audio": {"data": base64.b64encode(b"no sound").decode(), "format": "wav"}}
+    with pytest.raises(openai.BadRequestError, match="The sound that was given for clip.mp4 cannot be read"):
+        client.chat.completions.create(model=MODEL, messages=about(clip, QUESTION, sound))
+
+
+@pytest.mark.parametrize("place", ["field", "model", "question", "answer"])
+def test_half_a_character_is_refused_in_one_sentence(page, clip, place):
+    half = "\ud800"
+    said = {"role": "assistant", "content": half if place == "answer" else "A bell."}
+    turns = [*about(clip), said, {"role": "user", "content": half if place == "question" else "And when?"}]
+    body = {"model": half if place == "model" else MODEL, "messages": turns, **({half: 1} if place == "field" else {})}
+    reply = httpx.post(f"{page.local_url}v1/chat/completions", content=json.dumps(body), timeout=120)
+    assert reply.status_code == (404 if place == "model" else 400)
+    told = reply.json()["error"]["message"]
+    assert told.endswith(".") and ("no text" in told or "\\ud800" in told)
+
+
+@pytest.mark.parametrize("method", ["random", "omnizip", "glance"])
+def test_every_seed_that_is_taken_draws(client, clip, method):
+    done = [
+        client.chat.completions.create(
+            model=MODEL, messages=about(clip), seed=seed, temperature=1.5, extra_body={"method": method, "retention": 0.3}
+        )
+        for seed in (2**63 - 1, 2**63 - 1)
+    ]
+    assert done[0].choices[0].message.content == done[1].choices[0].message.content
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_file_that_cannot_be_read_is_one_sentence_with_a_status(client, tmp_path, stream):
     with pytest.raises(openai.BadRequestError, match="clip.mp4 is not a video") as caught:
