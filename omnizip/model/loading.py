@@ -35,6 +35,7 @@ from .load_errors import as_model_errors, came_from_network
 from .memory import PARAMETERS, Needs, free_by_gpu, free_bytes, needs, released_weights, tensors_in, weight_bytes
 
 MARK = "omnizip.json"  # what a checkpoint says of itself: name, embedded
+PARTS = ("audio_config", "vision_config", "text_config")  # of a thinker's config
 CONFIGS = ("config.json", "preprocessor_config.json", "tokenizer_config.json")
 
 
@@ -366,11 +367,21 @@ def _optional_json(file: Path) -> dict[str, Any] | None:
 
 
 def _kind(source: str, config: dict[str, Any]) -> Family:
-    """The family of a checkpoint. Raises ModelError for one that is of none."""
+    """The family of a checkpoint. Raises ModelError for one that is of none, or whose config leaves the thinker's sizes out.
+
+    What a config leaves out is taken to be as in the released models, of which the weights would then be made in memory.
+    """
     try:
-        return family_of(config)
+        family = family_of(config)
     except ModelError as error:
         raise ModelError(f"{source} holds {error}") from None
+    whole, _ = family.model_types
+    thinker = config.get("thinker_config") if config["model_type"] == whole else config
+    lacking = [part for part in PARTS if not isinstance(thinker, dict) or not isinstance(thinker.get(part), dict)]
+    if lacking:
+        name = lacking[0] if isinstance(thinker, dict) else "thinker_config"
+        raise ModelError(f"The config.json of {source} has no {name}, which tells the model's sizes; download it again.")
+    return family
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from omnizip.compressors import COMPRESSORS
 from omnizip.errors import ModelError
 from omnizip.model import encoders, loading
 from omnizip.model.caching import with_cache
+from omnizip.model.families import family_of
 from omnizip.model.generate import LanguageModel
 from omnizip.model.qwen import QwenOmni
 from omnizip.report.flops import audio_flops, encoder_flops
@@ -442,3 +443,18 @@ def test_the_count_of_operations_is_what_torch_counts(share, monkeypatch):
     tokens = heard.audio.shape[0]
     attention = 4 * shape.audio_width * tokens**2 * shape.audio_layers  # one block, which the CPU's kernel computes unseen
     assert tokens == 78 and audio_flops(shape, tokens) == counted.get_total_flops() + attention
+
+
+@pytest.mark.parametrize("part", ["thinker_config", "audio_config", "vision_config", "text_config"])
+@pytest.mark.parametrize("left", ["nothing", None, []])
+def test_a_config_without_sizes_is_refused_before_the_released_ones_fill_the_memory(tmp_path, monkeypatch, part, left):
+    tiny_qwen3.save_full(tmp_path)
+    monkeypatch.setattr(family_of({"model_type": "qwen3_omni_moe"}).thinker, "from_pretrained", lambda *_, **__: pytest.fail("read"))
+    config = json.loads((tmp_path / "config.json").read_text())
+    holder = config if part == "thinker_config" else config["thinker_config"]
+    del holder[part]
+    if left != "nothing":
+        holder[part] = left
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=f"has no {part}, which tells the model's sizes; download it again."):
+        QwenOmni.load(Settings(model=str(tmp_path)))
