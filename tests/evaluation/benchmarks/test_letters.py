@@ -31,6 +31,12 @@ OPTIONS = ("A man", "a red circle", "Nothing", "It is getting louder")
         ("A RED circle.", "B"),
         ("A man", "A"),
         ("nothing", "C"),
+        ("The answer is A because the man speaks.", "A"),
+        ("Answer: A red circle.", "B"),  # the article of B's text, and no A
+        ("Answer: A A man", "A"),
+        ("The answer is A, not B.", "A"),
+        ("Option A is wrong, so the answer is B.", "B"),
+        ("B. a red circle\n\nA. A man is not seen.", None),
     ],
 )
 def test_an_answer_that_names_an_option(answer, letter):
@@ -56,6 +62,13 @@ def test_an_answer_that_names_an_option(answer, letter):
         "The answer is A. No, the answer is B.",
         "a red circle and nothing",
         "AB",
+        "The answer is A or B.",
+        "Answer: A, B",
+        "The answer is (A) and (C)",
+        "A. A man B. a red circle C. Nothing D. It is getting louder",
+        "Answer: A drum",
+        "It is not option A.",
+        "Option A is wrong.",
         "The answer is a man",  # stated in words only, and not word for word an option
     ],
 )
