@@ -17,6 +17,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..compressors import COMPRESSORS
 from ..errors import OmniZipError, UsageError
 from ..settings import Settings
 from . import evaluate
@@ -52,7 +53,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--paper", metavar="NAME", help="rows and protocol of a paper's table, such as omnizip-45; eval list names them")
     parser.add_argument("--protocol", metavar="NAME", help="inputs and words (default: exact, or the paper's); eval list names them")
     parser.add_argument(
-        "--methods", metavar="NAME,NAME", help=f"methods at every --retention (default, without --arm and --paper: {METHODS})"
+        "--methods",
+        metavar="NAME,NAME",
+        help=f"methods at every --retention; all for every method (default, without --arm and --paper: {METHODS})",
     )
     parser.add_argument("--retention", default=evaluate.SHARES, metavar="R,R", help="shares to keep (default: %(default)s)")
     text = "one more line, such as omnizip@0.35:merge_size=15; without @ at every --retention; may be repeated"
@@ -151,7 +154,7 @@ def list_all(arguments: argparse.Namespace) -> None:
 def _job(arguments: argparse.Namespace) -> tuple[BenchmarkJob, int]:
     """What is to be run, and how many clips the benchmark has in all."""
     from ..evaluation.benchmarks import READERS
-    from ..evaluation.benchmarks.examination import BenchmarkJob
+    from ..evaluation.benchmarks.examination import BenchmarkJob, annotation_digest
 
     if min(arguments.seeds, arguments.workers, 1 if arguments.limit is None else arguments.limit) < 1 or arguments.gpus < 0:
         raise UsageError("--limit, --seeds and --workers are whole numbers from 1 on, --gpus from 0 on.")
@@ -161,13 +164,15 @@ def _job(arguments: argparse.Namespace) -> tuple[BenchmarkJob, int]:
     settings = replace(base, **protocol.settings(reader.long, base)).override(arguments)
     entries = _entries(arguments)
     clips = reader.load(Path(arguments.data), Path(arguments.annotations) if arguments.annotations else None)
+    if arguments.subtitles and reader.name != "videomme":
+        raise UsageError("--subtitles: only videomme has some; leave it out.")
     if arguments.subtitles and not any(clip.subtitles for clip in clips):
         raise UsageError(f"--subtitles: {arguments.data} has none for these videos; put ID.srt files into its folder subtitle.")
-    count = len(clips)
+    count, asked = len(clips), annotation_digest(clips)
     if arguments.limit is not None and arguments.limit < count:
         clips = [clips[number * count // arguments.limit] for number in range(arguments.limit)]
     _check_videos(reader, [clip.video for clip in clips], arguments.data)
-    return BenchmarkJob(settings, reader.name, protocol, entries, tuple(clips), arguments.subtitles), count
+    return BenchmarkJob(settings, reader.name, protocol, entries, tuple(clips), arguments.subtitles, asked), count
 
 
 def _check_videos(reader: BenchmarkReader, videos: Sequence[str], folder: str) -> None:
@@ -194,7 +199,8 @@ def _entries(arguments: argparse.Namespace) -> tuple[Entry, ...]:
     lines = [*(paper_rows(arguments.paper).lines(arguments.benchmark) if arguments.paper else ()), *arguments.arm]
     found = [entry for line in lines for entry in arms.parse_arm(line, shares, arguments.seeds)]
     if arguments.methods or not lines:
-        found = arms.method_entries((arguments.methods or METHODS).split(","), shares, arguments.seeds) + found
+        names = list(COMPRESSORS) if arguments.methods == "all" else (arguments.methods or METHODS).split(",")
+        found = arms.method_entries(names, shares, arguments.seeds) + found
     return arms.with_full(found)
 
 

@@ -69,6 +69,11 @@ def identity(job: Examinable, weights: str) -> dict[str, Any]:
     }
 
 
+def is_lost(record: Record) -> bool:
+    """Whether nothing was asked because the clip itself could not be read, which the next run may find mended."""
+    return "failed" in record
+
+
 class RecordStore:
     """Clips that are done, one JSON line each, in a folder or in memory alone.
 
@@ -95,7 +100,9 @@ class RecordStore:
             if (folder / ARGUMENTS).exists():
                 self._check(folder, json.loads((folder / ARGUMENTS).read_text()), known)
             else:
-                (folder / ARGUMENTS).write_text(json.dumps(known, indent=2) + "\n")
+                written = folder / f"{ARGUMENTS}.{os.getpid()}"  # whole at once: other parts read it, and a stop may come at any time
+                written.write_text(json.dumps(known, indent=2) + "\n")
+                written.replace(folder / ARGUMENTS)
             for file in sorted(folder.glob(f"{CLIPS}*.jsonl")):
                 self._read(file)
         except (OSError, ValueError) as error:
@@ -111,7 +118,8 @@ class RecordStore:
         whole = text[: text.rfind("\n") + 1]
         for line in whole.splitlines():
             task, record = json.loads(line)
-            self.records[tuple(task)] = record
+            if tuple(task) not in self.records or not is_lost(record):  # another part may have had the file that this one lacked
+                self.records[tuple(task)] = record
         if whole != text and file == self._file:
             file.write_text(whole)
 
@@ -134,6 +142,8 @@ def run(
 ) -> list[Record]:
     """Examine the clips that `tasks` name; returns their records in order, whoever made them and when.
 
+    A clip that could not be read is tried again; whatever else is remembered stays.
+
     Args:
         model: for one process; several load their own.
         workers: processes; with 1 it is this one, with `model`.
@@ -143,7 +153,7 @@ def run(
     Raises:
         OmniZipError: a clip cannot be made or read, or a process ended early.
     """
-    todo = [task for task in tasks if task not in store.records]
+    todo = [task for task in tasks if task not in store.records or is_lost(store.records[task])]
     shown = tqdm(total=len(tasks), initial=len(tasks) - len(todo), unit="clip", file=bar, dynamic_ncols=True, disable=bar is None)
     with shown, _records(job, model, todo, workers, gpus) as made:
         for task, record in made:

@@ -15,6 +15,7 @@ import pytest
 from omnizip.cli.main import main
 from omnizip.compressors import COMPRESSORS
 from omnizip.compressors.omnizip import OmniZip
+from omnizip.errors import OmniZipError
 from omnizip.evaluation.benchmarks import READERS
 from omnizip.model.encoders import Encoder
 
@@ -127,6 +128,30 @@ def test_parts_put_together_equal_one_run(evaluate, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_a_file_that_was_mended_is_read_and_another_annotation_is_another_run(evaluate, tmp_path):
+    folder, state = tmp_path / "download", tmp_path / "state"
+    folder.mkdir()
+    benchmark_files.dailyomni(folder)
+    film = folder / "Videos/clip1/clip1_video.mp4"
+    film.rename(tmp_path / "elsewhere.mp4")
+    flags = ["--methods", "full", "--state", str(state)]
+    before, _ = evaluate("dailyomni", *flags, data=folder)
+    assert before["results"][0]["counts"]["failed"] == 2
+    (tmp_path / "elsewhere.mp4").rename(film)
+    (state / "clips.jsonl").rename(state / "clips-2-of-2.jsonl")  # as a part had it, which is read after the whole
+    after, _ = evaluate("dailyomni", *flags, data=folder)
+    assert after["results"][0]["counts"]["failed"] == 0
+    assert len((state / "clips.jsonl").read_text().splitlines()) == 1, "the others are not examined again"
+    again, _ = evaluate("dailyomni", *flags, data=folder)
+    assert again["results"][0]["counts"] == after["results"][0]["counts"]
+    rows = json.loads((folder / "qa.json").read_text())
+    rows[0]["Answer"] = "B" if rows[0]["Answer"] == "A" else "A"
+    (folder / "qa.json").write_text(json.dumps(rows))
+    line, _ = evaluate("dailyomni", *flags, data=folder, status=2)
+    assert "other arguments (annotation)" in line
+
+
+@pytest.mark.slow
 def test_a_bad_file_and_a_method_that_breaks_cost_their_own_questions(evaluate, downloads, tmp_path, monkeypatch):
     class Breaks(OmniZip):
         def compress(self, stream, *rest):
@@ -219,7 +244,8 @@ def test_a_judge_that_cannot_be_reached_leaves_descriptions_unjudged(downloads, 
         ("worldsense", ["--protocol", "mine"], "--protocol is 'mine'"),
         ("worldsense", ["--shard", "3/2"], "--shard is '3/2'"),
         ("worldsense", ["--limit", "0"], "--limit"),
-        ("worldsense", ["--subtitles"], "--subtitles"),
+        ("worldsense", ["--subtitles"], "--subtitles: only videomme has some"),
+        ("worldsense", ["--methods", "all,nosuch"], "no method"),
         ("worldsense", ["--ray", "auto"], "give each machine its --shard I/N and the same --state"),
         ("worldsense", ["--gpus", "99"], "--gpus is 99, and"),
         ("worldsense", ["--judge", "http://a/v1", "--judge-model", "m"], "only captions"),
@@ -234,6 +260,15 @@ def test_a_mistake_is_one_line_before_the_long_work(name, flags, words, download
     assert main(["eval", name, "--data", str(downloads[name]), *flags]) == 2
     line = capsys.readouterr().err
     assert words in line and line.count("\n") == 1
+
+
+def test_all_is_every_method(downloads, capsys, monkeypatch):
+    seen = []
+    monkeypatch.setattr("omnizip.cli.benchmark._check_videos", lambda *_: None)
+    monkeypatch.setattr("omnizip.evaluation.arms.method_entries", lambda names, *_: seen.extend(names) or [])
+    monkeypatch.setattr("omnizip.model.qwen.QwenOmni.load", lambda *_: (_ for _ in ()).throw(OmniZipError("enough")))
+    main(["eval", "avut", "--data", str(downloads["avut"]), "--methods", "all"])
+    assert "enough" in capsys.readouterr().err and seen == list(COMPRESSORS)
 
 
 def test_a_folder_without_any_video_is_one_line(downloads, capsys, tmp_path):

@@ -79,7 +79,8 @@ def read_rows(file: Path) -> list[Any]:
     text = _read_text(file)
     try:
         if file.suffix == ".jsonl":
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
+            # Of all that splitlines takes for an end of line, JSON may hold some within a text, such as U+2028.
+            return [json.loads(line) for line in text.split("\n") if line.strip()]
         found = json.loads(text)
     except ValueError as error:
         raise AnnotationError(f"it is not valid JSON ({error}); download it again.") from None
@@ -91,7 +92,7 @@ def read_rows(file: Path) -> list[Any]:
 def read_mapping(file: Path) -> dict[str, Any]:
     """A JSON object. Raises AnnotationError for anything else."""
     try:
-        found = json.loads(_read_text(file))
+        found = json.loads(_read_text(file), object_pairs_hook=_each_once)
     except ValueError as error:
         raise AnnotationError(f"it is not valid JSON ({error}); download it again.") from None
     if not isinstance(found, dict):
@@ -99,9 +100,16 @@ def read_mapping(file: Path) -> dict[str, Any]:
     return found
 
 
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, of whose names none stands twice: Python would drop all but the last."""
+    if twice := [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]:
+        raise AnnotationError(f"it has {twice[0]} twice in one object; download it again.")
+    return dict(pairs)
+
+
 def _read_text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise AnnotationError(f"it cannot be read ({error}); check the path, or download it again.") from None
 

@@ -7,7 +7,7 @@ sentence. Neither is ever counted as a wrong answer.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -40,6 +40,7 @@ class BenchmarkJob:
     entries: tuple[Entry, ...]
     clips: tuple[BenchmarkClip, ...]
     subtitles: bool = False
+    annotation: str = ""  # digest of what is asked, of all clips
 
     def tasks(self) -> list[Task]:
         """Every clip, by its name in the annotation."""
@@ -52,6 +53,7 @@ class BenchmarkJob:
             "protocol": asdict(self.protocol),
             "arms": [[entry.name, entry.seeds] for entry in self.entries],
             "subtitles": self.subtitles,
+            "annotation": self.annotation,
             "reading": {name: getattr(self.settings, name) for name in READING},
         }
 
@@ -106,6 +108,14 @@ class BenchmarkExaminer:
                         full = reply.ids
                     found[key].append({**judged(question, reply.text), **plain(reply)})
         return found
+
+
+def annotation_digest(clips: Iterable[BenchmarkClip]) -> str:
+    """First 16 hex digits of the sha256 of what is asked about which clips, wherever their files lie."""
+    found = hashlib.sha256()
+    for clip in clips:
+        found.update(repr((clip.id, clip.groups, clip.questions)).encode())
+    return found.hexdigest()[:16]
 
 
 def judged(question: BenchmarkQuestion, text: str) -> Record:

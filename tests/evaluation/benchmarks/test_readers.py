@@ -168,6 +168,23 @@ def test_a_question_that_stands_twice_is_told(download):
         READERS["avut"].load(folder)
 
 
+def test_a_video_that_stands_twice_in_an_object_is_told(download):
+    folder, file = download("worldsense")
+    text = file.read_text()
+    file.write_text(text.replace('"clip1": {', '"clip0": {'))
+    with pytest.raises(OmniZipError, match="worldsense_qa.json: it has clip0 twice"):
+        READERS["worldsense"].load(folder)
+
+
+def test_lines_may_hold_every_character_that_json_allows_and_begin_with_a_mark_of_their_encoding(download):
+    folder, file = download("videomme")
+    first, *rest = [json.loads(line) for line in file.read_text().splitlines()]
+    first["question"] = "What\u2028is\u0085seen?"
+    file.write_text("\ufeff" + "\r\n".join(json.dumps(row, ensure_ascii=False) for row in (first, *rest)), encoding="utf-8", newline="")
+    found = READERS["videomme"].load(folder)
+    assert found[0].questions[0].text == first["question"] and sum(len(clip.questions) for clip in found) == 1 + len(rest)
+
+
 def test_a_blank_option_that_is_the_answer_stays(download):
     folder, file = download("avut")
     rows = json.loads(file.read_text())
