@@ -61,7 +61,7 @@ def make_entry(method: str, retention: float | None, options: dict[str, Any], se
     """A line of the table; methods that draw at random get all the seeds. Raises MethodError for what the method does not take."""
     if method == FULL:
         return Entry(FULL)
-    found = Entry(method, retention, tuple(options.items()), seeds if method == RANDOM else 1)
+    found = Entry(method, retention, tuple(options.items()), seeds if method == RANDOM and "seed" not in options else 1)
     found.arm(0).method_class()
     return found
 

@@ -134,6 +134,12 @@ def test_methods_inside_the_model_answer_as_engine_compare_does(settings, tmp_pa
         assert (shares["audio"] + shares["video"]) / sum(record["tokens"].values()) == pytest.approx(sum(kept[name]) / len(kept[name]))
 
 
+def test_a_seed_that_was_given_is_run_once():
+    """Three runs of one seed would be pooled as three, with no spread between them."""
+    (entry,) = arms.parse_arm("random@0.45:seed=5", (), 3)
+    assert entry.seeds == 1 and arms.parse_arm("random@0.45", (), 3)[0].seeds == 3
+
+
 def test_seeds_differ_between_clips_and_between_runs():
     entry = arms.make_entry("random", 0.45, {}, 3)
     seeds = [entry.arm(CHOICE.scene(clip).seed, n).options["seed"] for clip in range(3) for n in range(3)]

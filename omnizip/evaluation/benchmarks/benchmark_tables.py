@@ -12,10 +12,11 @@ from .published import PROTOCOLS, REMARKS, published, published_captions
 
 Row = dict[str, Any]
 NOTE = (
-    "Percent of the answers that name an option, with 95 % intervals from a bootstrap over clips. Less full, less random: paired "
-    "difference on the questions both answered, random at the same share; p: McNemar's exact test over questions, against several seeds "
-    "a sign-flip test over clips. Unparsed: answers that name no option; failed: questions that could not be asked; both are in no "
-    "accuracy. Tokens: mean of what the model read of clip and text. First token: median, encoding and choosing counted."
+    "Percent of the answers that name an option, with 95 % intervals from a bootstrap over clips, none of one clip. Less full, less "
+    "random: paired difference on the questions both answered, random at the same share; p: McNemar's exact test over questions, "
+    "against several seeds a sign-flip test over clips. Unparsed: answers that name no option; failed: questions that could not be "
+    "asked; both are in no accuracy. Tokens: mean of what the model read of clip and text. First token: median, encoding and choosing "
+    "counted."
 )
 PUBLISHED_NOTE = "Not measured here. Baselines of different papers differ by frames, pixels and fine-tuning; compare within one paper."
 HEAD = (
@@ -34,11 +35,16 @@ def markdown(result: Row) -> str:
             parts += [f"By {kind}:", by_group(rows, kind)]
     elif not result.get("descriptions"):
         parts.append("No question was answered with an option.")
-    parts += [f"{row['label']}: {count} questions failed: {reason}" for row in rows for reason, count in row["failed"].items()]
+    parts += [f"{row['label']}: {count} questions failed: {reason}" for row in rows for reason, count in _reasons(row)]
     if result.get("descriptions"):
         parts += [DESCRIPTIONS_NOTE, described(result["descriptions"])]
     parts += published_section(benchmark)
     return "\n\n".join(parts) + "\n"
+
+
+def _reasons(row: Row) -> Iterable[tuple[str, int]]:
+    """Why questions failed, each reason on one line: some of Python's own have several."""
+    return ((" ".join(reason.split()), count) for reason, count in row["failed"].items())
 
 
 DESCRIPTIONS_NOTE = (
@@ -108,6 +114,8 @@ def _line(row: Row) -> Iterable[str]:
 def _share(found: Row | None) -> str:
     if found is None:
         return NONE
+    if not found["ci95"]:
+        return percent(found["accuracy"])
     low, high = found["ci95"]
     return f"{percent(found['accuracy'])} [{percent(low)}, {percent(high)}]"
 
@@ -115,9 +123,9 @@ def _share(found: Row | None) -> str:
 def _difference(found: Row | None) -> tuple[str, str]:
     if not found:
         return NONE, NONE
-    low, high = found["ci95"]
     p = found.get("mcnemar_p", found["sign_flip_p"])
-    return f"{100 * found['difference']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]", "<0.001" if p < 0.001 else f"{p:.3f}"
+    within = f" [{', '.join(f'{100 * end:+.1f}' for end in found['ci95'])}]" if found["ci95"] else ""
+    return f"{100 * found['difference']:+.1f}{within}", "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def milliseconds(value: float | None) -> str:
@@ -129,7 +137,7 @@ def by_group(rows: Sequence[Row], kind: str) -> str:
     """Accuracy per group of one kind, one column a group, with how many questions counted in the full run."""
     found = [{f["group"]: f for f in row["accuracy"] if f["kind"] == kind} for row in rows]
     groups = list(dict.fromkeys(name for here in found for name in here))
-    head = ["method", "asked for", *(f"{name} ({found[0][name]['n'] if name in found[0] else 0})" for name in groups)]
+    head = ["method", "asked for", *(f"{_cell(name)} ({found[0][name]['n'] if name in found[0] else 0})" for name in groups)]
     lines = (
         [
             row["label"],
@@ -139,6 +147,11 @@ def by_group(rows: Sequence[Row], kind: str) -> str:
         for row, here in zip(rows, found, strict=True)
     )
     return table(head, lines, left=1)
+
+
+def _cell(name: str) -> str:
+    """A name of a data set's as a table can hold it: there a bar ends a cell."""
+    return " ".join(name.replace("|", "/").split())
 
 
 def published_section(benchmark: str) -> list[str]:
@@ -193,10 +206,11 @@ def _csv_row(benchmark: str, row: Row, found: Row) -> Row:
     kept, line = row["retained"], {"benchmark": benchmark, "method": row["method"], "name": row["name"], "source": "measured"}
     line |= {"retention_target": row["retention_target"], "kept": kept["total"], "kept_audio": kept["audio"], "kept_video": kept["video"]}
     line |= {"kind": found["kind"], "group": found["group"], "accuracy": found["accuracy"], "low": low, "high": high, "n": found["n"]}
-    line |= {name: row["counts"][name] for name in ("unparsed", "failed")} | {"floor": row["floor"]}
+    if found["kind"] == "all":  # they are counted of all questions, not by group
+        line |= {name: row["counts"][name] for name in ("unparsed", "failed")} | {"floor": row["floor"]}
     for name, key in (("less_full", "vs_full"), ("less_random", "vs_random")):
         if found["kind"] == "all" and (other := row.get(key)):
-            low, high = other["ci95"]
+            low, high = other["ci95"] or (None, None)
             line |= {
                 name: other["difference"],
                 f"{name}_low": low,

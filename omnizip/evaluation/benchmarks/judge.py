@@ -6,10 +6,10 @@ whose judgement fails stays unjudged, with the reason, and is asked about again 
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,9 +56,9 @@ class Judge:
         try:
             values = json.loads(found[0]) if found else {}
             counts = {name: int(values[name]) for name in ("facts", "missed", "invented")}
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             raise JudgeError(f"The judge {self.name} answered {said[:80]!r}, not the JSON it was asked for; try another model.") from None
-        if min(counts.values()) < 0 or counts["missed"] > counts["facts"]:
+        if min(counts.values()) < 0 or not counts["facts"] or counts["missed"] > counts["facts"]:
             raise JudgeError(f"The judge {self.name} counted {counts}, which cannot be; try another model.")
         return counts
 
@@ -72,7 +72,7 @@ class Judge:
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
                 return str(json.load(answer)["choices"][0]["message"]["content"])
-        except (urllib.error.URLError, OSError) as error:
+        except (OSError, http.client.HTTPException) as error:
             raise JudgeError(f"The judge {self.name} cannot be reached ({error}); check --judge and {KEY}.") from None
         except (ValueError, KeyError, IndexError, TypeError):
             raise JudgeError(f"{self.address} did not answer as a chat completion does; check --judge.") from None

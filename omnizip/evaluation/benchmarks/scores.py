@@ -86,14 +86,19 @@ def _counts(
     return right, asked
 
 
+def _interval(part: np.ndarray, asked: np.ndarray, weights: np.ndarray) -> tuple[float, float] | None:
+    """Of the share part / asked over clips (C,); None of one clip alone, which drawn again is itself and would look certain."""
+    return interval(ratios(weights @ part, weights @ asked)) if (asked > 0).sum() > 1 else None
+
+
 def accuracy(line: LineOutcomes, masks: Mapping[tuple[str, str], Sequence[np.ndarray]], weights: np.ndarray) -> list[dict[str, Any]]:
-    """One entry a group: kind, which, share right, interval, how many counted."""
+    """One entry a group: kind, which, share right, interval (empty where one clip alone counts), how many counted."""
     found = []
     for (kind, which), mask in masks.items():
         right, asked = _counts(line.values, mask)
         if not asked.sum():
             continue
-        low_high = interval(ratios(weights @ right, weights @ asked))
+        low_high = _interval(right, asked, weights)
         found.append(
             {
                 "kind": kind,
@@ -114,7 +119,7 @@ def paired(one: LineOutcomes, other: LineOutcomes, mask: Sequence[np.ndarray], w
     (right, asked), (right_other, _) = _counts(one.values, mask, other.values), _counts(other.values, mask, one.values)
     if not asked.sum():
         return None
-    low_high = interval(ratios(weights @ (right - right_other), weights @ asked))
+    low_high = _interval(right - right_other, asked, weights)
     found: dict[str, Any] = {
         "difference": float((right - right_other).sum() / asked.sum()),
         "ci95": list(low_high or ()),
@@ -213,14 +218,17 @@ def descriptions(
     for entry in entries:
         likely, missed, invented, facts = [], [], [], []
         for record in records:
+            found: dict[str, list[float]] = {"likely": [], "missed": [], "invented": []}
             for key in entry.keys if "failed" not in record else ():
                 for number, outcome in enumerate(record["arms"][key]):
                     if outcome.get("log_likelihood") is not None:
-                        likely.append(outcome["log_likelihood"])
+                        found["likely"].append(outcome["log_likelihood"])
                     if verdict := verdicts.get((record["clip"], key, number)):
                         facts.append(verdict["facts"])
-                        missed.append(verdict["missed"] / max(1, verdict["facts"]))
-                        invented.append(verdict["invented"] / max(1, verdict["facts"]))
+                        found["missed"].append(verdict["missed"] / max(1, verdict["facts"]))
+                        found["invented"].append(verdict["invented"] / max(1, verdict["facts"]))
+            for values, of_clip in ((likely, found["likely"]), (missed, found["missed"]), (invented, found["invented"])):
+                values += [float(np.mean(of_clip))] if of_clip else []  # several seeds of one clip are one clip
         rows.append(
             {
                 "name": entry.name,

@@ -71,6 +71,37 @@ def test_a_bad_file_costs_its_own_questions_only():
         assert after[name]["failed"]["The file ends early."] == lost
 
 
+def test_one_clip_alone_has_no_interval():
+    """Drawn again, it is itself: an interval of no width would claim certainty."""
+    rows = by_name([RECORDS[0], LOST])
+    assert whole(rows["full"])["accuracy"] == 0.75 and whole(rows["full"])["ci95"] == [] == rows[ZIP.name]["vs_full"]["ci95"]
+    lines = benchmark_tables.markdown(result([RECORDS[0], LOST])).splitlines()
+    # Both answered three questions: full right on two, OmniZip on one, never alone.
+    (line,) = [line for line in lines if line.startswith("| OmniZip | 35 | 35.0 | 50.0 | 30.0 |")]
+    assert "| 33.3 | -33.3 | 1.000 |" in line
+    assert "nan" not in results_page.page(result([RECORDS[0], LOST])) and "measured" in benchmark_tables.as_csv(result([RECORDS[0], LOST]))
+    assert len(whole(by_name(RECORDS)["full"])["ci95"]) == 2
+
+
+def test_several_seeds_of_one_description_are_one_clip():
+    said = [{"clip": c, "questions": [{}], "arms": {k: [{"log_likelihood": v}] for k, v in zip(RANDOM.keys, seeds, strict=True)}}
+            for c, seeds in (("a", (-1.0, -3.0)), ("b", (-4.0, -6.0)))]  # fmt: skip
+    verdicts = {("a", RANDOM.keys[0], 0): {"facts": 4, "missed": 1, "invented": 0}}
+    (row,) = scores.descriptions(said, [RANDOM], verdicts)
+    assert (row["log_likelihood"]["n"], row["log_likelihood"]["mean"]) == (2, -3.5)
+    assert row["log_likelihood"]["ci95"] == [-5.0, -2.0] and row["missed"]["mean"] == 0.25
+
+
+def test_names_and_reasons_of_others_break_no_table():
+    odd = copy.deepcopy(RECORDS)
+    odd[0]["questions"][0]["groups"] = [["domain", "Film | TV"]]
+    odd[0]["arms"][ZIP.name][0] = {"status": F, "reason": "It broke.\n\n| here |"}
+    text = benchmark_tables.markdown(result(odd))
+    assert "OmniZip: 1 questions failed: It broke. | here |" in text.splitlines()
+    (head,) = [line for line in text.splitlines() if "Film" in line]
+    assert head == "| method | asked for | Film / TV (1) |"
+
+
 def test_groups_are_counted_by_themselves_and_add_up():
     row = by_name(RECORDS)["full"]
     even, odd = whole(row, "task type", "even"), whole(row, "task type", "odd")
@@ -140,6 +171,8 @@ def test_csv_has_a_row_a_group_and_says_whose_a_number_is():
     assert {row["name"] for row in ours} == {FULL.name, ZIP.name, RANDOM.name}
     (line,) = [row for row in ours if row["name"] == ZIP.name and row["kind"] == "all"]
     assert float(line["accuracy"]) == 0.625 and line["unparsed"] == line["failed"] == "1"
+    grouped = [row for row in ours if row["kind"] != "all"]
+    assert grouped and {row["failed"] + row["unparsed"] + row["floor"] for row in grouped} == {""}, "these are of all questions"
     assert all(row["source"].startswith("arXiv") for row in rows if row not in ours)
 
 
