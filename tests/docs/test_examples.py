@@ -51,6 +51,11 @@ def test_the_command_line_takes_what_is_written(words, monkeypatch, capsys, tmp_
     monkeypatch.chdir(tmp_path)
     assert main.main(words) == 0, capsys.readouterr().err
     assert taken or words[0] == "methods"
+    for arguments in taken:
+        if words[0] == "compare":
+            assert compare._arms(arguments), "every method takes the options it is given"
+        elif hasattr(arguments, "benchmark"):
+            assert benchmark._entries(arguments) and benchmark._protocol(arguments)
 
 
 def test_there_are_commands_to_look_at():
