@@ -18,8 +18,8 @@ SPAN = "name => (({top, bottom}) => [top + scrollY, bottom + scrollY])(document.
 HEADING = 170  # pixels of what stands over the lens on a phone
 METHODS = {"Random", "OmniZip", "OmniSIFT", "OmniRefine", "EVS", "FastV", "PyramidDrop", "SEATS"}
 VIEWS = {
-    "page": ({"width": 1440, "height": 1180}, "light"),
-    "dark": ({"width": 1440, "height": 1180}, "dark"),
+    "page": ({"width": 1360, "height": 900}, "light"),
+    "dark": ({"width": 1360, "height": 1180}, "dark"),
     "phone": ({"width": 390, "height": 844}, "light"),
 }
 
@@ -77,7 +77,8 @@ def main() -> None:
                 path = OUT / f"{name}.png"
                 above, below = page.evaluate(SPAN, "#lens")
                 first = above - HEADING if name == "phone" else 0  # of the phone's long page, what was kept
-                save(page, path, first, below + 12)  # what follows is left out
+                last = viewport["height"] if name == "page" else below + 12  # one screen; of the others what follows is left out
+                save(page, path, first, last)
                 if name == "page":
                     methods(page)
                 page.close()

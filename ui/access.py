@@ -16,6 +16,7 @@ from omnizip.errors import OmniZipError
 from omnizip.settings import Settings
 
 from . import words
+from .compressed import CompressedDocument
 from .gate import Door, Gate
 from .limits import Limits
 from .run_folder import shown_folder
@@ -36,7 +37,7 @@ def access_options(settings: Settings, door: Door, waiting: Waiting, environ: Ma
         raise OmniZipError(words.MCP_AND_LOGIN)
     limits = Middleware(Limits, settings=settings, hops=hops(settings, environ), waiting=waiting, folder=shown_folder)
     gate = Middleware(Gate, door=door, agents=agents(settings), programs=settings.openai)
-    return {"auth": known, "mcp_server": agents(settings), "app_kwargs": {"middleware": [gate, limits]}}
+    return {"auth": known, "mcp_server": agents(settings), "app_kwargs": {"middleware": [gate, limits, Middleware(CompressedDocument)]}}
 
 
 def hops(settings: Settings, environ: Mapping[str, str] = os.environ) -> int:
