@@ -226,6 +226,9 @@ class Turns:
         name = model_id(self.engine.state)
         if name is None:
             raise RequestError(self.engine.state.problem or words.MODEL_WAIT, 503)
+        # A browser asks before it sends this type for another site's page; other types it would send, and the model would work
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise RequestError(words.NOT_JSON_TYPE, 415)
         body = b"".join([chunk async for chunk in request.stream()])
         return await asyncio.get_running_loop().run_in_executor(self._pool, _read, body, name, self.engine.settings)
 

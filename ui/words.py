@@ -257,6 +257,7 @@ KEY_SHORT = (
 LOGIN_NO_KEY = "Programs in OpenAI's form give no login; set {name} to ask them for a key, or leave --openai away."
 KEY_WRONG = "The API key is missing or wrong; send the one whoever runs this server gave you, as Authorization: Bearer KEY."
 NOT_JSON = "The body is no JSON; send an object with model and messages."
+NOT_JSON_TYPE = "The body's type is not application/json; send it with Content-Type: application/json."
 NO_MODEL = "There is no model {asked!r} here; /v1/models names the one that answers."
 QUEUE_FULL = "{most} are waiting already; ask again in a while."
 CALL_LEFT = "Nobody waits for the answer any more."

@@ -31,7 +31,8 @@ CHUNK = 1 << 16
 MEGABYTE = 1e6
 UNICAST = ipaddress.ip_network("2000::/3")  # all that is given out of IPv6, RFC 4291
 TUNNELS = (ipaddress.ip_network("2001::/32"), ipaddress.ip_network("2002::/16"))  # Teredo and 6to4, whose end is an IPv4 address
-PROTOCOLS = ipaddress.ip_network("192.0.0.0/24")  # RFC 6890; releases of Python differ on parts of it
+# Of protocols, RFC 6890 (releases of Python differ on parts of it), and of relays into 6to4, RFC 7526, which no network should route
+NOBODYS = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("192.88.99.0/24"))
 HEADERS = [(b"User-Agent", b"omnizip"), (b"Accept", b"video/*, application/octet-stream;q=0.5"), (b"Accept-Encoding", b"identity")]
 LATE = "The clip did not come in time; send the file itself, or one that is smaller."
 Spend = Callable[[int], bool]  # takes bytes that arrived, says whether more may come
@@ -44,7 +45,7 @@ def is_public(address: str) -> bool:
         if ip.ipv4_mapped is not None:
             return is_public(str(ip.ipv4_mapped))
         return ip in UNICAST and ip.is_global and not any(ip in network for network in TUNNELS)
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip in PROTOCOLS)
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved or any(ip in network for network in NOBODYS))
 
 
 class RemoteClips:

@@ -31,6 +31,7 @@ from ui.stops import Stops
 
 pytestmark = pytest.mark.slow
 MODEL = "omnizip-nano"
+AS_JSON = {"Content-Type": "application/json"}
 QUESTION = "Describe the clip."
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "assets" / "examples" / "bell.mp4"
@@ -238,7 +239,7 @@ def test_half_a_character_is_refused_in_one_sentence(page, clip, place):
     said = {"role": "assistant", "content": half if place == "answer" else "A bell."}
     turns = [*about(clip), said, {"role": "user", "content": half if place == "question" else "And when?"}]
     body = {"model": half if place == "model" else MODEL, "messages": turns, **({half: 1} if place == "field" else {})}
-    reply = httpx.post(f"{page.local_url}v1/chat/completions", content=json.dumps(body), timeout=120)
+    reply = httpx.post(f"{page.local_url}v1/chat/completions", content=json.dumps(body), headers=AS_JSON, timeout=120)
     assert reply.status_code == (404 if place == "model" else 400)
     told = reply.json()["error"]["message"]
     assert told.endswith(".") and ("no text" in told or "\\ud800" in told)
@@ -253,6 +254,21 @@ def test_every_seed_that_is_taken_draws(client, clip, method):
         for seed in (2**63 - 1, 2**63 - 1)
     ]
     assert done[0].choices[0].message.content == done[1].choices[0].message.content
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "text/plain; application/json", "application/x-www-form-urlencoded"])
+def test_a_page_of_another_site_cannot_have_the_model_work(page, engine, clip, kind, monkeypatch):
+    monkeypatch.setattr(engine, "answer", lambda *_, **__: pytest.fail("it worked"))
+    headers = {"Origin": "https://elsewhere.example", **({"Content-Type": kind} if kind else {})}  # what browsers send without asking
+    body = json.dumps({"model": MODEL, "messages": about(clip)}).encode()
+    got = httpx.post(f"{page.local_url}v1/chat/completions", content=body, headers=headers, timeout=60)
+    assert got.status_code == 415 and "Content-Type: application/json" in got.json()["error"]["message"]
+    asked = {
+        "Origin": "https://elsewhere.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
+    assert "access-control-allow-origin" not in httpx.options(f"{page.local_url}v1/chat/completions", headers=asked).headers
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -277,7 +293,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence_with_a_status(client, tmp_pa
     ids=["no json", "deep", "a list", "another model"],
 )
 def test_what_is_wrong_is_told_in_openais_form(page, body, status, sentence):
-    got = httpx.post(f"{page.local_url}v1/chat/completions", content=body, timeout=60)
+    got = httpx.post(f"{page.local_url}v1/chat/completions", content=body, headers=AS_JSON, timeout=60)
     assert got.status_code == status, got.text
     error = got.json()["error"]
     assert set(error) == {"message", "type", "param", "code"} and sentence in error["message"]
