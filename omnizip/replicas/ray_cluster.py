@@ -1,61 +1,37 @@
-"""Replicas on Ray Serve: started on this machine, or deployed to a cluster that this machine is a node of. The only file that knows Ray.
+"""Replicas on Ray Serve: started on this machine, or deployed to a cluster that this machine is a node of. The only file that knows Serve.
 
-Ray listens on every interface of a machine whatever it is told, and whoever may speak to it runs code there. So its tokens are always
-asked for (https://docs.ray.io/en/latest/ray-security/token-auth.html): a cluster started here has one of its own that dies with it, and
-a cluster that is joined has to be one that asks for one. The dashboard stays off, and Serve's HTTP proxy, too: the page is the door.
-
-A clip finds its replica by Serve's consistent hashing, which is experimental and named in `_deployment` alone.
+Serve's HTTP proxy stays off: the page is the door. A clip finds its replica by Serve's consistent hashing, which is experimental and
+named in `_deployment` alone.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import math
 import os
 import secrets
-import shutil
-import signal
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from ..errors import BusyError, ModelError, UsageError
 from ..settings import Settings
 from .asking import ReplicaLost
 from .crossing import Call, Said
+from .ray_session import RaySession, import_ray, require_ray
 from .remote_engine import RemoteEngine, Replies
 from .replica import Replica, ReplicaState
 
 APP, DEPLOYMENT = "omnizip", "replica"
 ROUTER = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
-MODE, TOKEN, TOKEN_FILE = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 AT_ONCE = 16  # calls that one replica takes at the same time: those that wait to be answered, looks, wishes to stop
-STORE_BYTES = 1_000_000_000  # of the object store, where files and frames lie while they cross; a replica fetches them at once
 HEALTH_EVERY_S, HEALTH_WITHIN_S = 5.0, 10.0  # three failures in a row, and Serve replaces a replica
 LAST_WORDS_S = 10.0  # for answers of a replica that is let go
 STATE_WITHIN_S = 30.0
 
-NO_RAY = "{flag} needs Ray, which is not installed; run pip install -r requirements-ray.txt, or leave {flag} away."
 LENT = "A GPU that is lent for a call serves one copy of the model; leave --replicas and --ray away."
-NO_TOKEN = (
-    "The cluster's token is neither in RAY_AUTH_TOKEN nor in a file that RAY_AUTH_TOKEN_PATH names or ~/.ray/auth_token; "
-    "put there what the cluster was started with (docs/several-gpus.md)."
-)
-NO_CLUSTER = (
-    "The Ray cluster at {address} does not take this machine in ({why}); look that this machine is a node of it "
-    "(ray start --address=...), that the token is the cluster's, and that Ray and Python are the same on both."
-)
-NOT_STARTED = "Ray could not be started here ({why}); leave --replicas away, or look in {folder}."
 TOO_FEW = "{asked} copies need a GPU each, and {have} are here; lower --replicas, or give --device cpu."
 FULL = "All copies of the model are taken and {n} questions wait for them; ask again in a moment."
 NOT_DEPLOYED = "The copies of the model did not come up; the logs of Ray Serve tell why."
-ON_ALL_INTERFACES = (
-    "Ray listens on all network interfaces of this machine, whatever it is told, and takes only who has its token: "
-    "keep its ports behind a firewall (docs/several-gpus.md)."
-)
-OPEN_CLUSTER = "RAY_AUTH_MODE is {mode}, and a cluster that asks for no token runs anybody's code; set it to token there and here."
 
 
 class RayCluster:
@@ -71,69 +47,23 @@ class RayCluster:
             UsageError: Ray is not installed, or what is asked for does not go together. ModelError: no cluster; in one sentence.
         """
         check_can(settings)
-        self.here = not settings.ray
-        self._folder: Path | None = None
-        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            self._start() if self.here else self._join(settings.ray)
-        finally:
-            for number, handler in before.items():  # Ray puts its own in place
-                signal.signal(number, handler)
-        say(ON_ALL_INTERFACES)
-        self._on_gpus = settings.device != "cpu" and (self._gpus() > 0 or settings.device == "cuda")  # machines of a cluster may come later
-        if self.here and settings.device == "cuda" and not self._gpus():
+        self._session = RaySession(settings.ray, _flag(settings), say)
+        self.here = self._session.here
+        gpus = self._session.gpus()
+        self._on_gpus = settings.device != "cpu" and (gpus > 0 or settings.device == "cuda")  # machines of a cluster may come later
+        if self.here and settings.device == "cuda" and not gpus:
             self.close()
             raise ModelError("No CUDA device is available to Ray; use --device cpu.")
-        self.least = settings.replicas or max(1, self._gpus() if self._on_gpus else 1)
+        self.least = settings.replicas or max(1, gpus if self._on_gpus else 1)
         self.most = max(self.least, settings.replicas_most)
-        if self.here and self._on_gpus and self.most > self._gpus():
-            have = self._gpus()
+        if self.here and self._on_gpus and self.most > gpus:
             self.close()
-            raise UsageError(TOO_FEW.format(asked=self.most, have=have))
+            raise UsageError(TOO_FEW.format(asked=self.most, have=gpus))
         self._app = ""  # the present model's copies
-
-    # ---- Ray
-
-    def _start(self) -> None:
-        """A cluster of this machine alone, with a token that nobody else knows."""
-        os.environ.update({MODE: "token", TOKEN: secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"})
-        os.environ.pop(TOKEN_FILE, None)
-        ray = _ray()
-        self._folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short: paths of sockets are below it
-        cores = max(1, os.cpu_count() or 1)
-        try:
-            ray.init(
-                num_cpus=cores,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=STORE_BYTES,
-                _temp_dir=str(self._folder),
-            )
-        except Exception as failure:  # of many kinds
-            raise ModelError(NOT_STARTED.format(why=_first_line(failure), folder=self._folder)) from failure
-
-    def _join(self, address: str) -> None:
-        """Become a driver of the cluster that this machine is a node of."""
-        mode = os.environ.setdefault(MODE, "token")
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        if mode.lower() != "token":
-            raise UsageError(OPEN_CLUSTER.format(mode=mode))
-        if not (os.environ.get(TOKEN) or _is_file(os.environ.get(TOKEN_FILE)) or _is_file("~/.ray/auth_token")):
-            raise UsageError(NO_TOKEN)
-        ray = _ray()
-        try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except Exception as failure:
-            raise ModelError(NO_CLUSTER.format(address=address, why=_first_line(failure))) from failure
-
-    def _gpus(self) -> int:
-        return int(_ray().cluster_resources().get("GPU", 0))
 
     def close(self) -> None:
         """Take the replicas away, and with a cluster that was started here all of it."""
-        ray = _ray()
-        if not ray.is_initialized():
+        if not self._session.lives:
             return
         from ray import serve
 
@@ -141,9 +71,7 @@ class RayCluster:
             serve.shutdown() if self.here else serve.delete(self._app, _blocking=False)
         except Exception:  # it ends all the same
             logging.getLogger(__name__).warning("Ray Serve did not end in order.", exc_info=True)
-        ray.shutdown()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._session.close()
 
     # ---- replicas
 
@@ -180,7 +108,7 @@ class RayCluster:
         if self._on_gpus:
             share = {"num_gpus": 1}
         else:
-            cores = self._cores() / self.most if self.here else 1
+            cores = self._session.cores() / self.most if self.here else 1
             share = {"num_cpus": int(cores) if cores >= 1 else max(0.01, math.floor(100 * cores) / 100)}  # above 1 Ray takes whole ones
         scale: dict[str, Any] = {"num_replicas": self.least}
         if self.most > self.least:
@@ -196,9 +124,6 @@ class RayCluster:
             request_router_config=RequestRouterConfig(request_router_class=ROUTER, request_router_kwargs={"num_fallback_replicas": 0}),
             **scale,
         )
-
-    def _cores(self) -> float:
-        return _ray().cluster_resources().get("CPU", 1)
 
 
 class _Copies:
@@ -218,7 +143,7 @@ class _Copies:
 
     def lay(self, content: bytes) -> Any:
         """Lay bytes into the object store."""
-        return _ray().put(content)
+        return import_ray().put(content)
 
 
 class _RayReplies:
@@ -252,21 +177,10 @@ class _RayReplies:
 
 def check_can(settings: Settings) -> None:
     """Raise UsageError where Ray is asked for and not installed, or the GPU is not this machine's own."""
-    if importlib.util.find_spec("ray") is None:
-        raise UsageError(NO_RAY.format(flag="--ray" if settings.ray else "--replicas"))
+    require_ray(_flag(settings))
     if os.environ.get("SPACES_ZERO_GPU"):
         raise UsageError(LENT)
 
 
-def _ray() -> Any:
-    import ray
-
-    return ray
-
-
-def _is_file(name: str | None) -> bool:
-    return bool(name) and Path(str(name)).expanduser().is_file()
-
-
-def _first_line(failure: BaseException) -> str:
-    return next((line.strip().rstrip(".") for line in str(failure).splitlines() if line.strip()), type(failure).__name__)
+def _flag(settings: Settings) -> str:
+    return "--ray" if settings.ray else "--replicas"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from omnizip.errors import OmniZipError, UsageError
-from omnizip.replicas import ray_cluster
+from omnizip.replicas import ray_session
 from omnizip.replicas.ray_cluster import RayCluster
 from omnizip.settings import Settings
 
@@ -48,8 +48,8 @@ def test_the_page_ends_with_that_sentence():
 @pytest.fixture
 def joining(monkeypatch, tmp_path):
     """Ray may be thought to be there; no token is known and no cluster is reached."""
-    monkeypatch.setattr(ray_cluster, "check_can", lambda settings: None)
-    monkeypatch.setattr(ray_cluster, "_ray", lambda: pytest.fail("Ray was spoken to"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: True)
+    monkeypatch.setattr(ray_session, "import_ray", lambda: pytest.fail("Ray was spoken to"))
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
