@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..evaluation.benchmarks.annotations import BenchmarkReader
     from ..evaluation.benchmarks.examination import BenchmarkJob
     from ..evaluation.benchmarks.protocols import Protocol
-    from ..evaluation.runner import Record
+    from ..evaluation.runner import Record, RecordStore, Task
     from ..model.qwen import QwenOmni
 
 NAMES = {
@@ -43,7 +43,7 @@ NAMES = {
 }
 METHODS = "full,random,omnizip,glance"
 SETTINGS = (*Settings.names("model"), "fps", "max_frames", "tokens_per_step", "max_new_tokens")
-WHERE_RESULTS_GO = ("json", "markdown", "csv", "html", "records", "state", "workers", "gpus", "shard", "judge", "judge_model")
+WHERE_RESULTS_GO = ("json", "markdown", "csv", "html", "records", "state", "workers", "gpus", "ray", "shard", "judge", "judge_model")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -64,9 +64,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subtitles", action="store_true", help="with the benchmark's subtitles in the question (videomme)")
     parser.add_argument("--limit", type=int, metavar="CLIPS", help="only so many clips, evenly over the annotation")
     parser.add_argument("--shard", metavar="I/N", help="only every N-th clip, the I-th of them; give all parts one --state")
-    parser.add_argument("--workers", type=int, default=1, help="processes, one thread each (default: %(default)s)")
+    parser.add_argument("--workers", type=int, help="processes, one thread each (default: 1; with --ray one on each GPU or node)")
     parser.add_argument("--gpus", type=int, default=0, metavar="N", help="one process on each of N GPUs")
-    parser.add_argument("--ray", metavar="ADDRESS", help=argparse.SUPPRESS)  # only to say what to do instead
+    text = "on the nodes of a Ray cluster: its address, auto, or local to start one here (needs requirements-ray.txt)"
+    parser.add_argument("--ray", metavar="ADDRESS", help=text)
     parser.add_argument("--state", metavar="FOLDER", help="remember each clip there; the same command goes on after a stop")
     parser.add_argument("--judge", metavar="ADDRESS", help="OpenAI-style address that counts facts missed and invented (captions)")
     parser.add_argument("--judge-model", metavar="NAME", default="", help="model to ask there")
@@ -84,31 +85,22 @@ def run(arguments: argparse.Namespace) -> None:
     check_targets({f"--{name}": getattr(arguments, name) for name in targets})
     if sum(getattr(arguments, name) == "-" for name in targets) > 1:
         raise UsageError("Only one of --json, --markdown, --csv, --html and --records may be -; write the others to files.")
-    if arguments.ray is not None:
-        raise UsageError("--ray: clips are not scheduled over a cluster; give each machine its --shard I/N and the same --state instead.")
+    _check_ray(arguments)
     judge = _judge(arguments)
     part = _shard(arguments.shard)
     job, all_clips = _job(arguments)
     logging.getLogger("transformers").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
 
-    from ..evaluation import runner
     from ..evaluation.benchmarks import benchmark_tables, results_page
-    from ..model.qwen import QwenOmni
+    from ..evaluation.runner import RecordStore
 
-    gpus = _gpus(arguments.gpus)
-    workers = len(gpus) or arguments.workers
-    model: QwenOmni | None = QwenOmni.load(job.settings)
-    weights, conditions = runner.digest(model), asdict(model.conditions) | _machine(model)
-    if gpus:
-        model = None  # the workers have their own, one of them on the same GPU
-        _free_gpu()
-    state, known = Path(arguments.state) if arguments.state else None, runner.identity(job, weights)
-    suffix = "" if part is None else f"-{part[0]}-of-{part[1]}"
-    store = runner.RecordStore(state, known, suffix)
     tasks = job.tasks() if part is None else job.tasks()[part[0] - 1 :: part[1]]
-    records = runner.run(job, model, tasks, store, workers, sys.stderr, gpus)
-    conditions |= _conditions(arguments, job, records, all_clips, weights, workers)
+    suffix = "" if part is None else f"-{part[0]}-of-{part[1]}"
+    state = Path(arguments.state) if arguments.state else None
+    measure = _on_cluster if arguments.ray else _here
+    records, conditions = measure(arguments, job, tasks, lambda known: RecordStore(state, known, suffix))
+    conditions |= _conditions(arguments, job, records, all_clips)
     verdicts = {}
     if judge is not None:
         verdicts = _verdicts(judge, records, job, state)
@@ -122,6 +114,38 @@ def run(arguments: argparse.Namespace) -> None:
         write(arguments.markdown, lambda: benchmark_tables.markdown(result))
     elif "-" not in (getattr(arguments, name) for name in targets):
         say(benchmark_tables.markdown(result), end="")
+
+
+def _here(
+    arguments: argparse.Namespace, job: BenchmarkJob, tasks: Sequence[Task], open_store: Callable[[dict[str, Any]], RecordStore]
+) -> tuple[list[Record], dict[str, Any]]:
+    """The clips' records, made in processes of this machine, and what they were made with."""
+    from ..evaluation import runner
+    from ..model.qwen import QwenOmni
+
+    gpus = _gpus(arguments.gpus)
+    workers = len(gpus) or arguments.workers or 1
+    model: QwenOmni | None = QwenOmni.load(job.settings)
+    known, conditions = runner.identity(job, runner.digest(model)), asdict(model.conditions) | _machine(model)
+    if gpus:
+        model = None  # the workers have their own, one of them on the same GPU
+        _free_gpu()
+    records = runner.run(job, model, tasks, open_store(known), workers, sys.stderr, gpus)
+    return records, conditions | {"weights": known["weights"], "workers": workers}
+
+
+def _on_cluster(
+    arguments: argparse.Namespace, job: BenchmarkJob, tasks: Sequence[Task], open_store: Callable[[dict[str, Any]], RecordStore]
+) -> tuple[list[Record], dict[str, Any]]:
+    """The same, made on the nodes of a Ray cluster. What with, its first worker tells: here there may be no GPU, and no model."""
+    from ..evaluation import runner
+    from ..evaluation.benchmarks.cluster_run import pool_on_ray, records
+
+    with pool_on_ray(arguments.ray, job, len(tasks), arguments.workers, report_error) as pool:
+        first = pool.first()
+        store = open_store(first.known)
+        found = runner.run(job, None, tasks, store, bar=sys.stderr, elsewhere=lambda todo: records(job, pool, todo))
+        return found, first.conditions | {"weights": first.known["weights"], "workers": pool.count}
 
 
 def list_all(arguments: argparse.Namespace) -> None:
@@ -156,14 +180,20 @@ def _job(arguments: argparse.Namespace) -> tuple[BenchmarkJob, int]:
     from ..evaluation.benchmarks import READERS
     from ..evaluation.benchmarks.examination import BenchmarkJob, annotation_digest
 
-    if min(arguments.seeds, arguments.workers, 1 if arguments.limit is None else arguments.limit) < 1 or arguments.gpus < 0:
+    counts = (arguments.seeds, arguments.workers, arguments.limit)
+    if min(1 if count is None else count for count in counts) < 1 or arguments.gpus < 0:
         raise UsageError("--limit, --seeds and --workers are whole numbers from 1 on, --gpus from 0 on.")
     reader = READERS[arguments.benchmark]
     protocol = _protocol(arguments)
     base = Settings.from_environment(os.environ)
     settings = replace(base, **protocol.settings(reader.long, base)).override(arguments)
+    folder = Path(arguments.data)
+    if arguments.ray:  # the nodes have working folders of their own
+        folder = folder.absolute()
+        if settings.model and Path(settings.model).is_dir():
+            settings = replace(settings, model=os.path.abspath(settings.model))
     entries = _entries(arguments)
-    clips = reader.load(Path(arguments.data), Path(arguments.annotations) if arguments.annotations else None)
+    clips = reader.load(folder, Path(arguments.annotations) if arguments.annotations else None)
     if arguments.subtitles and reader.name != "videomme":
         raise UsageError("--subtitles: only videomme has some; leave it out.")
     if arguments.subtitles and not any(clip.subtitles for clip in clips):
@@ -238,6 +268,21 @@ def _free_gpu() -> None:
     torch.cuda.empty_cache()
 
 
+def _check_ray(arguments: argparse.Namespace) -> None:
+    """Raises UsageError where --ray was given and cannot be had."""
+    from ..replicas.ray_session import require_ray
+
+    if arguments.ray is None:
+        return
+    if not arguments.ray:
+        raise UsageError("--ray is empty; give the address of a Ray cluster, auto, or local to start one here.")
+    if arguments.gpus:
+        raise UsageError(
+            "--ray and --gpus exclude each other; with --ray there is a process on each GPU of the cluster, or --workers of them."
+        )
+    require_ray("--ray")
+
+
 def _judge(arguments: argparse.Namespace) -> Any:
     from ..evaluation.benchmarks.judge import Judge
 
@@ -267,9 +312,7 @@ def _machine(model: QwenOmni) -> dict[str, Any]:
     return machine_conditions(model.parts.device)
 
 
-def _conditions(
-    arguments: argparse.Namespace, job: BenchmarkJob, records: Sequence[Record], all_clips: int, weights: str, workers: int
-) -> dict[str, Any]:
+def _conditions(arguments: argparse.Namespace, job: BenchmarkJob, records: Sequence[Record], all_clips: int) -> dict[str, Any]:
     from ..evaluation.benchmarks import READERS
 
     reader, s = READERS[job.benchmark], job.settings
@@ -282,8 +325,6 @@ def _conditions(
         "subtitles": job.subtitles,
         "protocol": asdict(job.protocol),
         **{name: getattr(s, name) for name in ("fps", "max_frames", "tokens_per_step", "max_new_tokens")},
-        "weights": weights,
-        "workers": workers,
         "seeds_of_random": arguments.seeds,
         "shard": arguments.shard,
         "interval": "95 %, bootstrap over clips",

@@ -13,7 +13,7 @@ import signal
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import lru_cache
 from multiprocessing import get_context
@@ -139,6 +139,7 @@ def run(
     workers: int = 1,
     bar: TextIO | None = None,
     gpus: Sequence[str] = (),
+    elsewhere: Callable[[Sequence[Task]], Iterator[tuple[Task, Record]]] | None = None,
 ) -> list[Record]:
     """Examine the clips that `tasks` name; returns their records in order, whoever made them and when.
 
@@ -149,13 +150,14 @@ def run(
         workers: processes; with 1 it is this one, with `model`.
         bar: where a progress bar with the time left is drawn.
         gpus: one for each worker, as CUDA_VISIBLE_DEVICES names it; none: workers see what this process sees, with one thread each.
+        elsewhere: makes the records of clips on other machines, as they are done, in place of `model` and `workers`.
 
     Raises:
         OmniZipError: a clip cannot be made or read, or a process ended early.
     """
     todo = [task for task in tasks if task not in store.records or is_lost(store.records[task])]
     shown = tqdm(total=len(tasks), initial=len(tasks) - len(todo), unit="clip", file=bar, dynamic_ncols=True, disable=bar is None)
-    with shown, _records(job, model, todo, workers, gpus) as made:
+    with shown, nullcontext(elsewhere(todo)) if elsewhere else _records(job, model, todo, workers, gpus) as made:
         for task, record in made:
             store.add(task, record)
             shown.update()

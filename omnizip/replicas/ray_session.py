@@ -13,6 +13,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from ..errors import ModelError, UsageError
 
 MODE, TOKEN, TOKEN_FILE = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 STORE_BYTES = 1_000_000_000  # of the object store, where files and frames lie while they cross; they are fetched at once
+KNOCK_S = 10.0
 
 NO_RAY = "{flag} needs Ray, which is not installed; run pip install -r requirements-ray.txt, or leave {flag} away."
 NO_TOKEN = (
@@ -94,6 +96,7 @@ class RaySession:
             raise UsageError(NO_TOKEN)
         ray = import_ray()
         try:
+            _knock(address)
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as failure:
             raise ModelError(NO_CLUSTER.format(address=address, why=first_line(failure))) from failure
@@ -110,6 +113,10 @@ class RaySession:
     def cores(self) -> float:
         """CPU cores that the cluster has now, free or taken."""
         return float(import_ray().cluster_resources().get("CPU", 1))
+
+    def nodes(self) -> int:
+        """Nodes that the cluster has now and that offer it a core."""
+        return sum(bool(node["Alive"] and node["Resources"].get("CPU", 0) >= 1) for node in import_ray().nodes())
 
     def close(self) -> None:
         """Leave the cluster, and with one that was started here end all of it."""
@@ -134,6 +141,13 @@ def import_ray() -> Any:
 def first_line(failure: BaseException) -> str:
     """What an error of Ray's says, short enough for a sentence."""
     return next((line.strip().rstrip(".") for line in str(failure).splitlines() if line.strip()), type(failure).__name__)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens at HOST:PORT, which Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and "/" not in host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
 
 
 def _is_file(name: str | None) -> bool:

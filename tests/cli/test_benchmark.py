@@ -1,5 +1,6 @@
 """The benchmarks end to end on the embedded model: every official format, stops and parts, bad files, and mistakes in one line."""
 
+import importlib.util
 import json
 import signal
 import subprocess
@@ -246,7 +247,9 @@ def test_a_judge_that_cannot_be_reached_leaves_descriptions_unjudged(downloads, 
         ("worldsense", ["--limit", "0"], "--limit"),
         ("worldsense", ["--subtitles"], "--subtitles: only videomme has some"),
         ("worldsense", ["--methods", "all,nosuch"], "no method"),
-        ("worldsense", ["--ray", "auto"], "give each machine its --shard I/N and the same --state"),
+        ("worldsense", ["--ray", ""], "--ray is empty"),
+        ("worldsense", ["--ray", "auto", "--gpus", "2"], "--ray and --gpus exclude each other"),
+        ("worldsense", ["--workers", "0"], "--workers are whole numbers"),
         ("worldsense", ["--gpus", "99"], "--gpus is 99, and"),
         ("worldsense", ["--judge", "http://a/v1", "--judge-model", "m"], "only captions"),
         ("captions", ["--judge", "http://a/v1"], "--judge-model"),
@@ -269,6 +272,17 @@ def test_all_is_every_method(downloads, capsys, monkeypatch):
     monkeypatch.setattr("omnizip.model.qwen.QwenOmni.load", lambda *_: (_ for _ in ()).throw(OmniZipError("enough")))
     main(["eval", "avut", "--data", str(downloads["avut"]), "--methods", "all"])
     assert "enough" in capsys.readouterr().err and seen == list(COMPRESSORS)
+
+
+def test_a_cluster_needs_ray_which_is_one_line_where_it_is_not_installed(downloads, capsys, monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "ray" else real(name, *more))
+    assert main(["eval", "worldsense", "--data", str(downloads["worldsense"]), "--ray", "local"]) == 2
+    line = capsys.readouterr().err
+    assert (
+        line.startswith("omnizip: --ray needs Ray, which is not installed; run pip install -r requirements-ray.txt")
+        and line.count("\n") == 1
+    )
 
 
 def test_a_folder_without_any_video_is_one_line(downloads, capsys, tmp_path):

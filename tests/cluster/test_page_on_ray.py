@@ -5,7 +5,6 @@ What needs no processes of Ray's is tested in tests/replicas/.
 
 import base64
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from tempfile import TemporaryDirectory
 import pytest
 import tiny
 from clips import make_clip
+from clusters import TOKEN, head
 from copies import copies_below, is_below, kill, wait_for
 from gradio_client import Client, exceptions, handle_file
 from served import ROOT, free_port
@@ -237,35 +237,8 @@ def test_another_model_takes_over_on_every_copy(tmp_path, clips):
         tab.http.close()
 
 
-@contextmanager
-def head(folder, **environment):
-    """The address of a cluster that somebody else has started on this machine, with a token."""
-    port, log = free_port(), folder / "head.log"
-    command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--port", str(port), "--num-cpus", "2"]
-    command += [
-        "--include-dashboard",
-        "false",
-        "--temp-dir",
-        str(folder / "ray"),
-        "--object-store-memory",
-        "300000000",
-        "--disable-usage-stats",
-    ]
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | environment
-    with log.open("w") as told:
-        node = subprocess.Popen(command, env={**inherited, "PYTHONPATH": str(ROOT)}, stdout=told, stderr=told)
-        try:
-            wait_for(lambda: "Ray runtime started" in log.read_text() or node.poll() is not None)
-            assert node.poll() is None, log.read_text()
-            yield re.search(rf"[\d.]+:{port}\b", log.read_text())[0]
-        finally:
-            node.terminate()
-            node.wait(60)
-
-
 def test_a_cluster_is_joined_and_clips_are_sent_to_it(clips):
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
-    with TemporaryDirectory(prefix="ray-") as short, head(Path(short), **token) as cluster:  # paths of sockets may not be long
+    with TemporaryDirectory(prefix="ray-") as short, head(Path(short), **TOKEN) as (cluster, _):  # paths of sockets may not be long
         refused = subprocess.run(
             [sys.executable, "app.py", "--ray", cluster, "--port", "0"],
             cwd=ROOT,
@@ -275,7 +248,7 @@ def test_a_cluster_is_joined_and_clips_are_sent_to_it(clips):
             timeout=120,
         )
         assert refused.returncode == 2 and refused.stderr.splitlines()[-1].startswith("The cluster's token is neither")
-        with page_on_ray(Path(short), "--ray", cluster, "--replicas", "2", **token) as (address, _):
+        with page_on_ray(Path(short), "--ray", cluster, "--replicas", "2", **TOKEN) as (address, _):
             client = Client(address, verbose=False, httpx_kwargs={"timeout": 300})
             for path in clips[:4]:
                 first, second = ask(client, path, QUESTIONS[0]), ask(client, path, QUESTIONS[0])
@@ -283,4 +256,4 @@ def test_a_cluster_is_joined_and_clips_are_sent_to_it(clips):
                 assert read_again(first) and not read_again(second)
             found = client.predict(video=handle_file(str(clips[0])), methods=["omnizip"], api_name="/compress")
             assert found["methods"][0]["method"] == "omnizip"
-        assert "let in" in connects(cluster, **token).stdout, "the cluster is not this page's to end"
+        assert "let in" in connects(cluster, **TOKEN).stdout, "the cluster is not this page's to end"

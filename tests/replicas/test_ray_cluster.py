@@ -2,13 +2,15 @@
 
 import importlib.util
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from omnizip.errors import OmniZipError, UsageError
+from omnizip.errors import ModelError, OmniZipError, UsageError
 from omnizip.replicas import ray_session
 from omnizip.replicas.ray_cluster import RayCluster
 from omnizip.settings import Settings
@@ -71,6 +73,15 @@ def test_a_cluster_that_asks_for_no_token_is_not_joined(joining):
     joining.setenv("RAY_AUTH_TOKEN", "0" * 64)
     with pytest.raises(UsageError, match="^RAY_AUTH_MODE is disabled, and a cluster that asks for no token runs anybody's code"):
         RayCluster(Settings(ray="auto"))
+
+
+def test_where_nobody_listens_ray_is_not_left_to_try_for_minutes(joining):
+    joining.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    joining.setattr(ray_session, "import_ray", lambda: SimpleNamespace(init=lambda **_: pytest.fail("Ray tries")))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(ModelError, match=f"^The Ray cluster at 127.0.0.1:{port} does not take this machine in \\(.*refused"):
+        RayCluster(Settings(ray=f"127.0.0.1:{port}"))
 
 
 def test_bounds_have_to_fit():

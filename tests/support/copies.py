@@ -23,17 +23,22 @@ def is_below(pid, above):
     return False
 
 
-def copies_below(server):
-    """Process ids of replicas whose cluster the process `server` has started."""
+def named(prefix, above):
+    """Process ids below the process `above` whose names begin so."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             name = path.read_bytes().decode(errors="replace")
         except OSError:
             continue
-        if name.startswith(NAMED) and is_below(int(path.parent.name), server):
+        if name.startswith(prefix) and is_below(int(path.parent.name), above):
             found.append(int(path.parent.name))
     return sorted(found)
+
+
+def copies_below(server):
+    """Process ids of replicas whose cluster the process `server` has started."""
+    return named(NAMED, server)
 
 
 def kill(pid):

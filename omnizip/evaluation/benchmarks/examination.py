@@ -59,9 +59,16 @@ class BenchmarkJob:
 
     def examiner(self, model: QwenOmni) -> Callable[[Task], Record]:
         """What examines a clip that `tasks` names."""
-        clips = {clip.id: clip for clip in self.clips}
         made = BenchmarkExaminer(self, model)
-        return lambda task: made.examine(clips[str(task[0])])
+        return lambda task: made.examine(self._clip(task))
+
+    def unread(self, task: Task, reason: str) -> Record:
+        """The record of a clip that could not be examined at all."""
+        clip = self._clip(task)
+        return {**_unanswered(clip), "failed": reason, "arms": {}}
+
+    def _clip(self, task: Task) -> BenchmarkClip:
+        return next(clip for clip in self.clips if clip.id == task[0])
 
 
 @dataclass(eq=False)
@@ -74,13 +81,12 @@ class BenchmarkExaminer:
 
     def examine(self, clip: BenchmarkClip) -> Record:
         """Every arm on every question about one clip."""
-        asked = [_plain_question(question, clip) for question in clip.questions]
-        record: Record = {"clip": clip.id, "questions": asked}
+        record = _unanswered(clip)
         try:
             read = media.load(clip.video, self.job.settings)
             encoded = self._memory(read).run(lambda: self.model.encode(read))
         except Exception as error:  # whatever is wrong with one file, the others are examined
-            return {**record, "failed": _reason(error), "arms": {}}
+            return self.job.unread((clip.id,), _reason(error))
         record |= {"duration_s": read.duration_s, "digest": read.digest, "warnings": list(read.warnings)}
         record["arms"] = self._arms(clip, encoded)
         return record
@@ -129,6 +135,10 @@ def judged(question: BenchmarkQuestion, text: str) -> Record:
 def clip_seed(id: str) -> int:
     """A number of its own for each clip, for methods that draw at random."""
     return int.from_bytes(hashlib.sha256(id.encode()).digest()[:4], "big")
+
+
+def _unanswered(clip: BenchmarkClip) -> Record:
+    return {"clip": clip.id, "questions": [_plain_question(question, clip) for question in clip.questions]}
 
 
 def _plain_question(question: BenchmarkQuestion, clip: BenchmarkClip) -> Record:
