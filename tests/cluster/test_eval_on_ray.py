@@ -5,20 +5,19 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import benchmark_files
 import pytest
-from clusters import TOKEN, head
-from copies import kill, named, wait_for
+from clusters import TOKEN, further, head
+from copies import kill, named, wait_for, workers_below
 from served import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 CLIPS = 16
-WORKER = "ray::TaskWorker"
 FLAGS = ["--protocol", "bare", "--retention", "0.5", "--seeds", "2", "--device", "cpu"]
 CHANGING = ("ms", "date", "load_average", "workers")
 
@@ -87,7 +86,7 @@ def without(found, name):
 def test_a_worker_that_is_killed_in_the_middle_changes_nothing(download, plain, tmp_path):
     state = tmp_path / "state"
     with evaluating(download, tmp_path, "--ray", "local", "--workers", "2", "--state", str(state)) as process:
-        workers = wait_for(lambda: (len(found := named(WORKER, process.pid)) == 2 and lines_of(state) and found) or process.poll())
+        workers = wait_for(lambda: (len(found := workers_below(process.pid)) == 2 and lines_of(state) and found) or process.poll())
         kill(workers[0])
         assert len(lines_of(state)) < CLIPS - 2, "it had something to do"
         assert process.wait(300) == 0, (tmp_path / "said.txt").read_text()
@@ -101,7 +100,7 @@ def test_a_run_that_was_killed_goes_on_and_leaves_no_worker(download, plain, tmp
     state = tmp_path / "state"
     with evaluating(download, tmp_path, "--ray", "local", "--workers", "1", "--state", str(state)) as process:
         wait_for(lambda: lines_of(state) or process.poll() is not None)
-        workers = named(WORKER, process.pid)
+        workers = workers_below(process.pid)
         process.send_signal(signal.SIGKILL)
         process.wait()
     first = lines_of(state)
@@ -129,8 +128,32 @@ def test_a_cluster_is_joined_and_left_as_it_was(download, plain, tmp_path):
         flags = ["--ray", address, "--workers", "2"]
         found = result(download.name, tmp_path, *flags, cwd=download.parent, **TOKEN)
         assert without(timeless(found), "command") == without(plain, "command")
-        wait_for(lambda: not named(WORKER, node))
+        wait_for(lambda: not workers_below(node))
         assert timeless(result(download, tmp_path, *flags, **TOKEN)) == plain, "a second run finds the cluster alive"
+
+
+@pytest.fixture
+def two_nodes():
+    """(address, process ids of its two nodes) of a cluster."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="ray-")))
+        address, first = stack.enter_context(head(folder, **TOKEN))
+        yield address, first, stack.enter_context(further(folder, address, **TOKEN))
+
+
+def test_a_node_that_dies_takes_no_clip_with_it(download, plain, two_nodes, tmp_path):
+    address, *nodes = two_nodes
+    state = tmp_path / "state"
+    with evaluating(download, tmp_path, "--ray", address, "--state", str(state), **TOKEN) as process:
+        wait_for(lambda: (all(map(workers_below, nodes)) and lines_of(state)) or process.poll() is not None)
+        assert [len(workers_below(node)) for node in nodes] == [1, 1], "without --workers there is one on each node"
+        for part in (*named("", nodes[1]), nodes[1]):  # all of it at once, as when a machine loses its power
+            if Path(f"/proc/{part}").exists():
+                kill(part)
+        assert len(lines_of(state)) < CLIPS - 2, "it had something to do"
+        assert process.wait(300) == 0, (tmp_path / "said.txt").read_text()
+    found = json.loads((tmp_path / "result.json").read_text())
+    assert found["conditions"]["workers"] == 2 and timeless(found) == plain and len(lines_of(state)) == CLIPS
 
 
 def test_a_cluster_that_is_not_there_is_one_sentence(download, tmp_path):

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 NAMED = "ray::ServeReplica:omnizip-"
+WORKER = "ray::TaskWorker"
 
 
 def parent_of(pid):
@@ -34,6 +35,12 @@ def named(prefix, above):
         if name.startswith(prefix) and is_below(int(path.parent.name), above):
             found.append(int(path.parent.name))
     return sorted(found)
+
+
+def workers_below(cluster):
+    """Process ids of a pool's workers on a node; a decoder that one is about to start has its name until it has one of its own."""
+    found = named(WORKER, cluster)
+    return [pid for pid in found if parent_of(pid) not in found]
 
 
 def copies_below(server):
