@@ -34,6 +34,10 @@ Task = tuple[int | str, ...]  # what names a clip within its job
 Record = dict[str, Any]  # a clip's outcomes, as one JSON line
 
 
+class PassingRecord(Record):
+    """A clip's failure for a reason that may pass, such as its machine's memory: not remembered, so that a further run tries again."""
+
+
 class Examinable(Hashable, Protocol):
     """What is run: it pickles, so that workers can be given it."""
 
@@ -124,9 +128,9 @@ class RecordStore:
             file.write_text(whole)
 
     def add(self, task: Task, record: Record) -> None:
-        """Remember a clip, at once."""
+        """Remember a clip, at once; a PassingRecord only as long as this run takes."""
         self.records[task] = record
-        if self._file is not None:
+        if self._file is not None and not isinstance(record, PassingRecord):
             with self._file.open("a") as file:
                 file.write(json.dumps([task, record]) + "\n")
 

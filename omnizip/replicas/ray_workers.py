@@ -64,8 +64,8 @@ class RayWorker:
 
 
 def _outcome(reference: Any) -> Future[Any]:
-    """What Ray refers to, with the end of a worker in this project's words."""
-    from ray.exceptions import RayActorError, RayTaskError, WorkerCrashedError
+    """What Ray refers to, with the end of a worker in this project's words: all that Ray raises but what its program raised."""
+    from ray.exceptions import RayError, RayTaskError
 
     found: Future[Any] = Future()
 
@@ -73,7 +73,7 @@ def _outcome(reference: Any) -> Future[Any]:
         failure = theirs.exception()
         if failure is None:
             found.set_result(theirs.result())
-        elif isinstance(failure, (RayActorError, WorkerCrashedError)) and not isinstance(failure, RayTaskError):
+        elif isinstance(failure, RayError) and not isinstance(failure, RayTaskError):
             found.set_exception(WorkerLost(first_line(failure)))
         else:  # a mistake in the worker's program, with its own traceback
             found.set_exception(failure)

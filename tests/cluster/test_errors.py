@@ -1,9 +1,13 @@
 """What Ray raises, in this project's words."""
 
+from concurrent.futures import Future
+from types import SimpleNamespace
+
 import pytest
 
 from omnizip.errors import BusyError, ModelError
 from omnizip.replicas.asking import ReplicaLost
+from omnizip.replicas.worker_pool import WorkerLost
 
 
 def replies(failure):
@@ -42,3 +46,27 @@ def test_copies_that_never_came_up_are_told():
 
     with pytest.raises(ModelError, match="did not come up"):
         list(replies(DeploymentUnavailableError.__new__(DeploymentUnavailableError)))
+
+
+def test_a_worker_that_is_no_more_is_lost_however_it_ended():
+    from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError, WorkerCrashedError
+
+    for failure in (ActorDiedError(), WorkerCrashedError(), OutOfMemoryError("memory on the node was low"), NodeDiedError("gone")):
+        with pytest.raises(WorkerLost):
+            outcome_of(failure)
+
+
+def test_what_a_workers_program_raises_is_no_lost_worker():
+    from ray.exceptions import RayTaskError
+
+    raised = RayTaskError("do", "Traceback", ZeroDivisionError("division by zero")).as_instanceof_cause()
+    with pytest.raises(ZeroDivisionError):
+        outcome_of(raised)
+
+
+def outcome_of(failure):
+    from omnizip.replicas.ray_workers import _outcome
+
+    theirs = Future()
+    theirs.set_exception(failure)
+    return _outcome(SimpleNamespace(future=lambda: theirs)).result(0)

@@ -6,6 +6,7 @@ as one on this machine is.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,7 +22,7 @@ from ...model.qwen import QwenOmni
 from ...replicas.ray_session import RaySession
 from ...replicas.ray_workers import RayWorker
 from ...replicas.worker_pool import WorkerLost, WorkerPool
-from ..runner import Record, Task, digest, identity
+from ..runner import PassingRecord, Record, Task, digest, identity
 from .examination import BenchmarkJob
 
 LOCAL = "local"  # in place of an address: start Ray on this machine
@@ -58,9 +59,9 @@ def pool_on_ray(address: str, job: BenchmarkJob, clips: int, workers: int | None
 
 
 def records(job: BenchmarkJob, pool: WorkerPool, tasks: Sequence[Task]) -> Iterator[tuple[Task, Record]]:
-    """Every clip's record as it is done. A clip that ends one worker after the other costs its own questions only."""
+    """Every clip's record as it is done. A clip that ends one worker after the other costs its own questions, and only in this run."""
     for task, outcome in pool.outcomes(tasks):
-        yield task, job.unread(task, str(outcome)) if isinstance(outcome, WorkerLost) else outcome
+        yield task, PassingRecord(job.unread(task, str(outcome))) if isinstance(outcome, WorkerLost) else outcome
 
 
 def files_here(job: BenchmarkJob) -> tuple[str, ...]:
@@ -77,8 +78,7 @@ def begin(job: BenchmarkJob, files: Sequence[str], on_gpu: bool) -> tuple[Callab
     """
     if missing := [file for file in files if not Path(file).is_file()]:
         raise UsageError(LACKS.format(count=len(missing), total=len(files), file=missing[0]))
-    if not on_gpu:
-        torch.set_num_threads(1)
+    torch.set_num_threads((os.cpu_count() or 1) if on_gpu else 1)  # Ray gives every process one, which a GPU would wait for
     model = QwenOmni.load(job.settings)
     conditions = asdict(model.conditions) | machine_conditions(model.parts.device)
     return job.examiner(model), identity(job, digest(model)), conditions

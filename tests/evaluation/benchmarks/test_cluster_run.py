@@ -111,12 +111,20 @@ def test_a_clip_that_ends_every_worker_costs_its_own_questions(cluster, download
         return examine(self, clip)
 
     monkeypatch.setattr(BenchmarkExaminer, "examine", end_on_one)
-    result = evaluate(download, tmp_path / "r.json", "--ray", "local", "--workers", "1")
+    state = tmp_path / "state"
+    result = evaluate(download, tmp_path / "r.json", "--ray", "local", "--workers", "1", "--state", str(state))
     assert cluster.asked[0] == ("", "--ray")
     per_clip, asked = len(benchmark_files.CHOICE.questions(1)), sum(1 for _ in benchmark_files.asked())
     for row in result["results"]:
         assert row["failed"] == {"3 workers ended on it, one after the other (killed), perhaps for lack of memory": per_clip}
         assert sum(row["counts"].values()) == asked
+    assert len((state / "clips.jsonl").read_text().splitlines()) == benchmark_files.CLIPS - 1
+    monkeypatch.undo()  # what ended them has passed
+    again = evaluate(download, tmp_path / "again.json", "--state", str(state))
+    assert (
+        not any(row["failed"] for row in again["results"])
+        and len((state / "clips.jsonl").read_text().splitlines()) == benchmark_files.CLIPS
+    )
 
 
 def job_of(*files):
