@@ -50,7 +50,10 @@ ROWS = [
         ["ui.lens.view", "ui.sound_change", "ui.first_look", "ui.kept_looks", "ui.methods.chart", "ui.methods.view"],
         {"numpy", "PIL", "plotly"},
     ),
-    (["ui.gate", "ui.limits", "ui.access", "ui.compressed", "ui.openai_door"], {"starlette", "python_multipart"}),
+    (
+        ["ui.gate", "ui.limits", "ui.access", "ui.compressed", "ui.openai_door", "ui.arguments", "ui.call_door", "ui.uncollected"],
+        {"starlette", "python_multipart"},
+    ),
     (["ui.openai_routes"], {"gradio", "starlette"}),
     (
         [

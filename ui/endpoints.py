@@ -9,7 +9,6 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from logging import getLogger
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -24,10 +23,9 @@ from omnizip.media import AS_SET, Part
 from omnizip.report.report import plain
 
 from . import handlers, queueing, words
-from .chat import arm_of, check_question
+from .arguments import read_arguments
+from .chat import arm_of
 from .stops import Stops
-
-MOST_METHODS = 32  # of one call
 
 
 def register(page: gr.Blocks, engine: ComparisonEngine, stops: Stops, on_model: dict[str, Any]) -> None:
@@ -88,12 +86,12 @@ def _compare(page: gr.Blocks, engine: ComparisonEngine, stops: Stops) -> Callabl
         Returns:
             The full model's answer, the compressed one's, and the report, which is empty until both are done.
         """
+        given = dict(locals())
         with _wanted(page, stops, request) as gone:
-            chosen, fields = _rates(retention, rho_audio, rho_video, options)
-            _check("question", question, str, "a text")
-            _check("method", method, str, "the name of a method")
-            path, part = _uploaded(video), _part(start, end, audio_track)
-            for full, compressed, report in handlers.compare_plain(engine, path, question, method, chosen, fields, gone, part):
+            asked = read_arguments(given, engine.settings)
+            method, chosen, fields = asked.methods[0], asked.retention, asked.options
+            runs = handlers.compare_plain(engine, asked.path, asked.question, method, chosen, fields, gone, asked.part)
+            for full, compressed, report in runs:
                 yield full, compressed, report or {}
 
     return compare
@@ -134,15 +132,11 @@ def _compress(page: gr.Blocks, engine: ComparisonEngine, stops: Stops) -> Callab
             The model, the clip, and per method: parameters, tokens kept of text, sound and picture, the shares measured, times in
             milliseconds, reasons, and a table with one row per two seconds.
         """
+        given = dict(locals())
         with _wanted(page, stops, request) as gone:
-            chosen, fields = _rates(retention, rho_audio, rho_video, options)
-            names = methods or ["omnizip"]
-            _check("question", question or "", str, "a text")
-            _check("methods", names, list, "a list of names")
-            for name in names:
-                _check("methods", name, str, "names of methods")
-            part = _part(start, end, audio_track)
-            return compress_plain(engine, _uploaded(video), names, chosen, fields, question or "", gone, part)
+            asked = read_arguments(given, engine.settings)
+            names = list(asked.methods)
+            return compress_plain(engine, asked.path, names, asked.retention, asked.options, asked.question, gone, asked.part)
 
     return compress
 
@@ -190,9 +184,6 @@ def compress_plain(
     Raises:
         OmniZipError: in one sentence.
     """
-    if len(names) > MOST_METHODS:
-        raise OmniZipError(words.METHODS_NUMBER.format(most=MOST_METHODS, given=len(names)))
-    check_question(question, engine.settings)
     arms = [arm_of(name, retention, options) for name in names]
     for arm in arms:
         arm.method_class()  # all are looked at before any is run
@@ -217,44 +208,3 @@ def compress_plain(
         )
     described = {} if clip is None else dataclasses.asdict(clip)
     return plain({"model": dataclasses.asdict(engine.conditions), "clip": described, "methods": found})
-
-
-def _rates(retention: float, rho_audio: float | None, rho_video: float | None, options: dict | None) -> tuple[str | float, dict[str, Any]]:
-    """A share to keep, or "custom" with the rates among the options."""
-    _check("options", options or {}, dict, "names with values")
-    for name in options or {}:
-        _check("options", name, str, "names with values")
-    rates = {name: value for name, value in (("rho_audio", rho_audio), ("rho_video", rho_video)) if value is not None}
-    for name, value in rates.items():
-        _check(name, value, (int, float), "a share from 0 to 1")
-    return (words.CUSTOM if rates else retention), {**(options or {}), **rates}
-
-
-def _part(start: float | None, end: float | None, audio_track: str | None) -> Part:
-    """What is read of the clip, checked as far as its kind goes."""
-    for name, value in (("start", start), ("end", end)):
-        if value is not None:
-            _check(name, value, (int, float), "a number of seconds")
-    if isinstance(audio_track, int) and not isinstance(audio_track, bool):
-        audio_track = f"{audio_track:d}"
-    if audio_track is not None:
-        _check("audio_track", audio_track, str, "the number of a sound track, main or none")
-    return Part(*(None if at is None else float(at) for at in (start, end)), audio_track)
-
-
-def _check(name: str, value: Any, kind: type | tuple[type, ...], wanted: str) -> None:
-    """Raise OmniZipError for an argument of another kind; JSON brings any."""
-    if not isinstance(value, kind):
-        given = repr(value)
-        raise OmniZipError(words.CALL_KIND.format(name=name, given=given if len(given) < 80 else f"{given[:79]}…", wanted=wanted))
-
-
-def _uploaded(video: Any) -> str:
-    """The path of an upload. A program may name any path, so only files within the upload folder count."""
-    named = video.get("path") if isinstance(video, dict) else getattr(video, "path", None)
-    if not isinstance(named, str) or "\0" in named:
-        raise OmniZipError(words.NOT_UPLOADED)
-    path = Path(named).resolve()
-    if not path.is_relative_to(Path(gr.utils.get_upload_folder()).resolve()):
-        raise OmniZipError(words.NOT_UPLOADED)
-    return str(path)

@@ -19,6 +19,7 @@ Scope = MutableMapping[str, Any]
 Application = Callable[[Scope, Any, Any], Awaitable[None]]
 READ, SEND = ("GET", "HEAD"), ("POST",)
 API = "/gradio_api"
+JOIN, CALL, RUN, LISTEN = f"{API}/queue/join", f"{API}/call/", f"{API}/run/", f"{API}/queue/data"  # how events begin and are heard
 USED: tuple[tuple[tuple[str, ...], str], ...] = (
     # the page and what it is drawn with
     (READ, "/"),

@@ -25,6 +25,7 @@ from omnizip.settings import Settings  # noqa: E402
 
 from . import decisions, endpoints, files, first_look, handlers, links, markup, part_strip, presets, queueing, sound_change, words  # noqa: E402
 from .access import access_options, address  # noqa: E402
+from .call_door import call_doors  # noqa: E402
 from .chat import Update, empty_page  # noqa: E402
 from .columns import METHODS, Asked, answer_column, ask_column, follow_section, kept_section, more_section  # noqa: E402
 from .examples import examples_of, folder_of  # noqa: E402
@@ -58,6 +59,7 @@ def launch_options(settings: Settings, door: Door | None = None) -> dict[str, An
     """
     access = access_options(settings, door or Door(), queueing.waiting)
     access["app_kwargs"]["middleware"][:0] = openai_doors(settings)
+    access["app_kwargs"]["middleware"] += call_doors(settings)
     access["app_kwargs"]["routes"] = openai_routes(settings)
     return {
         "server_name": address(settings),

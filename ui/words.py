@@ -267,7 +267,25 @@ CALL_KIND = "{name} is {given}; give {wanted}."
 CALL_MEMORY = "The server ran out of memory; send a shorter clip or ask again later."
 CALL_FAILED = "The call failed for a reason that the server's log tells; try another clip or other settings."
 METHODS_NUMBER = "That names {given} methods; name at most {most}."
-NOT_UPLOADED = "The clip is not an uploaded file; send the file itself, with gradio_client's handle_file."
+METHODS_TWICE = "methods names {name} twice; name each method once."
+RATE_ALONE = "{given} is given without {missing}; give both, or a retention alone."
+RATE_TWICE = "{name} is given twice, as an argument and among the options; give it once."
+RATE_HIDDEN = "A retention replaces {name} among the options; leave {name} out, or send {custom!r} as the retention."
+CALL_UNKNOWN = "{call} has no argument {name}; it takes {names}."
+CALL_MISSING = "{call} needs the argument {name}; send it too."
+CALL_COUNT = "{call} takes {most} values in data and got {given}; send them in this order: {names}."
+CALL_NONE = "There is no call {name}; there are {names}."
+NO_ARGUMENTS = "none"
+CALL_EMPTY = "{call} takes no arguments; send an empty list as data."
+NOT_UPLOADED = "The clip is not an upload, nor an example of this page; send the file itself, with gradio_client's handle_file."
+REQUEST_KIND = "The request is no JSON object; send one, with application/json as its content type."
+REQUEST_FIELD = "{name} in the request is missing or of the wrong kind; send {wanted}."
+REQUEST_OTHER = "what /gradio_api/info describes"
+REQUEST_DATA, REQUEST_EVENT, REQUEST_SESSION = "a list of values", "the number of an event of this page", "a text of your own choice"
+ANSWER_GONE = (
+    "No answer waits under that name: each is told once, and dropped if nobody collects it within {kept} or once {most} newer ones "
+    "wait; ask again."
+)
 
 
 def model_name(name: str) -> str:

@@ -11,9 +11,10 @@ from clips import make_clip
 from gradio_client import Client, exceptions, handle_file
 
 from omnizip.engine.comparison import SERVING
-from omnizip.errors import OmniZipError
+from omnizip.errors import ModelError, OmniZipError
 from omnizip.settings import Settings
 from ui import access, words
+from ui.examples import examples_of
 from ui.model_host import ModelHost
 from ui.page import build_page, launch_options
 
@@ -80,21 +81,31 @@ def test_endpoints_take_no_path_of_the_server(page, secret, meta, reach):
         function = next(f for f in page.fns.values() if f.api_name == name)
         rest = ["What?", "omnizip", 0.45] if name == "compare" else [["omnizip"], 0.45]
         data = [value, *rest, *[None] * (len(function.inputs) - 1 - len(rest))]
+        assert not page._queue.event_ids_to_events
         sent = httpx.post(f"{page.local_url}gradio_api/call/{name}", json={"data": data})
-        if sent.status_code == 200:
-            told = httpx.get(f"{page.local_url}gradio_api/call/{name}/{sent.json()['event_id']}", timeout=60).text
-            assert "event: error" in told and SECRET not in told and "complete" not in told
+        assert (sent.status_code, sent.json()) == (400, {"detail": words.NOT_UPLOADED}), "at once, and not in its turn"
     assert client.predict(api_name="/methods")
 
 
 def test_the_player_shows_no_file_of_the_server(page, secret):
-    """The page's own events take a clip too: the same rule, by gradio."""
+    """The page's own events take a clip too: the same rule, at once; who listens all the same hears a whole answer."""
     function = next(f for f in page.fns.values() if f.name == "on_gif")
     body = {"data": [{"path": str(secret), "meta": {"_type": "gradio.FileData"}}], "fn_index": function._id, "session_hash": "s"}
-    httpx.post(f"{page.local_url}gradio_api/queue/join", json=body)
+    joined = httpx.post(f"{page.local_url}gradio_api/queue/join", json=body)
+    assert (joined.status_code, joined.json()) == (400, {"detail": words.NOT_UPLOADED})
     with httpx.stream("GET", f"{page.local_url}gradio_api/queue/data?session_hash=s", timeout=60) as told:
-        ended = next(m for m in (json.loads(x[5:]) for x in told.iter_lines() if x.startswith("data:")) if m["msg"] == "process_completed")
-    assert not ended["success"]
+        ended, closed = (json.loads(line[5:]) for line in told.iter_lines() if line.startswith("data:"))
+    assert (ended["msg"], ended["success"], closed["msg"]) == ("process_completed", False, "close_stream")
+
+
+def test_an_example_of_the_page_may_be_named(page):
+    """The page shows its examples from where they lie, and names them so."""
+    function = next(f for f in page.fns.values() if f.name == "on_gif")
+    example = examples_of(Settings())[0].path
+    for path, status in ((example, 200), (example.parent / "SOURCES.md", 400), (example.parent, 400)):
+        value = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+        body = {"data": [value], "fn_index": function._id, "session_hash": "example"}
+        assert httpx.post(f"{page.local_url}gradio_api/queue/join", json=body).status_code == status, path
 
 
 def test_another_machine_cannot_be_reached_through_the_page(page):
@@ -203,7 +214,11 @@ def test_limits_are_said_on_the_page():
     assert words.span(3600) == "1 hour" and words.span(2700) == "45 minutes"
 
 
-def test_an_upload_goes_through_where_nothing_is_wrong(page, tmp_path):
+def test_an_upload_goes_through_where_nothing_is_wrong(page, tmp_path, monkeypatch):
+    def nobody(*given, **named):
+        raise ModelError(words.MODEL_WAIT)
+
+    monkeypatch.setattr(ModelHost, "preview", nobody)  # which would wait for the model
     clip = make_clip(tmp_path / "clip.mp4", seconds=1)
     with pytest.raises(exceptions.AppError, match="still being loaded"):  # past every check, to the model that is not there
         Client(page.local_url, verbose=False).predict(video=handle_file(str(clip)), api_name="/compress")

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 from clips import make_clip
+from gradio_client import Client, exceptions, handle_file
 
 from omnizip.engine import ClipHandle
 from omnizip.engine.events import Stage
@@ -142,35 +143,121 @@ def test_a_call_ends_with_a_sentence_when_the_server_stops(served, slow, clip, n
 
 
 WRONG = [
-    ("compress", {"methods": [["a"]]}, "methods is ['a']"),
+    ("compress", {"methods": [["a"]]}, "methods is ['a']; give names of methods."),
     ("compress", {"methods": "omnizip"}, "methods is 'omnizip'"),
     ("compress", {"methods": {"a": 1}}, "methods is {'a': 1}"),
+    ("compress", {"methods": {}}, "methods is {}; give a list of names."),
+    ("compress", {"methods": False}, "methods is False"),
+    ("compress", {"methods": ["random", "omnizip", "random"]}, "methods names 'random' twice"),
+    ("compress", {"methods": ["random"] * 33}, "33 methods"),
     ("compress", {"options": "abc"}, "options is 'abc'"),
     ("compress", {"options": [1]}, "options is [1]"),
+    ("compress", {"options": []}, "options is []"),
+    ("compress", {"options": {"rho_audio": 0.5}}, "leave rho_audio out, or send 'custom' as the retention"),
+    ("compress", {"options": {"video_share": 0.5}, "methods": ["evs"]}, "replaces video_share"),
+    ("compress", {"rho_audio": 0.5}, "rho_audio is given without rho_video"),
+    ("compare", {"question": "x", "rho_video": 0.5}, "rho_video is given without rho_audio"),
+    ("compress", {"rho_audio": 0.5, "rho_video": 0.6, "options": {"rho_video": 0.7}}, "rho_video is given twice"),
+    ("compress", {"rho_audio": True, "rho_video": 0.6}, "rho_audio is True"),
     ("compress", {"question": 5}, "question is 5"),
+    ("compress", {"question": False}, "question is False"),
     ("compress", {"retention": [1]}, "retention is [1]"),
+    ("compress", {"retention": True}, "retention is True; give a share above 0 and up to 1"),
+    ("compare", {"question": "x", "retention": True}, "retention is True"),
+    ("compress", {"retention": float("nan")}, "retention is nan"),
+    ("compress", {"retention": 10**400}, "retention is 1000"),
+    ("compress", {"start": True}, "start is True"),
+    ("compress", {"start": 3, "end": 2}, "not behind start"),
+    ("compress", {"end": 10**400}, "end is 1000"),
+    ("compress", {"audio_track": True}, "audio_track is True"),
     ("compress", {"methods": ["no such"]}, "no such"),
     ("compress", {"question": "x" * 51}, "51 characters"),
+    ("compress", {"queston": "x"}, "/compress has no argument 'queston'; it takes video, methods"),
+    ("compare", {"question": "x", "data": [1]}, "/compare has no argument 'data'"),
+    ("compare", {}, "/compare needs the argument question"),
     ("compare", {"question": "x" * 51}, "51 characters"),
     ("compare", {"question": ["x"]}, "question is"),
+    ("compare", {"question": " "}, "question is ' '; give a question about the clip."),
     ("compare", {"question": "x", "options": "abc"}, "options is 'abc'"),
     ("compare", {"question": "x", "method": ["a"]}, "method"),
-    ("compare", {"question": "x", "rho_audio": "abc"}, "rho_audio"),
-    ("compress", {"video": {"path": "a\0b", "meta": {"_type": "gradio.FileData"}}}, None),
-    ("compress", {"video": "text"}, None),
-    ("compress", {"video": {"url": "x"}}, None),
+    ("compare", {"question": "x", "method": None}, "method is None"),
+    ("compare", {"question": "x", "rho_audio": "abc", "rho_video": 1}, "rho_audio"),
+    ("compress", {"video": {"path": "a\0b", "meta": {"_type": "gradio.FileData"}}}, words.NOT_UPLOADED),
+    ("compress", {"video": "text"}, words.NOT_UPLOADED),
+    ("compress", {"video": {"url": "x"}}, words.NOT_UPLOADED),
+    ("compress", {"video": None}, words.NOT_UPLOADED),
+    ("methods", {"video": None}, "/methods has no argument 'video'; it takes none."),
 ]
 
 
+def refusal(got, status=400):
+    """The sentence a request is refused with."""
+    assert got.status_code == status, (got.status_code, got.text)
+    said = got.json()["detail"]
+    assert said.endswith((".", "?")) and "\n" not in said and len(said) < 400, said
+    return said
+
+
 @pytest.mark.parametrize(("name", "arguments", "sentence"), WRONG)
-def test_what_nobody_expects_is_one_sentence(served, slow, clip, name, arguments, sentence):
-    kind, data = told(served, name, call(served, name, **{"video": sent(served, clip), **arguments}))
-    assert kind == "error" and not slow.began
-    said = (json.loads(data) or {}).get("error")
-    if sentence is None:
-        assert said is None or said == words.NOT_UPLOADED
-    else:
-        assert sentence in said and said.endswith((".", "?")) and "\n" not in said and len(said) < 300, said
+def test_what_nobody_expects_is_refused_in_a_sentence_before_it_waits(served, slow, clip, name, arguments, sentence):
+    given = {} if name == "methods" else {"video": sent(served, clip)}
+    told = json.dumps({**given, **arguments})  # httpx takes no nan
+    address = f"{served.local_url}gradio_api/call/v2/{name}"
+    assert sentence in refusal(httpx.post(address, content=told, headers={"Content-Type": "application/json"}))
+    assert not slow.began and not served._queue.event_ids_to_events
+
+
+def test_the_same_is_told_in_its_turn_where_a_join_could_tell_nothing(served, slow, clip):
+    """Gradio's Python client says of a refused join that it was refused, and no more."""
+    client = Client(served.local_url, verbose=False)
+    for change, sentence in (({"retention": True}, "retention is True"), ({"rho_audio": 0.5}, "without rho_video")):
+        with pytest.raises(exceptions.AppError, match=sentence):
+            client.predict(video=handle_file(str(clip)), **change, api_name="/compress")
+    assert not slow.began
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize("route", ["call/compress", "call/v2/compress", "queue/join", "run/methods"])
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [("[1]", JSON), ('"text"', JSON), ("null", JSON), ("", JSON), ("{", JSON), ("{}", {"Content-Type": "text/plain"}), ("{}", {})],
+)
+def test_a_body_that_is_no_object_is_refused_in_a_sentence(served, route, body, headers):
+    assert refusal(httpx.post(f"{served.local_url}gradio_api/{route}", content=body, headers=headers)) == words.REQUEST_KIND
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "sentence"),
+    [
+        ("call/compress", {}, "data in the request is missing"),
+        ("call/compress", {"data": "x"}, "data in the request"),
+        ("call/compress", {"data": [1, 2]}, "/compress takes 10 values in data and got 2; send them in this order: video, methods"),
+        ("call/methods", {"data": [1]}, "/methods takes no arguments"),
+        ("call/compare", {"data": [None] * 10, "session_hash": 5}, words.NOT_UPLOADED),
+        ("queue/join", {"data": [], "fn_index": 0}, "session_hash in the request"),
+        ("queue/join", {"data": [], "session_hash": "s"}, "fn_index in the request"),
+        ("queue/join", {"data": [], "fn_index": True, "session_hash": "s"}, "fn_index in the request"),
+        ("queue/join", {"data": [], "fn_index": 100_000, "session_hash": "s"}, "fn_index in the request"),
+        ("queue/join", {"data": {}, "fn_index": 0, "session_hash": "s"}, "data in the request"),
+        ("queue/join", {"data": [], "fn_index": 0, "session_hash": "s", "trigger_id": "x"}, "trigger_id in the request"),
+    ],
+)
+def test_a_request_without_what_it_needs_is_refused_in_a_sentence(served, route, body, sentence):
+    assert sentence in refusal(httpx.post(f"{served.local_url}gradio_api/{route}", json=body))
+
+
+@pytest.mark.parametrize("route", ["call/nothing", "call/v2/nothing", "call/on_compare", "call/v2/on_compare"])
+def test_a_call_that_is_none_is_refused_in_a_sentence(served, route):
+    said = refusal(httpx.post(f"{served.local_url}gradio_api/{route}", json={"data": []}), 404)
+    assert said == f"There is no call /{route.rpartition('/')[2]}; there are /compare, /compress, /methods."
+
+
+def test_a_call_by_position_is_answered(served):
+    number = httpx.post(f"{served.local_url}gradio_api/call/methods", json={"data": []}).json()["event_id"]
+    kind, data = told(served, "methods", number)
+    assert kind == "complete" and "omnizip" in data
 
 
 @pytest.mark.parametrize(
@@ -199,6 +286,7 @@ def test_an_event_of_the_page_tells_no_path_of_the_server(served, slow, tmp_path
     function = next(f for f in served.fns.values() if f.name == "on_gif")
     inside = {"path": str(tmp_path / "x.mp4"), "meta": {"_type": "gradio.FileData"}}
     body = {"data": [inside], "fn_index": function._id, "session_hash": "s"}
-    httpx.post(f"{served.local_url}gradio_api/queue/join", json=body)
+    joined = httpx.post(f"{served.local_url}gradio_api/queue/join", json=body)
+    assert refusal(joined) == words.NOT_UPLOADED
     text = httpx.get(f"{served.local_url}gradio_api/queue/data?session_hash=s", timeout=60).text
     assert '"success":false' in text and "Traceback" not in text and "site-packages" not in text and str(tmp_path) not in text
