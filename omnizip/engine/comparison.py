@@ -118,7 +118,7 @@ class Comparison:
         Raises:
             ModelError: memory ran out, also on a second try with everything else freed; in one sentence.
         """
-        memory = SecondTry(self.model, self.prefixes, len(self.encoded.clip.clip.frames))
+        memory = SecondTry(self.model, self.prefixes, self.encoded.clip.clip.frames.shape)
         plans = yield from self._plan(arms, history, memory)
         self.stop.check()
         reuse = self._reuses(plans, history)

@@ -150,7 +150,7 @@ class Engine:
         try:
             encoded = self._encode(handle, lambda stage: wish.check(), wish).clip
             with nullcontext() if self._lent is not None else self._turn(wish, wait_s):
-                memory = SecondTry(self.model, self._prefixes, len(encoded.clip.frames))
+                memory = SecondTry(self.model, self._prefixes, encoded.clip.frames.shape)
                 with checked(self.model.parts.language, wish.check):
                     return memory.run(lambda: self._preview(handle.name, encoded, arm, (*history, Turn(question))))
         except (Stopped, media.Cancelled):
@@ -335,7 +335,7 @@ class Engine:
             )
             _same(clip, handle)
             report(Stage("encode"))
-            memory = SecondTry(self.model, self._prefixes, len(clip.frames))
+            memory = SecondTry(self.model, self._prefixes, clip.frames.shape)
             with self._turn(stop):
                 encoded = memory.run(lambda: self.model.encode(clip, lambda fraction: report(Stage("encode", fraction)), ahead))
             return TimedClip(encoded, decode_ms)

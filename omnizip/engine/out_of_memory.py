@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,7 +33,7 @@ class SecondTry:
 
     model: QwenOmni
     prefixes: Prefixes
-    frames: int  # of the clip, for the advice
+    frames: tuple[int, ...]  # (N, H, W, 3), shape of the clip's, for the advice
 
     def run(self, work: Callable[[], Result]) -> Result:
         """Return what `work` returns. Raises ModelError in one sentence where memory runs out twice."""
@@ -65,9 +66,16 @@ class SecondTry:
         release_cached_blocks()
 
     def advice(self) -> str:
-        """What happened and what would fit, in one sentence."""
-        fewer = max(2, self.frames // 2)
-        ways = [f"fewer frames (--max-frames {fewer})"] if fewer < self.frames else []
+        """What happened and what would fit, in one sentence; of the settings those alone that make this clip's prompt shorter."""
+        from ..model.processor import MIN_TOKENS_PER_STEP  # likewise
+
+        count, height, width = self.frames[:3]
+        fewer = max(2, count // 2)
+        ways = [f"fewer frames (--max-frames {fewer})"] if fewer < count else []
+        grid = self.model.processor.grid
+        half = math.prod(grid(count, height, width, self.model.settings.tokens_per_step)[1:]) // 2  # of what a step of this clip has
+        if half >= MIN_TOKENS_PER_STEP:
+            ways.append(f"fewer tokens a step (--tokens-per-step {half})")
         if self.model.conditions.device != "cpu" and not self.model.settings.four_bit:
             ways.append("weights in 4 bits (--four-bit)")
         ways.append("a shorter part of the clip")

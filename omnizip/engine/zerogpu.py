@@ -132,7 +132,7 @@ def perform(model: QwenOmni, task: Task) -> Iterator[Event | LentEncoding | Lent
     try:
         if task.encoded is None:
             yield Stage("encode")
-            memory = SecondTry(model, Prefixes(0), len(task.clip.frames))
+            memory = SecondTry(model, Prefixes(0), task.clip.frames.shape)
             encoded = memory.run(lambda: model.encode(task.clip))
             yield LentEncoding.of(encoded)
         else:

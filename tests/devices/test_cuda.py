@@ -137,14 +137,14 @@ def test_memory_that_runs_out_is_tried_again_and_then_told(device):
     prefixes = Prefixes()
     rows = torch.zeros(4, 2, device="cuda")
     prefixes.put("a", Prefix(type("Cache", (), {"layers": ()})(), rows, rows))
-    memory, tries = SecondTry(device, prefixes, 32), []
+    memory, tries = SecondTry(device, prefixes, (32, 224, 224, 3)), []
 
     def work(fails):
         tries.append(len(prefixes))
         return torch.empty(1 << 42 if len(tries) <= fails else 8, dtype=torch.uint8, device="cuda")
 
     assert memory.run(lambda: work(1)).numel() == 8 and tries == [1, 0]
-    with pytest.raises(ModelError, match="--max-frames 16.*--four-bit"):
+    with pytest.raises(ModelError, match="--max-frames 16.*--tokens-per-step.*--four-bit"):
         memory.run(lambda: work(99))
     assert torch.ones(3, device="cuda").sum() == 3, "the device is usable"
 

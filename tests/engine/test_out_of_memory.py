@@ -1,6 +1,7 @@
 """Memory that runs out at any allocation: all that can be is freed, the arm begins anew, and only then there is a sentence."""
 
 import gc
+import re
 import weakref
 
 import pytest
@@ -8,10 +9,11 @@ import torch
 from clips import make_clip
 
 from omnizip.engine import Arm, ArmDone, Engine, Finished, Piece
-from omnizip.engine.out_of_memory import is_out_of_memory
+from omnizip.engine.out_of_memory import SecondTry, is_out_of_memory
 from omnizip.errors import ModelError
 from omnizip.model.encoders import Encoder
 from omnizip.model.generate import LanguageModel
+from omnizip.model.prefix_cache import Prefixes
 from omnizip.settings import Settings
 from omnizip.types import Turn
 
@@ -98,9 +100,25 @@ def test_what_fails_again_is_one_sentence_with_a_cure_and_leaves_the_engine_usab
         answers(engine, clip)
     said = str(raised.value)
     assert "ran out of memory" in said and "--max-frames 2" in said and "shorter" in said and said.count(".") == 1 and "\n" not in said
+    assert "--tokens-per-step " in said
     assert "four-bit" not in said, "there are no 4-bit weights on the CPU"
     assert len(engine._prefixes) == 0 and not engine._device.locked()
     assert answers(engine, clip) == expected
+
+
+@pytest.mark.parametrize(
+    ("frames", "cures"),
+    [
+        # the embedded model's tokens are of 14 x 14 pixels, 64 of them in a step at most
+        ((8, 28, 28, 3), ["--max-frames 4"]),  # 4 tokens a step, the fewest there are
+        ((2, 42, 42, 3), ["--tokens-per-step 4"]),  # one step
+        ((8, 448, 448, 3), ["--max-frames 4", "--tokens-per-step 32"]),
+        ((2, 28, 28, 3), []),
+    ],
+)
+def test_what_is_advised_would_make_this_prompt_shorter(opened, frames, cures):
+    said = SecondTry(opened.model, Prefixes(), frames).advice()
+    assert re.findall(r"--(?:max-frames|tokens-per-step) \d+", said) == cures and said.endswith("a shorter part of the clip.")
 
 
 def test_what_other_chats_keep_is_freed_before_the_second_try(engine, clip, tmp_path, monkeypatch):

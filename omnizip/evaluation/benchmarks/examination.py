@@ -92,7 +92,7 @@ class BenchmarkExaminer:
         return record
 
     def _memory(self, read: Clip) -> SecondTry:
-        return SecondTry(self.model, self._prefixes, len(read.frames))
+        return SecondTry(self.model, self._prefixes, read.frames.shape)
 
     def _arms(self, clip: BenchmarkClip, encoded: EncodedClip) -> dict[str, list[Record]]:
         s = self.job.settings

@@ -122,7 +122,7 @@ class EvaluatedModel(lmms):
 
     def _answer(self, request: Any, video: str, sampling: Sampling) -> str:
         respondent = self._respondent(video, sampling)
-        memory = SecondTry(self._model, Prefixes(0), len(respondent.whole.clip.frames))
+        memory = SecondTry(self._model, Prefixes(0), respondent.whole.clip.frames.shape)
         reply = memory.run(lambda: respondent.reply("only", self._arm, request.args[0]))
         self._note(request, plain(reply))
         return reply.text
@@ -132,7 +132,7 @@ class EvaluatedModel(lmms):
         if self._asked is None or self._asked[0] != (video, sampling):
             self._asked = None  # freed before another is made
             read = media.load(video, self._settings)
-            encoded = SecondTry(self._model, Prefixes(0), len(read.frames)).run(lambda: self._model.encode(read))
+            encoded = SecondTry(self._model, Prefixes(0), read.frames.shape).run(lambda: self._model.encode(read))
             self._asked = (video, sampling), Respondent(self._model, encoded, sampling, self._system)
         return self._asked[1]
 
