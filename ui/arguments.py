@@ -50,7 +50,7 @@ def read_arguments(given: Mapping[str, Any], settings: Settings) -> CallArgument
     answers = "method" in given
     question = _question(given["question"], answers)
     check_question(question, settings)
-    names = [_of_kind("method", given["method"], str, "the name of a method")] if answers else _methods(given["methods"])
+    names = [_of_kind("method", given["method"], str, "method")] if answers else _methods(given["methods"])
     retention, options = _rates(given, names)
     for name in names:
         arm_of(name, retention, options).method_class()
@@ -112,9 +112,9 @@ def _question(question: Any, needed: bool) -> str:
     """The question; one that is needed has words in it."""
     if question is None and not needed:
         return ""
-    _of_kind("question", question, str, "a text")
+    _of_kind("question", question, str, "text")
     if needed and not question.strip():
-        raise OmniZipError(words.CALL_KIND.format(name="question", given=_shown(question), wanted="a question about the clip"))
+        raise _wrong("question", question, "question")
     return question
 
 
@@ -122,11 +122,11 @@ def _methods(methods: Any) -> list[str]:
     """Names of methods, each once; OmniZip where none is given."""
     if methods is None:
         return ["omnizip"]
-    _of_kind("methods", methods, list, "a list of names")
+    _of_kind("methods", methods, list, "methods")
     if len(methods) > MOST_METHODS:
         raise OmniZipError(words.METHODS_NUMBER.format(most=MOST_METHODS, given=len(methods)))
     for number, name in enumerate(methods):
-        _of_kind("methods", name, str, "names of methods")
+        _of_kind("methods", name, str, "each method")
         if name in methods[:number]:
             raise OmniZipError(words.METHODS_TWICE.format(name=_shown(name)))
     return methods or ["omnizip"]
@@ -136,9 +136,9 @@ def _rates(given: Mapping[str, Any], names: list[str]) -> tuple[str | float, dic
     """A share to keep, or words.CUSTOM with the rates among the options; what would be passed over is refused."""
     retention, options = given["retention"], given["options"]
     rates = {name: given[name] for name in RATES if given[name] is not None}
-    options = {} if options is None else _of_kind("options", options, dict, "names with values")
+    options = {} if options is None else _of_kind("options", options, dict, "options")
     for name, value in rates.items():
-        _number(name, value, "a share from 0 to 1")
+        _number(name, value, "rate")
     if len(rates) == 1:
         (one,), (other,) = rates, set(RATES) - set(rates)
         raise OmniZipError(words.RATE_ALONE.format(given=one, missing=other))
@@ -149,7 +149,7 @@ def _rates(given: Mapping[str, Any], names: list[str]) -> tuple[str | float, dic
         return words.CUSTOM, {**options, **rates}
     if retention != words.CUSTOM:
         if not isinstance(retention, str):
-            _number("retention", retention, "a share above 0 and up to 1, such as 0.45")
+            _number("retention", retention, "retention")
         for name in names:
             kind = COMPRESSORS.get(name)
             for item in kind.options() if kind else ():
@@ -162,18 +162,18 @@ def _part(start: Any, end: Any, audio_track: Any) -> Part:
     """What is read of the clip, checked as far as its kind goes."""
     for name, value in (("start", start), ("end", end)):
         if value is not None:
-            _number(name, value, "a number of seconds")
+            _number(name, value, "seconds")
     if isinstance(audio_track, int) and not isinstance(audio_track, bool):
         audio_track = f"{audio_track:d}"
     if audio_track is not None:
-        _of_kind("audio_track", audio_track, str, "the number of a sound track, main or none")
+        _of_kind("audio_track", audio_track, str, "audio_track")
     return Part(*(None if at is None else float(at) for at in (start, end)), audio_track)
 
 
 def _of_kind(name: str, value: Any, kind: type | tuple[type, ...], wanted: str) -> Any:
     """The value; raises OmniZipError for one of another kind. `true` and `false` are no numbers."""
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise OmniZipError(words.CALL_KIND.format(name=name, given=_shown(value), wanted=wanted))
+        raise _wrong(name, value, wanted)
     return value
 
 
@@ -185,7 +185,12 @@ def _number(name: str, value: Any, wanted: str) -> None:
     except OverflowError:
         finite = False
     if not finite:
-        raise OmniZipError(words.CALL_KIND.format(name=name, given=_shown(value), wanted=wanted))
+        raise _wrong(name, value, wanted)
+
+
+def _wrong(name: str, value: Any, wanted: str) -> OmniZipError:
+    """The sentence about an argument of another kind; `wanted` names what to give, see words.CALL_WANTED."""
+    return OmniZipError(words.CALL_KIND.format(name=name, given=_shown(value), wanted=words.CALL_WANTED[wanted]))
 
 
 def _shown(value: Any) -> str:

@@ -264,6 +264,18 @@ CALL_LEFT = "Nobody waits for the answer any more."
 QUESTION_LONG = "The question has {given} characters; ask one of at most {most}."
 CHAT_LONG = "This conversation has {given} questions already; begin a new one."
 CALL_KIND = "{name} is {given}; give {wanted}."
+CALL_WANTED = {  # what to give for it
+    "text": "a text",
+    "question": "a question about the clip",
+    "method": "the name of a method",
+    "methods": "a list of names",
+    "each method": "names of methods",
+    "options": "names with values",
+    "rate": "a share from 0 to 1",
+    "retention": "a share above 0 and up to 1, such as 0.45",
+    "seconds": "a number of seconds",
+    "audio_track": "the number of a sound track, main or none",
+}
 CALL_MEMORY = "The server ran out of memory; send a shorter clip or ask again later."
 CALL_FAILED = "The call failed for a reason that the server's log tells; try another clip or other settings."
 METHODS_NUMBER = "That names {given} methods; name at most {most}."

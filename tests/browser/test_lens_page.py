@@ -320,10 +320,11 @@ def test_a_link_brings_the_view_back_and_touch_seeks_on_a_phone(browser, url):
     query = "example=bell&question=What+rings%3F&keep=custom&set_rho_video=0.8&over=random&view=reason&time=3.5"
     context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=2)
     page = opened(context, f"{url}?{query}", None)
+    expect(page.locator("#answer-compressed")).not_to_contain_text("45 %", timeout=60_000)  # no longer what was computed earlier
+    page.wait_for_function("document.querySelector('.lens').parentElement.lens?.state.link?.question === 'What rings?'")
     page.wait_for_function("document.querySelector('.lens-video')?.readyState >= 2")
     page.wait_for_function("document.querySelector('.lens').parentElement.dataset.view === 'reason'")
     assert page.locator("#question textarea").input_value() == "What rings?"
-    expect(page.locator("#answer-compressed")).not_to_contain_text("45 %", timeout=60_000)  # no longer what was computed earlier
     expect(page.locator("#kept-line")).to_contain_text("for the answer", timeout=60_000)  # until then: what it would read
     page.wait_for_function("document.querySelector('.lens-video').currentTime === 3.5")
     page.locator(".lens-link").tap()

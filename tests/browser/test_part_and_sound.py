@@ -168,6 +168,7 @@ def test_a_link_brings_part_and_sound_back(browser, url):
     page.wait_for_function("document.querySelector('#clip-notes').innerText.includes('from 1.5 s to 6.0 s')")
     page.wait_for_function("document.querySelector('[data-at=start]').value === '0:01.5'")
     assert at(page, "end") == "0:06" and page.locator(".oz-cut-sound").input_value() == "none"
+    page.wait_for_function("document.querySelector('.lens').parentElement.lens?.state.link?.start")  # no longer what was computed earlier
     page.locator(".lens-link").click()
     page.wait_for_function("document.querySelector('.lens').parentElement.dataset.link")
     link = page.evaluate("document.querySelector('.lens').parentElement.dataset.link")
