@@ -463,7 +463,8 @@ def test_the_queue_is_the_pages_and_full_for_both(never, clip):
     with pytest.raises(openai.RateLimitError, match="1 are waiting already"):
         ask(never, clip)
     body = {"data": [[], "random"], "fn_index": 0, "session_hash": "s"}
-    assert httpx.post(f"{never.page.local_url}gradio_api/queue/join", json=body).status_code == 503
+    joined = httpx.post(f"{never.page.local_url}gradio_api/queue/join", json=body)
+    assert (joined.status_code, joined.json()["detail"]) == (429, words.QUEUE_FULL.format(most=1)), "the page in the same words"
     never.stops.close(5)
     waiting.join(30)
     (told,) = waiting.results
