@@ -36,6 +36,7 @@ from .memory import PARAMETERS, Needs, free_by_gpu, free_bytes, needs, released_
 
 MARK = "omnizip.json"  # what a checkpoint says of itself: name, embedded
 PARTS = ("audio_config", "vision_config", "text_config")  # of a thinker's config
+BESIDE = (("preprocessor_config.json", "processor_config.json"), ("tokenizer.json", "vocab.json"))  # each of them, under one of its names
 CONFIGS = ("config.json", "preprocessor_config.json", "tokenizer_config.json")
 
 
@@ -129,6 +130,7 @@ def load(settings: Settings, on_progress: Callable[[str, float | None], None] | 
             folder = download.fetch_weights(snapshot, on_progress)
         if settings.four_bit:
             options["quantization_config"] = quantisation(config, options["dtype"])
+        _check_beside(source, folder)
         tokenizer = AutoTokenizer.from_pretrained(folder)
         extractor = WhisperFeatureExtractor.from_pretrained(folder)
         template = _optional_json(folder / "chat_template.json")  # older checkpoints keep it beside the tokenizer
@@ -145,6 +147,13 @@ def load(settings: Settings, on_progress: Callable[[str, float | None], None] | 
         raise ModelError(f"The checkpoint {source} has weights of other sizes than its config says; download it again.")
     thinker, rows = _with_host_rows(thinker, device) if host_rows else (thinker, None)
     return Loaded(Parts.of(thinker.eval().requires_grad_(False)), tokenizer, extractor, _optional_json(folder / MARK) or {}, rows)
+
+
+def _check_beside(source: str, folder: Path) -> None:
+    """Raise ModelError unless what reads sound and text is beside the weights: transformers' own words name none of the files."""
+    for name, *others in BESIDE:
+        if not any((folder / file).is_file() for file in (name, *others)):
+            raise ModelError(f"The checkpoint {source} has no {name}; download it again, with all of its small files.")
 
 
 def _with_host_rows(thinker: Any, device: str) -> tuple[Any, Tensor]:
