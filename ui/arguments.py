@@ -18,9 +18,9 @@ from omnizip.media import Part
 from omnizip.settings import Settings
 
 from . import words
-from .access import upload_folder
 from .chat import arm_of, check_question
 from .examples import examples_of
+from .run_folder import shown_folder
 
 CALLS = ("compare", "compress", "methods")
 MOST_METHODS = 32  # of one call
@@ -94,7 +94,7 @@ def may_name(path: str, settings: Settings) -> bool:
         return False
     try:
         found = Path(path).resolve()
-        within = found.is_relative_to(Path(upload_folder()).resolve())
+        within = found.is_relative_to(Path(shown_folder()).resolve())
         return within or any(found == example.path.resolve() for example in examples_of(settings))
     except (OSError, RuntimeError):
         return False  # a name that no file can have, links in a circle

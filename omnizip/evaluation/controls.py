@@ -35,7 +35,7 @@ def _above_guessing(row: dict[str, Any], priors: dict[str, dict[str, float]]) ->
     """Cross-modal kinds whose whole interval lies above the better guess that the control leaves: constant, or by one sense."""
     asked = [kind for kind in dataset.GROUPS["cross-modal"] if kind in row["accuracy"]]
     guess = {kind: max(priors[kind]["constant"], priors[kind].get(LEFT.get(row["control"], ""), 0.0)) for kind in asked}
-    return [kind for kind in asked if row["ci95"][kind][0] > guess[kind]]
+    return [kind for kind in asked if row["ci95"][kind] and row["ci95"][kind][0] > guess[kind]]
 
 
 def _priors(records: Sequence[Record]) -> dict[str, dict[str, float]]:

@@ -30,7 +30,7 @@ def locate_differences(
         if not n.sum():
             continue
         weights = clip_weights(chosen.size)
-        found = interval(ratios(weights @ gain, weights @ n))
+        found = interval(ratios(weights @ gain, weights @ n), int((n > 0).sum()))
         kinds.append({"group": name, "clips": chosen.size, "difference": float(gain.sum() / n.sum()), "ci95": list(found or ())})
     order = sorted(np.flatnonzero(asked), key=lambda i: ((right[i] - other[i]) / asked[i], records[i]["seed"]))
     worst = [_case(records[i], right[i], other[i], asked[i], retention) for i in order[:WORST] if right[i] < other[i]]

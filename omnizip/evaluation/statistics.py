@@ -25,10 +25,14 @@ def clip_weights(clips: int, draws: int = DRAWS) -> np.ndarray:
     return np.random.default_rng([SEED, clips]).multinomial(clips, np.full(clips, 1 / clips), size=draws).astype(np.float64)
 
 
-def interval(values: np.ndarray) -> Interval | None:
-    """The middle 95 % of resampled values (draws,); None where none of them is defined."""
+def interval(values: np.ndarray, clips: int) -> Interval | None:
+    """The middle 95 % of resampled values (draws,); None where none of them is defined.
+
+    Args:
+        clips: how many have a part in it. None of one alone, which drawn again is itself and would look certain.
+    """
     defined = values[np.isfinite(values)]
-    if not defined.size:
+    if clips < 2 or not defined.size:
         return None
     low, high = np.quantile(defined, (0.025, 0.975))
     return float(low), float(high)
@@ -74,7 +78,7 @@ def interval_of_mean(values: Sequence[float]) -> dict[str, float | int | list[fl
     if not values:
         return {"n": 0, "mean": None, "ci95": None}
     data = np.asarray(values, dtype=np.float64)
-    found = interval(clip_weights(data.size) @ data / data.size)
+    found = interval(clip_weights(data.size) @ data / data.size, data.size)
     return {"n": data.size, "mean": float(data.mean()), "ci95": list(found) if found else None}
 
 

@@ -69,15 +69,21 @@ def accuracies(right: np.ndarray, asked: np.ndarray) -> dict[str, np.ndarray]:
     return found | {kind: rates[..., i] for i, kind in enumerate(KINDS)}
 
 
+def _clips(asked: np.ndarray) -> dict[str, int]:
+    """How many clips asked (C, kinds) have a part in each accuracy."""
+    return {name: int(np.isfinite(shares).sum()) for name, shares in accuracies(asked, asked).items()}
+
+
 def score(outcomes: Outcomes) -> dict[str, Any]:
     """Accuracies with their intervals, and how many questions of each kind were asked."""
     right, asked = outcomes.counts()
     weights = clip_weights(len(outcomes.records))
     point, drawn = accuracies(right.sum(0), asked.sum(0)), accuracies(weights @ right, weights @ asked)
+    clips = _clips(asked)
     known = [name for name, value in point.items() if np.isfinite(value)]
     return {
         "accuracy": {name: float(point[name]) for name in known},
-        "ci95": {name: list(interval(drawn[name]) or ()) for name in known},
+        "ci95": {name: list(interval(drawn[name], clips[name]) or ()) for name in known},
         "asked": {kind: int(asked[:, i].sum()) for i, kind in enumerate(KINDS) if asked[:, i].any()},
     }
 
@@ -87,12 +93,14 @@ def compare(one: Outcomes, other: Outcomes) -> dict[str, Any]:
     (right, asked), (right_other, _) = one.counts(other.values), other.counts(one.values)
     weights = clip_weights(len(one.records))
     found: dict[str, Any] = {}
+    clips = _clips(asked)
     point = [accuracies(r.sum(0), asked.sum(0)) for r in (right, right_other)]
     drawn = [accuracies(weights @ r, weights @ asked) for r in (right, right_other)]
     for name in ("all", "micro", *dataset.GROUPS):
         difference = float(point[0][name] - point[1][name])
         if np.isfinite(difference):
-            found[name] = {"difference": difference, "ci95": list(interval(drawn[0][name] - drawn[1][name]) or ())}
+            low_high = interval(drawn[0][name] - drawn[1][name], clips[name])
+            found[name] = {"difference": difference, "ci95": list(low_high or ())}
     listed = [KINDS.index(kind) for kind in dataset.LISTED]
     found["sign_flip_p"] = sign_flip((right - right_other)[:, listed].sum(1))
     if all(len(seeds) == 1 for outcomes in (one, other) for seeds in outcomes.found):

@@ -222,14 +222,13 @@ def _decimals(value: float) -> str:
 def _with_interval(row: Row, name: str) -> str:
     if name not in row["accuracy"]:
         return NONE
-    low, high = row["ci95"][name]
-    return f"{percent(row['accuracy'][name])} [{percent(low)}, {percent(high)}]"
+    return percent(row["accuracy"][name]) + _within(row["ci95"][name], percent)
 
 
 def _mean(found: Row, shown: Callable[[float], str]) -> str:
     if found["mean"] is None:
         return NONE
-    return f"{shown(found['mean'])} [{shown(found['ci95'][0])}, {shown(found['ci95'][1])}]"
+    return shown(found["mean"]) + _within(found["ci95"], shown)
 
 
 def _difference(found: Row | None) -> str:
@@ -239,8 +238,16 @@ def _difference(found: Row | None) -> str:
 
 
 def _points(found: Row) -> str:
-    low, high = found["ci95"]
-    return f"{100 * found['difference']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return _signed(found["difference"]) + _within(found["ci95"], _signed)
+
+
+def _signed(value: float) -> str:
+    return f"{100 * value:+.1f}"
+
+
+def _within(ends: Sequence[float] | None, shown: Callable[[float], str]) -> str:
+    """An interval behind its value; one clip alone has none."""
+    return f" [{', '.join(map(shown, ends))}]" if ends else ""
 
 
 def _p(value: float | None) -> str:

@@ -111,6 +111,21 @@ def test_rows_are_what_counting_by_hand_gives():
     assert drawn["seeds"]["sd"] == pytest.approx(abs(singles[0] - singles[1]) / sqrt(2))
 
 
+def test_one_clip_alone_has_no_interval():
+    (record,) = [record for record in planted() if record["seed"] == 100]
+    _, zipped, _ = summary.results([record], ENTRIES)
+    assert zipped["accuracy"] and not any(zipped["ci95"].values())
+    assert zipped["vs_full"]["all"]["ci95"] == []
+    assert statistics.interval_of_mean([0.5]) == {"n": 1, "mean": 0.5, "ci95": None}
+    records = planted()
+    rare = records[0]["questions"][0]["kind"]
+    for record in records[1:]:
+        record["questions"] = [
+            {**question, "kind": "when sound"} if question["kind"] == rare else question for question in record["questions"]
+        ]
+    assert summary.results(records, ENTRIES)[0]["ci95"][rare] == []
+
+
 def test_a_failure_counts_nowhere_but_among_the_failures():
     records = planted()
     _, zipped, _ = summary.results(records, ENTRIES)
@@ -209,3 +224,11 @@ def test_losses_are_told_by_kind_of_clip_and_by_clip():
     assert kinds["ambient: hum"]["ci95"] == pytest.approx([0.5, 0.5])
     assert [found["seed"] for found in zipped["vs_random"]["worst"]] == [101, 103, 105]
     assert zipped["vs_random"]["worst"][0] | {"right": 0.0, "random_right": 6.0, "asked": 6} == zipped["vs_random"]["worst"][0]
+
+
+def test_tables_of_one_clip_claim_no_interval():
+    (record,) = [record for record in planted() if record["seed"] == 100]
+    row = summary.results([record], ENTRIES)[1]
+    share = f"{100 * row['accuracy']['all']:.1f}"
+    assert tables._with_interval(row, "all") == share and tables._mean({"mean": 0.5, "ci95": None}, tables.percent) == "50.0"
+    assert tables._difference(row["vs_full"]) == f"{100 * row['vs_full']['all']['difference']:+.1f}"

@@ -75,8 +75,8 @@ def described(rows: Sequence[Row]) -> str:
 def _mean(found: Row, scale: float, shown: str) -> str:
     if found["mean"] is None:
         return NONE
-    low, high = found["ci95"]
-    return f"{shown.format(scale * found['mean'])} [{shown.format(scale * low)}, {shown.format(scale * high)}]"
+    ends = [shown.format(scale * end) for end in found["ci95"] or ()]  # one clip alone has none
+    return shown.format(scale * found["mean"]) + (f" [{', '.join(ends)}]" if ends else "")
 
 
 def conditions_text(c: Row) -> str:

@@ -87,8 +87,8 @@ def _counts(
 
 
 def _interval(part: np.ndarray, asked: np.ndarray, weights: np.ndarray) -> tuple[float, float] | None:
-    """Of the share part / asked over clips (C,); None of one clip alone, which drawn again is itself and would look certain."""
-    return interval(ratios(weights @ part, weights @ asked)) if (asked > 0).sum() > 1 else None
+    """Of the share part / asked over clips (C,)."""
+    return interval(ratios(weights @ part, weights @ asked), int((asked > 0).sum()))
 
 
 def accuracy(line: LineOutcomes, masks: Mapping[tuple[str, str], Sequence[np.ndarray]], weights: np.ndarray) -> list[dict[str, Any]]:
