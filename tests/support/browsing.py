@@ -93,6 +93,8 @@ def serious_violations(page):
     """What axe-core finds that keeps somebody from using the page; text too faint to read is that."""
     from axe_playwright_python.sync_playwright import Axe
 
+    # A button that has just come free is on its way from faint to full colour
+    page.wait_for_function("document.getAnimations().every((one) => !(one instanceof CSSTransition) || one.playState !== 'running')")
     found = Axe().run(page).response
     assert "color-contrast" in {rule["id"] for rule in found["passes"]}, "it has looked"
     return [
