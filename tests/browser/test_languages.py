@@ -48,6 +48,7 @@ CUT_OFF = """() => {
   }
   return found;
 }"""
+ASKED = "document.querySelector('#answer-compressed .oz-asked')?.innerText === 'Compare'"
 ANSWERED_TWICE = "document.querySelectorAll('#answer-compressed .oz-asked').length === 2 && !document.querySelector('.oz-now, .oz-empty')"
 FIRST_SEEN = "document.querySelector('.lens-facts tr') && document.querySelector('#headline .oz-headline')"
 
@@ -173,7 +174,8 @@ def test_what_people_and_models_wrote_stays(browser, url):
         spoken(page, "zh-CN")
         page.locator("#question textarea").fill("Compare")
         page.locator("#compare").click()
-        page.wait_for_function(BOTH)
+        page.wait_for_function(ASKED)  # not the first look's, which is there already
+        page.wait_for_function(f"{BOTH} && !document.querySelector('.oz-now, .oz-empty')")
         page.locator("#follow-up textarea").fill("Sound")
         page.locator("#ask-on").click()
         page.wait_for_function(ANSWERED_TWICE)
