@@ -48,7 +48,7 @@ CUT_OFF = """() => {
   }
   return found;
 }"""
-ASKED = "document.querySelector('#answer-compressed .oz-asked')?.innerText === 'Compare'"
+OWN = f"!document.querySelector('#origin .oz-hint') && {BOTH} && !document.querySelector('.oz-now, .oz-empty')"  # not the first look
 ANSWERED_TWICE = "document.querySelectorAll('#answer-compressed .oz-asked').length === 2 && !document.querySelector('.oz-now, .oz-empty')"
 FIRST_SEEN = "document.querySelector('.lens-facts tr') && document.querySelector('#headline .oz-headline')"
 
@@ -174,8 +174,7 @@ def test_what_people_and_models_wrote_stays(browser, url):
         spoken(page, "zh-CN")
         page.locator("#question textarea").fill("Compare")
         page.locator("#compare").click()
-        page.wait_for_function(ASKED)  # not the first look's, which is there already
-        page.wait_for_function(f"{BOTH} && !document.querySelector('.oz-now, .oz-empty')")
+        page.wait_for_function(OWN)
         page.locator("#follow-up textarea").fill("Sound")
         page.locator("#ask-on").click()
         page.wait_for_function(ANSWERED_TWICE)

@@ -23,6 +23,7 @@ OFFERED = {  # written by hand: what a person would look for, by what the settin
     "eval worldsense": {
         *("model", "device", "dtype", "attention", "four_bit"),
         *("fps", "tokens_per_step", "max_frames", "max_new_tokens"),  # what a protocol decides and a person may change
+        "ray",  # which nodes share the clips out, as there the page's copies
     },
     "bench": {"device", "dtype", "attention"},
     "methods": set(),
