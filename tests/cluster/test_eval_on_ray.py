@@ -36,6 +36,11 @@ def download(tmp_path_factory):
     return folder
 
 
+def interruptible():
+    """What a shell starts behind itself is deaf to interrupts, and so are its children, until they are told otherwise."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def evaluating(download, folder, *flags, cwd=ROOT, **environment):
     """The command, as a process with a group of its own as a terminal gives it; it ends with the `with`."""
@@ -43,8 +48,9 @@ def evaluating(download, folder, *flags, cwd=ROOT, **environment):
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | {"PYTHONPATH": str(ROOT)}
     inherited |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **environment}
     command = [sys.executable, "-m", "omnizip", "eval", "worldsense", "--data", str(download), *FLAGS, "--json", str(target), *flags]
+    hears = {"start_new_session": True, "preexec_fn": interruptible}
     with (folder / "said.txt").open("w") as said:
-        process = subprocess.Popen(command, cwd=cwd, env=inherited, stdout=said, stderr=said, start_new_session=True)
+        process = subprocess.Popen(command, cwd=cwd, env=inherited, stdout=said, stderr=said, **hears)
         try:
             yield process
         finally:
