@@ -38,7 +38,7 @@ def test_what_the_sound_changed(browser, url, size, theme):
     page = opened(browser, f"{url}?__theme={theme}", size)
     page.wait_for_function("document.querySelector('#conditions')?.innerText.includes('built in')")
     page.get_by_role("button", name=words.SOUND_ASK).click()
-    page.wait_for_function("document.querySelector('#difference').innerText.includes('Read with sound')")
+    page.wait_for_function("document.querySelector('#difference')?.innerText.includes('Read with sound')")
     page.wait_for_selector("#compare:not([disabled])")
     page.locator("#costs summary").wait_for(state="visible")
     check(page)

@@ -48,11 +48,11 @@ def test_a_comparison_asked_for_before_the_model_is_there_waits_and_is_answered(
         page.wait_for_function(BOTH)  # the first look, computed earlier
         assert "Loading" in page.locator("#conditions").inner_text()
         page.locator("#compare").click()
-        page.wait_for_function(f"document.querySelector('#status').innerText.includes({words.stage('load', None)!r})")
+        page.wait_for_function(f"document.querySelector('#status')?.innerText.includes({words.stage('load', None)!r})")
         assert "computed earlier" in page.locator("#origin").inner_text(), "it stays until there is another"
         called = Client(url, verbose=False).submit(video=handle_file(str(EXAMPLE)), question="What?", api_name="/compare")
         held.unlink()
-        page.wait_for_function("document.querySelector('#status').innerText.includes('Done')")
+        page.wait_for_function("document.querySelector('#status')?.innerText.includes('Done')")
         assert page.locator("#origin .oz-hint").count() == 0 and page.locator("#answer-full .oz-said").inner_text() == "purple"
         page.wait_for_function(LOADED)
         assert len(called.result(timeout=120)[2]["runs"]) == 2, "programs wait alike"
@@ -66,11 +66,11 @@ def test_where_the_model_cannot_be_had_who_waits_is_told_why_and_the_page_lives_
     with page_of as url:
         page = opened(browser, url)
         page.locator("#compare").click()
-        page.wait_for_function(f"document.querySelector('#status').innerText.includes({words.stage('load', None)!r})")
+        page.wait_for_function(f"document.querySelector('#status')?.innerText.includes({words.stage('load', None)!r})")
         held.unlink()
         told = f"Its weights are cut short; download it again. {words.MODEL_OTHER}"
         page.wait_for_function("(told) => document.querySelector('#status .oz-problem')?.innerText === told", arg=told)
-        page.wait_for_function("document.querySelector('#conditions').innerText.includes('cut short')")
+        page.wait_for_function("document.querySelector('#conditions')?.innerText.includes('cut short')")
         page.wait_for_selector("#compare:not([disabled])")
         page.reload()
         page.wait_for_function(BOTH)
@@ -106,7 +106,7 @@ def test_the_page_of_a_checkpoint_begins_with_it_once_somebody_has_asked(browser
         page.locator("#examples button").first.click()
         page.wait_for_selector("#clip video")
         page.locator("#compare").click()
-        page.wait_for_function("document.querySelector('#status').innerText.includes('Done')")
+        page.wait_for_function("document.querySelector('#status')?.innerText.includes('Done')")
         page.wait_for_function(BOTH)
         said = page.locator("#answer-full .oz-said").inner_text()
         page.close()

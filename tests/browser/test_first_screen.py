@@ -50,7 +50,7 @@ def test_a_finished_comparison_is_there_without_a_click_and_another_clip_replace
     shot(page, "first-look")
     page.wait_for_function("document.querySelector('#conditions')?.innerText.includes('built in')")
     page.get_by_label("25 %", exact=True).check()
-    page.wait_for_function("document.querySelector('#kept-line').innerText.includes('25 %')")  # it is a conversation like any other
+    page.wait_for_function("document.querySelector('#kept-line')?.innerText.includes('25 %')")  # it is a conversation like any other
     page.locator("#examples button").nth(3).click()
     page.wait_for_selector("#headline .oz-empty")
     assert page.locator("#origin .oz-hint").count() == 0 and page.locator("#kept-views").is_hidden()
@@ -145,7 +145,7 @@ def test_the_lens_opens_where_most_was_decided_and_says_why_under_the_pointer(br
     tracks = box(page, ".lens-time")
     assert tracks[2] - tracks[0] > 640 and tracks[3] - tracks[1] > 300, "the rows have room"
     page.get_by_label("25 %", exact=True).check()
-    page.wait_for_function("document.querySelector('#kept-line').innerText.includes('25 %')")
+    page.wait_for_function("document.querySelector('#kept-line')?.innerText.includes('25 %')")
     assert page.evaluate("document.querySelector('.lens-video').currentTime") == pytest.approx((start + end) / 2, abs=0.05), (
         "it stays there"
     )

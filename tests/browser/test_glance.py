@@ -43,7 +43,7 @@ def compare(page):
     page.wait_for_selector("#stop:not([disabled])")
     page.wait_for_selector("#compare:not([disabled])")
     page.wait_for_function(BOTH)
-    page.wait_for_function("document.querySelector('#kept-line').innerText.includes('read for the answer')")
+    page.wait_for_function("document.querySelector('#kept-line')?.innerText.includes('read for the answer')")
     page.wait_for_function("document.querySelector('.lens-video')?.readyState >= 2 && document.querySelector('.lens-veil').width > 1")
 
 
@@ -125,6 +125,6 @@ def test_of_two_stages_what_the_second_dropped_was_looked_at(page):
     page.locator("button[data-view=dropped]").click()
     assert legend(page)[0] == named["lost"]
     page.locator("#charts > button").click()
-    page.wait_for_function("document.querySelector('#reasons').innerText.includes('looked at, then dropped')")
+    page.wait_for_function("document.querySelector('#reasons')?.innerText.includes('looked at, then dropped')")
     shot(page, "glance-two-stages")
     assert page.complaints == [] and page.hosts == {"127.0.0.1"}

@@ -80,7 +80,7 @@ def opened_report(browser, report):
     page.on("pageerror", lambda e: page.complaints.append(str(e)))
     page.on("request", lambda r: page.hosts.add(r.url) if r.url.startswith("http") else None)
     page.goto(report.as_uri())
-    page.wait_for_function("document.querySelector('.lens-video').readyState >= 2")
+    page.wait_for_function("document.querySelector('.lens-video')?.readyState >= 2")
     data = json.loads(re.search(r'id="lens-data">(.*?)</script>', report.read_text("utf-8"), re.S).group(1))
     page.grid = data["clip"]["grid"]
     page.maps = data["maps"]
@@ -93,7 +93,7 @@ def test_the_report_is_small_opens_offline_and_plays(opened_report, report):
     page = opened_report
     assert report.stat().st_size < 15_000_000
     page.locator(".lens-play").click()
-    page.wait_for_function("document.querySelector('.lens-video').currentTime > 1.2")
+    page.wait_for_function("document.querySelector('.lens-video')?.currentTime > 1.2")
     assert page.evaluate("document.querySelector('.lens-video').webkitAudioDecodedByteCount") > 0
     assert page.evaluate("+document.querySelector('.lens').parentElement.dataset.step") >= 1, "the veil follows"
     page.locator(".lens-play").click()
@@ -219,7 +219,7 @@ def test_sliders_reach_the_lens_while_it_plays(minute):
     page.locator("#option-omnizip-rho_video input[type=range]").wait_for(state="visible")
     page.evaluate("document.querySelector('.lens-video').muted = true")
     page.locator(".lens-play").click()
-    page.wait_for_function("document.querySelector('.lens-video').currentTime > 0.3")
+    page.wait_for_function("document.querySelector('.lens-video')?.currentTime > 0.3")
     facts = set()
     for value in ("0.9", "0.8", "0.5", "0.7", "0.85", "0.6"):
         before = page.evaluate(
@@ -275,7 +275,7 @@ def test_the_veil_on_the_page_is_the_decision_shown(minute):
 def test_a_playing_clip_is_not_talked_over(minute):
     page = minute
     page.evaluate("document.querySelector('.lens-video').currentTime = 30")
-    page.wait_for_function("document.querySelector('.lens-live').textContent.startsWith('Window 16')")
+    page.wait_for_function("document.querySelector('.lens-live')?.textContent.startsWith('Window 16')")
     page.evaluate("""() => {
       window.heard = [];
       const video = document.querySelector('.lens-video');
@@ -285,7 +285,7 @@ def test_a_playing_clip_is_not_talked_over(minute):
       watch.observe(document.querySelector('.lens-time'), {attributes: true, attributeFilter: ['aria-valuetext', 'aria-valuenow']});
     }""")
     page.locator(".lens-play").click()
-    page.wait_for_function("document.querySelector('.lens-video').currentTime > 34.5")
+    page.wait_for_function("document.querySelector('.lens-video')?.currentTime > 34.5")
     assert page.evaluate("window.heard.length") == 0, "two windows went by in silence"
     page.locator(".lens-time").press("ArrowRight")
     page.wait_for_function("window.heard.length > 0")
@@ -303,7 +303,7 @@ def test_the_lens_is_worked_by_keyboard_alone(minute):
         order.append(page.evaluate("document.activeElement.className"))
     assert order == ["lens-png", "lens-link", "lens-time"]
     page.keyboard.press("End")
-    page.wait_for_function("document.querySelector('.lens-window').textContent === 'Window 30'")
+    page.wait_for_function("document.querySelector('.lens-window')?.textContent === 'Window 30'")
     page.locator("button[role=radio][aria-checked=true]").focus()
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.dataset.view") == page.locator(".lens").locator("xpath=..").get_attribute("data-view")
@@ -326,7 +326,7 @@ def test_a_link_brings_the_view_back_and_touch_seeks_on_a_phone(browser, url):
     page.wait_for_function("document.querySelector('.lens').parentElement.dataset.view === 'reason'")
     assert page.locator("#question textarea").input_value() == "What rings?"
     expect(page.locator("#kept-line")).to_contain_text("for the answer", timeout=60_000)  # until then: what it would read
-    page.wait_for_function("document.querySelector('.lens-video').currentTime === 3.5")
+    page.wait_for_function("document.querySelector('.lens-video')?.currentTime === 3.5")
     page.locator(".lens-link").tap()
     page.wait_for_function("document.querySelector('.lens').parentElement.dataset.link")
     link = page.evaluate("document.querySelector('.lens').parentElement.dataset.link")

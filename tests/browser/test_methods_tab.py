@@ -27,6 +27,7 @@ COLOURS = {(True, True): (0, 158, 115), (True, False): (230, 159, 0), (False, Tr
 def unfold(page):
     """Open the section and wait until it can be clicked: gradio puts first values in a frame after it has shown it."""
     page.locator("#methods > button").click()
+    page.wait_for_selector("#methods-shares")  # the section's content is made once it is unfolded
     page.wait_for_function("getComputedStyle(document.querySelector('#methods-shares')).pointerEvents === 'auto'")
     two_frames(page)
 
@@ -69,7 +70,7 @@ def ran(browser, url):
     page.locator("#methods-run").click()
     page.wait_for_selector("#methods-chart .points path", timeout=150_000)
     page.wait_for_selector("#methods-frame img")
-    page.wait_for_function("document.querySelector('#methods-status').innerText.includes('Done')")
+    page.wait_for_function("document.querySelector('#methods-status')?.innerText.includes('Done')")
     yield page
     page.close()
 

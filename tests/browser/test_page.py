@@ -70,7 +70,7 @@ def test_a_choice_redraws_the_map_and_keeps_the_answers(answered):
     facts = page.locator(".lens-facts").inner_text()
     assert "read for the answer" in kept_line(page) and "45 %" in kept_line(page)
     page.get_by_label("25 %", exact=True).check()
-    page.wait_for_function("document.querySelector('#kept-line').innerText.includes('25 %')")
+    page.wait_for_function("document.querySelector('#kept-line')?.innerText.includes('25 %')")
     assert "would read" in kept_line(page)
     assert page.locator(".lens-facts").inner_text() != facts
     page.get_by_label("custom", exact=True).check()
@@ -84,7 +84,7 @@ def test_a_choice_redraws_the_map_and_keeps_the_answers(answered):
     shot(page, "desktop-advanced")
     page.locator("#advanced button").first.click()
     page.get_by_label("45 %", exact=True).check()
-    page.wait_for_function("document.querySelector('#kept-line').innerText.includes('for the answer')")
+    page.wait_for_function("document.querySelector('#kept-line')?.innerText.includes('for the answer')")
     assert page.locator("#answer-compressed").inner_text() == answers
 
 
@@ -156,7 +156,7 @@ def test_stop_ends_a_run_and_frees_the_page(browser, url, clip, tmp_path):
     page.wait_for_selector("#status .oz-bar")
     page.wait_for_function("!document.querySelector('#stop').disabled")
     page.locator("#stop").click()
-    page.wait_for_function("document.querySelector('#status').innerText.includes('Stopped')")
+    page.wait_for_function("document.querySelector('#status')?.innerText.includes('Stopped')")
     page.wait_for_function("!document.querySelector('#compare').disabled && document.querySelector('#stop').disabled")
     assert page.locator("#headline .oz-empty").count() == 1, "no answer came after the stop"
     compare(page, str(make_clip(tmp_path / "next.mp4", seconds=3)))
@@ -174,7 +174,7 @@ def test_a_comparison_begun_right_after_a_stop_or_a_new_chat_goes_on(browser, ur
     page.wait_for_selector("#status .oz-bar")
     page.wait_for_function("!document.querySelector('#stop').disabled")
     page.locator("#stop").click()
-    page.wait_for_function("document.querySelector('#status').innerText.includes('Stopped')")
+    page.wait_for_function("document.querySelector('#status')?.innerText.includes('Stopped')")
     page.wait_for_function("!document.querySelector('#compare').disabled")
     page.locator("#compare").evaluate("button => button.click()")  # as soon as a browser can
     page.wait_for_function(BOTH)

@@ -112,7 +112,7 @@ def test_the_sound_is_chosen_where_there_is_a_choice(browser, url, two_tracks, t
     assert "only number 2 was read, as chosen" in page.locator("#clip-notes").inner_text()
     page.locator(".oz-cut-sound").select_option(label=words.SOUND_WITHOUT)
     compare(page)
-    page.wait_for_function("document.querySelector('#clip-notes').innerText.includes('The sound was left out, as chosen')")
+    page.wait_for_function("document.querySelector('#clip-notes')?.innerText.includes('The sound was left out, as chosen')")
     assert page.locator("#ask-sound").is_hidden(), "nothing to compare it with"
     upload(page, clips.make_clip(tmp_path / "mute.mp4", seconds=2, sound=None))
     page.wait_for_function("document.querySelector('[data-at=end]').value === '0:02'")
@@ -125,7 +125,7 @@ def test_the_sound_is_chosen_where_there_is_a_choice(browser, url, two_tracks, t
 def test_one_click_shows_what_the_sound_changed(browser, url, theme):
     page = ready(browser, f"{url}?__theme={theme}")
     page.get_by_role("button", name=words.SOUND_ASK).click()
-    page.wait_for_function("document.querySelector('#difference').innerText.includes('Read with sound')")
+    page.wait_for_function("document.querySelector('#difference')?.innerText.includes('Read with sound')")
     page.wait_for_function(DONE)
     assert page.locator("#answer-full h3").inner_text() == "OmniZip, with sound"
     assert page.locator("#answer-compressed h3").inner_text() == "OmniZip, without sound"
@@ -146,7 +146,7 @@ def test_the_papers_settings_fill_what_is_advanced_with_what_it_published(browse
     page.locator("#advanced > button").click()
     page.locator("#paper input").click()
     page.get_by_role("option", name=words.PAPER["no-dp"][0]).click()
-    page.wait_for_function("document.querySelector('#published').innerText.includes('Published, 7B')")
+    page.wait_for_function("document.querySelector('#published')?.innerText.includes('Published, 7B')")
     assert words.PAPER["no-dp"][1] in page.locator("#published").inner_text()
     page.wait_for_function("document.querySelector('#retention label.selected')?.innerText.trim() === 'custom'")
     page.locator("#option-omnizip-rho_video").wait_for(state="visible")
@@ -165,7 +165,7 @@ def test_the_papers_settings_fill_what_is_advanced_with_what_it_published(browse
 def test_a_link_brings_part_and_sound_back(browser, url):
     page = opened(browser, f"{url}?example=bell&start=1.5&end=6&sound=none", LAPTOP)
     page.wait_for_function(DONE)
-    page.wait_for_function("document.querySelector('#clip-notes').innerText.includes('from 1.5 s to 6.0 s')")
+    page.wait_for_function("document.querySelector('#clip-notes')?.innerText.includes('from 1.5 s to 6.0 s')")
     page.wait_for_function("document.querySelector('[data-at=start]').value === '0:01.5'")
     assert at(page, "end") == "0:06" and page.locator(".oz-cut-sound").input_value() == "none"
     page.wait_for_function("document.querySelector('.lens').parentElement.lens?.state.link?.start")  # no longer what was computed earlier
@@ -191,7 +191,7 @@ def test_a_film_of_two_hours_will_do_where_the_part_is_within_the_limit(browser,
         page.wait_for_function("document.querySelector('[data-at=end]').value === '120:00'")
         page.locator("#question textarea").fill("What is seen?")
         page.locator("#compare").click()
-        page.wait_for_function("document.querySelector('#status').innerText.includes('choose a part of it')")
+        page.wait_for_function("document.querySelector('#status')?.innerText.includes('choose a part of it')")
         for name, text in (("start", "1:35:00"), ("end", "95:20")):
             page.locator(f"[data-at={name}]").fill(text)
             page.locator(f"[data-at={name}]").press("Enter")
@@ -240,7 +240,7 @@ def test_the_part_is_dragged_on_the_time_axis_too_and_compared_from_there(browse
     page.wait_for_function("document.querySelector('.lens-again').hidden")
     assert "from 5 s to 7.0 s" in page.locator("#clip-notes").inner_text()
     page.wait_for_function(DONE)
-    page.wait_for_function("document.querySelector('.lens-video').readyState >= 2")
+    page.wait_for_function("document.querySelector('.lens-video')?.readyState >= 2")
     film = page.locator(".lens-video").get_attribute("src")
     for name, text in (("start", "0:03"), ("end", "0:05")):  # as long, and elsewhere
         page.locator(f"[data-at={name}]").fill(text)
