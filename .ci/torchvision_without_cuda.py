@@ -13,11 +13,11 @@ class BeforeTorchvision(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name == "torchvision":
             sys.meta_path.remove(self)
-            import torch
+            from torch.library import Library
 
-            self.library = torch.library.Library("torchvision", "FRAGMENT")
+            self.operators = Library("torchvision", "FRAGMENT")
             for operator in ("nms", "qnms"):
-                self.library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+                self.operators.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
             kept.append(self)  # a library takes its operators along when it goes
         return None
 

@@ -51,7 +51,17 @@ ROWS = [
         {"numpy", "PIL", "plotly"},
     ),
     (
-        ["ui.gate", "ui.limits", "ui.access", "ui.compressed", "ui.openai_door", "ui.arguments", "ui.call_door", "ui.uncollected"],
+        [
+            "ui.gate",
+            "ui.limits",
+            "ui.access",
+            "ui.compressed",
+            "ui.openai_door",
+            "ui.arguments",
+            "ui.call_door",
+            "ui.reworded",
+            "ui.uncollected",
+        ],
         {"starlette", "python_multipart"},
     ),
     (["ui.openai_routes"], {"gradio", "starlette"}),

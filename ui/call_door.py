@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -21,6 +22,7 @@ from omnizip.settings import Settings
 from . import words
 from .arguments import CALLS, check_call, may_name
 from .gate import CALL, JOIN, RUN, Application, Scope
+from .reworded import Reworded
 from .uncollected import Uncollected
 
 BY_NAME = f"{CALL}v2/"
@@ -67,7 +69,7 @@ class CallDoor:
             read = True
             return {"type": "http.request", "body": text, "more_body": False}
 
-        await self._app(scope, again, _InASentence(page._queue, scope, receive, send))
+        await self._app(scope, again, Reworded(scope, receive, send, partial(_worded, page._queue)))
 
     def _refusal_of(self, page: Any, path: str, body: dict[str, Any]) -> Response | None:
         """What is wrong with a request, None for nothing."""
@@ -94,35 +96,15 @@ class CallDoor:
         return None
 
 
-class _InASentence:
-    """Sends an answer on; of a refusal that gradio words, a sentence. Many may join at once, so one may find no room after all."""
-
-    def __init__(self, queue: Any, scope: Scope, receive: Any, send: Any) -> None:
-        self._queue, self._scope, self._receive, self._send = queue, scope, receive, send
-        self._held: list[dict[str, Any]] = []
-
-    async def __call__(self, message: dict[str, Any]) -> None:
-        if not self._held and not (message["type"] == "http.response.start" and message["status"] >= 400):
-            await self._send(message)
-            return
-        self._held.append(message)
-        if message["type"] == "http.response.body" and not message.get("more_body"):
-            refusal = self._worded(self._held[0]["status"], b"".join(held.get("body", b"") for held in self._held))
-            if refusal is not None:
-                await refusal(self._scope, self._receive, self._send)
-                return
-            for held in self._held:
-                await self._send(held)
-
-    def _worded(self, status: int, body: bytes) -> Response | None:
-        """The refusal in our words, None where it has a sentence."""
-        if status == 503:
-            return _refusal(words.SERVER_STOPS, 503) if self._queue.stopped else full(self._queue)
-        try:
-            (first, *_) = json.loads(body)["detail"]
-            return _field(str(first["loc"][-1]), words.REQUEST_OTHER)
-        except (ValueError, KeyError, TypeError, IndexError):
-            return None
+def _worded(queue: Any, start: dict[str, Any], body: bytes) -> Response | None:
+    """A refusal of gradio's in our words, None where it has a sentence. Many may join at once, so one may find no room after all."""
+    if start["status"] == 503:
+        return _refusal(words.SERVER_STOPS, 503) if queue.stopped else full(queue)
+    try:
+        (first, *_) = json.loads(body)["detail"]
+        return _field(str(first["loc"][-1]), words.REQUEST_OTHER)
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
 
 
 def is_full(queue: Any) -> bool:

@@ -185,8 +185,6 @@ def compress_plain(
         OmniZipError: in one sentence.
     """
     arms = [arm_of(name, retention, options) for name in names]
-    for arm in arms:
-        arm.method_class()  # all are looked at before any is run
     handle, clip, found = engine.open_clip(path, part), None, []
     for arm in arms:
         preview = engine.preview(handle, arm, question, stop=stop)

@@ -22,6 +22,7 @@ from omnizip.settings import Settings
 from . import words
 from .access import login
 from .gate import PROGRAMS_AT, Application, Scope
+from .reworded import Reworded
 
 KEY = "OMNIZIP_API_KEY"
 KEPT = (b"retry-after", b"www-authenticate", b"allow")  # headers of a refusal that go on
@@ -63,7 +64,7 @@ class OpenAIDoor:
             told = chat_reply.error(words.KEY_WRONG, 401, "invalid_api_key")
             await JSONResponse(told, 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
         else:
-            await self._app(scope, receive, _InForm(scope, receive, send))
+            await self._app(scope, receive, Reworded(scope, receive, send, _in_form))
 
     def _known(self, scope: Scope) -> bool:
         if self._key is None:
@@ -73,32 +74,15 @@ class OpenAIDoor:
         return kind.lower() == b"bearer" and hmac.compare_digest(key.strip(), self._key)
 
 
-class _InForm:
-    """Sends an answer on; of a refusal that is not in OpenAI's form its sentence, in that form."""
-
-    def __init__(self, scope: Scope, receive: Any, send: Any) -> None:
-        self._scope, self._receive, self._send = scope, receive, send
-        self._refusal: dict[str, Any] | None = None
-        self._body = b""
-
-    async def __call__(self, message: dict[str, Any]) -> None:
-        if message["type"] == "http.response.start" and message["status"] >= 400:
-            self._refusal = message
-        elif self._refusal is None:
-            await self._send(message)
-        elif message["type"] == "http.response.body":
-            self._body += message.get("body", b"")
-            if not message.get("more_body"):
-                await self._tell(self._refusal)
-
-    async def _tell(self, refusal: dict[str, Any]) -> None:
-        status = refusal["status"]
-        try:
-            content = json.loads(self._body)
-        except ValueError:
-            content = {"detail": self._body.decode("utf-8", "replace")}
-        if not (isinstance(content, dict) and isinstance(content.get("error"), dict)):
-            detail = content.get("detail") if isinstance(content, dict) else None
-            content = chat_reply.error(detail if isinstance(detail, str) and detail else words.CALL_FAILED, status)
-        kept = {name.decode("latin-1"): value.decode("latin-1") for name, value in refusal.get("headers", ()) if name.lower() in KEPT}
-        await JSONResponse(content, status, kept)(self._scope, self._receive, self._send)
+def _in_form(start: dict[str, Any], body: bytes) -> JSONResponse:
+    """A refusal in OpenAI's form; of one that is not, its sentence."""
+    status = start["status"]
+    try:
+        content = json.loads(body)
+    except ValueError:
+        content = {"detail": body.decode("utf-8", "replace")}
+    if not (isinstance(content, dict) and isinstance(content.get("error"), dict)):
+        detail = content.get("detail") if isinstance(content, dict) else None
+        content = chat_reply.error(detail if isinstance(detail, str) and detail else words.CALL_FAILED, status)
+    kept = {name.decode("latin-1"): value.decode("latin-1") for name, value in start.get("headers", ()) if name.lower() in KEPT}
+    return JSONResponse(content, status, kept)

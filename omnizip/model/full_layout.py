@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from ..errors import ModelError
-from .loading import checked_folder
+from .checkpoint import check_complete
 
 PREFIX = "thinker."
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -26,7 +26,7 @@ def write_full_layout(source: Path, target: Path) -> Path:
     Raises:
         ModelError: `source` is no whole checkpoint of a thinker alone in one file of weights, or `target` has files already.
     """
-    checked_folder(source)
+    check_complete(source)
     config = json.loads((source / CONFIG).read_text(encoding="utf-8"))
     if config.get("model_type") != "qwen2_5_omni_thinker":
         raise ModelError(f"The checkpoint in {source} is no Qwen2.5-Omni thinker alone, so there is no layout to add to it.")

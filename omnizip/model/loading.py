@@ -7,7 +7,6 @@ Requests that cannot be met raise a ModelError of one sentence before any weight
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,16 +27,14 @@ from ..errors import ModelError, OmniZipError
 from ..settings import Settings
 from ..types import ModelShape
 from . import download
+from .checkpoint import check_beside, check_complete, checked_family, optional_json
 from .cuda import before_ampere, driver_problem
-from .families import FAMILIES, NAMES, family_of
+from .families import FAMILIES, family_of
 from .family import Family
 from .load_errors import as_model_errors, came_from_network
 from .memory import PARAMETERS, Needs, free_by_gpu, free_bytes, needs, released_weights, tensors_in, weight_bytes
 
 MARK = "omnizip.json"  # what a checkpoint says of itself: name, embedded
-PARTS = ("audio_config", "vision_config", "text_config")  # of a thinker's config
-BESIDE = (("preprocessor_config.json", "processor_config.json"), ("tokenizer.json", "vocab.json"))  # each of them, under one of its names
-CONFIGS = ("config.json", "preprocessor_config.json", "tokenizer_config.json")
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +113,7 @@ def load(settings: Settings, on_progress: Callable[[str, float | None], None] | 
         if not Path(source).is_dir():
             snapshot = download.find(source)
         folder = Path(source) if snapshot is None else snapshot.folder
-        family = _kind(source, PreTrainedConfig.get_config_dict(folder)[0])
+        family = checked_family(source, PreTrainedConfig.get_config_dict(folder)[0])
         if settings.four_bit and family.no_four_bit:
             raise ModelError(f"{family.name} is not kept in 4 bits, since {family.no_four_bit}; leave out --four-bit.")
         kind = family.thinker
@@ -130,10 +127,10 @@ def load(settings: Settings, on_progress: Callable[[str, float | None], None] | 
             folder = download.fetch_weights(snapshot, on_progress)
         if settings.four_bit:
             options["quantization_config"] = quantisation(config, options["dtype"])
-        _check_beside(source, folder)
+        check_beside(source, folder)
         tokenizer = AutoTokenizer.from_pretrained(folder)
         extractor = WhisperFeatureExtractor.from_pretrained(folder)
-        template = _optional_json(folder / "chat_template.json")  # older checkpoints keep it beside the tokenizer
+        template = optional_json(folder / "chat_template.json")  # older checkpoints keep it beside the tokenizer
         if not tokenizer.chat_template and template:
             tokenizer.chat_template = template["chat_template"]
         with download.thinker_only(folder) as readable:
@@ -146,14 +143,7 @@ def load(settings: Settings, on_progress: Callable[[str, float | None], None] | 
     if report["mismatched_keys"]:
         raise ModelError(f"The checkpoint {source} has weights of other sizes than its config says; download it again.")
     thinker, rows = _with_host_rows(thinker, device) if host_rows else (thinker, None)
-    return Loaded(Parts.of(thinker.eval().requires_grad_(False)), tokenizer, extractor, _optional_json(folder / MARK) or {}, rows)
-
-
-def _check_beside(source: str, folder: Path) -> None:
-    """Raise ModelError unless what reads sound and text is beside the weights: transformers' own words name none of the files."""
-    for name, *others in BESIDE:
-        if not any((folder / file).is_file() for file in (name, *others)):
-            raise ModelError(f"The checkpoint {source} has no {name}; download it again, with all of its small files.")
+    return Loaded(Parts.of(thinker.eval().requires_grad_(False)), tokenizer, extractor, optional_json(folder / MARK) or {}, rows)
 
 
 def _with_host_rows(thinker: Any, device: str) -> tuple[Any, Tensor]:
@@ -312,7 +302,7 @@ def _source(model: str) -> str:
         return str(embedded())
     folder = Path(model).expanduser()
     if folder.is_dir():
-        _check_complete(folder)
+        check_complete(folder)
         return str(folder)
     if folder.exists() or model.startswith(("/", ".", "~")) or model.count("/") != 1:
         raise ModelError(
@@ -320,77 +310,6 @@ def _source(model: str) -> str:
             "check the path or leave --model out."
         )
     return model
-
-
-def checked_folder(folder: Path) -> Path:
-    """`folder`, if it holds a whole checkpoint; else raises ModelError."""
-    _check_complete(folder)
-    return folder
-
-
-def _check_complete(folder: Path) -> None:
-    """Raise ModelError unless the config and every file of weights are there in full length."""
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"The folder {folder} has no config.json; give the folder of a downloaded {NAMES} checkpoint.")
-    for name in CONFIGS:
-        if (folder / name).is_file() and not _json(folder / name):
-            raise ModelError(f"{folder / name} is empty; download the checkpoint again.")
-    names = download.weight_files([path.name for path in folder.iterdir()], folder)
-    if not names:
-        raise ModelError(f"The folder {folder} has no weights ({download.WEIGHTS[0]}); finish the download or give another folder.")
-    for name in names:
-        if not (folder / name).is_file() or not _is_whole(folder / name):
-            raise ModelError(f"The checkpoint in {folder} is not complete: {name} is missing or cut short; finish the download.")
-
-
-def _is_whole(file: Path) -> bool:
-    """Whether a safetensors file is as long as its header says; other formats are taken as they are."""
-    if file.suffix != ".safetensors":
-        return True
-    size = file.stat().st_size
-    with file.open("rb") as opened:
-        header = int.from_bytes(opened.read(8), "little")
-        if size < 8 or header > size - 8:
-            return False
-        try:
-            tensors = json.loads(opened.read(header))
-            ends = [entry["data_offsets"][1] for name, entry in tensors.items() if name != "__metadata__"]
-            return size == 8 + header + max(ends, default=0)
-        except (ValueError, AttributeError, KeyError, IndexError, TypeError, RecursionError):
-            return False  # the header is not what it should be
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        raise ModelError(f"{file} is not readable as JSON; download the checkpoint again.") from None
-    if not isinstance(found, dict):
-        raise ModelError(f"{file} holds no names with values, as it should; download the checkpoint again.")
-    return found
-
-
-def _optional_json(file: Path) -> dict[str, Any] | None:
-    """A JSON file of the checkpoint, if it has one."""
-    return _json(file) if file.is_file() else None
-
-
-def _kind(source: str, config: dict[str, Any]) -> Family:
-    """The family of a checkpoint. Raises ModelError for one that is of none, or whose config leaves the thinker's sizes out.
-
-    What a config leaves out is taken to be as in the released models, of which the weights would then be made in memory.
-    """
-    try:
-        family = family_of(config)
-    except ModelError as error:
-        raise ModelError(f"{source} holds {error}") from None
-    whole, _ = family.model_types
-    thinker = config.get("thinker_config") if config["model_type"] == whole else config
-    lacking = [part for part in PARTS if not isinstance(thinker, dict) or not isinstance(thinker.get(part), dict)]
-    if lacking:
-        name = lacking[0] if isinstance(thinker, dict) else "thinker_config"
-        raise ModelError(f"The config.json of {source} has no {name}, which tells the model's sizes; download it again.")
-    return family
 
 
 @contextmanager

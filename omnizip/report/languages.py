@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,7 @@ def files() -> list[Path]:
     return sorted(asset("languages").glob("*.json"))
 
 
+@cache  # the page and every report want it
 def catalogue(file: Path) -> Catalogue:
     """A catalogue as it is stored. Raises KeyError for one that lacks a part."""
     found = json.loads(file.read_text("utf-8"))

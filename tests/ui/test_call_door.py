@@ -1,6 +1,7 @@
 """No room in the queue: one sentence, whichever way somebody joins, and however many do at once."""
 
 import asyncio
+from functools import partial
 from types import SimpleNamespace
 
 import httpx
@@ -10,6 +11,7 @@ from omnizip.settings import Settings
 from ui import call_door, words
 from ui.model_host import ModelHost
 from ui.page import build_page, launch_options
+from ui.reworded import Reworded
 
 FULL = {"detail": words.QUEUE_FULL.format(most=2)}
 
@@ -75,7 +77,7 @@ def test_a_refusal_of_gradios_own_is_told_in_a_sentence(status, body, stopped, t
 
     async def get():
         async def wrapped(scope, receive, send):
-            await app(scope, receive, call_door._InASentence(queue, scope, receive, send))
+            await app(scope, receive, Reworded(scope, receive, send, partial(call_door._worded, queue)))
 
         async with httpx.AsyncClient(transport=httpx.ASGITransport(wrapped), base_url="http://x") as client:
             return await client.post("/gradio_api/queue/join")
